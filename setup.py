@@ -1,0 +1,59 @@
+"""Packaging of afn-keras."""
+
+from pathlib import Path
+
+from setuptools import find_packages
+from setuptools import setup
+
+COMMANDS = ("convert", "evaluate", "export", "predict", "synthesize", "train")
+
+setup(
+    name="afn-keras",
+    version="0.1.0",
+    description=(
+        "The Attentive Fashion Network: landmarks, category and attributes "
+        "of a garment from one photograph"
+    ),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(
+        include=[
+            f"{name}{rest}"
+            for name in ("afn_keras", "pipelines", "exports")
+            for rest in ("", ".*")
+        ]
+    ),
+    install_requires=[
+        "ai-edge-litert>=2.0",
+        "keras>=3.10,<4",
+        "numpy>=1.26",
+        "opencv-python-headless>=4.10",
+        "pandas>=2.2",
+        "pillow>=10.1",
+        "pydantic>=2.7",
+        "pyyaml>=6",
+        "tabulate>=0.9",
+        "tensorboard>=2.20",
+        "tensorflow>=2.20",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.12"],
+    },
+    entry_points={
+        "console_scripts": [
+            f"afn-{name} = afn_keras.commands.{name}:main" for name in COMMANDS
+        ]
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
