@@ -1,0 +1,306 @@
+"""Records: TFRecord shards with everything that training needs.
+
+A folder of records holds `train-00000-of-00012.tfrecord` and so on,
+`vocabulary.json`, `records.json` (what is in it) and `problems.csv` (what was
+found wrong on the way in).
+"""
+
+import csv
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pipelines.annotations import BOX
+from pipelines.annotations import SPLITS
+from pipelines.annotations import TRUNCATED
+from pipelines.annotations import VISIBLE
+from pipelines.annotations import Annotations
+from pipelines.annotations import label_frequencies
+from pipelines.annotations import mean_landmarks
+from pipelines.errors import InputError
+from pipelines.photographs import read_photograph
+from pipelines.photographs import upright_jpeg
+from pipelines.vocabulary import Vocabulary
+from pipelines.writing import fresh_folder
+
+FILE_NAME = "records.json"
+
+# Between 100 and 200 MB reads well from disks and object stores alike.
+SHARD_BYTES = 150_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A folder of records and what `records.json` says of it.
+
+    Args:
+        folder: where the shards lie.
+        vocabulary: names of the labels.
+        images: images of each split.
+        shards: file names of each split's shards, in order.
+        guess: what somebody would answer who only knows the training split:
+            `landmarks` (L, 2) in units of the box, `category` (C,) and
+            `attributes` (A,) frequencies. The baselines of `afn-evaluate`.
+    """
+
+    folder: Path
+    vocabulary: Vocabulary
+    images: dict[str, int]
+    shards: dict[str, list[str]]
+    guess: dict[str, Any]
+
+
+def is_records(folder: Path) -> bool:
+    """Whether `folder` holds records."""
+    return (Path(folder) / FILE_NAME).is_file()
+
+
+def load_records(folder: Path) -> Records:
+    """Opens a folder of records.
+
+    Raises:
+        InputError: if it holds none, or a shard is missing.
+    """
+    folder = Path(folder)
+    path = folder / FILE_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        shards = {
+            split: [shard["file"] for shard in shards]
+            for split, shards in content["shards"].items()
+        }
+        records = Records(
+            folder,
+            Vocabulary.load(folder),
+            content["images"],
+            shards,
+            content["guess"],
+        )
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); "
+            "afn-convert DATA RECORDS makes it"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path}: does not describe records ({error!r})"
+        ) from error
+    for names in records.shards.values():
+        for name in names:
+            if not (folder / name).is_file():
+                raise InputError(
+                    f"{folder / name}: the shard is missing; "
+                    "copy it again or rerun afn-convert"
+                )
+    return records
+
+
+def write_records(
+    annotations: Annotations,
+    output: Path,
+    splits: Sequence[str] = SPLITS,
+    progress: bool = False,
+) -> Records:
+    """Converts an annotation table to records.
+
+    A photograph that cannot be used is counted, listed in `problems.csv` and
+    left out; it never stops the job.
+
+    Args:
+        annotations: what a reader returned.
+        output: folder to make; it must be new or empty.
+        splits: which splits to convert.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: if `output` holds something, or no photograph of one of
+            the splits that have rows can be used.
+    """
+    with fresh_folder(output) as folder:
+        problems: list[tuple[str, str, str, str]] = []
+        images, shards = {}, {}
+        for split in splits:
+            table = annotations.table[annotations.table["split"] == split]
+            if not len(table):
+                continue
+            before = len(problems)
+            shards[split] = _write_split(
+                annotations, table, split, folder, problems, progress
+            )
+            images[split] = sum(shard["images"] for shard in shards[split])
+            if not images[split]:
+                image, _, problem, _ = problems[before]
+                raise InputError(
+                    f"{annotations.folder}: no image of the split {split} "
+                    f"can be used; the first is {image}: {problem}"
+                )
+        annotations.vocabulary.save(folder)
+        _write_problems(folder / "problems.csv", problems)
+        guess = {
+            "landmarks": mean_landmarks(annotations, "train"),
+            **label_frequencies(annotations, "train"),
+        }
+        content = {
+            "version": 1,
+            "images": images,
+            "problems": len(problems),
+            "guess": guess,
+            "shards": shards,
+        }
+        text = json.dumps(content, indent=1) + "\n"
+        (folder / FILE_NAME).write_text(text, encoding="utf-8")
+    return load_records(output)
+
+
+def count_problems(folder: Path) -> int:
+    """Number of problems that the conversion listed in `problems.csv`."""
+    content = json.loads((Path(folder) / FILE_NAME).read_text("utf-8"))
+    return content["problems"]
+
+
+def _write_split(
+    annotations: Annotations,
+    table: Any,
+    split: str,
+    folder: Path,
+    problems: list,
+    progress: bool,
+) -> list[dict]:
+    import tensorflow as tf
+
+    if split == "train":
+        # Benchmarks are sorted by category; a shuffle buffer of the pipeline
+        # sees only a few thousand neighbours.
+        table = table.sample(frac=1, random_state=0)
+    size = 0
+    for image in table["image"]:
+        path = annotations.folder / image
+        size += path.stat().st_size if path.is_file() else 0
+    count = max(1, round(size / SHARD_BYTES))
+    rows = tqdm(
+        table.to_dict("records"),
+        desc=f"converting {split}",
+        unit=" images",
+        disable=not progress,
+    )
+    bounds = np.linspace(0, len(table), count + 1).astype(int)
+    iterator = iter(rows)
+    shards = []
+    for index in range(count):
+        name = f"{split}-{index:05d}-of-{count:05d}.tfrecord"
+        written = 0
+        with tf.io.TFRecordWriter(str(folder / name)) as writer:
+            for _ in range(bounds[index + 1] - bounds[index]):
+                row = next(iterator)
+                for example in _usable(annotations.folder, row, problems):
+                    writer.write(example)
+                    written += 1
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        shards.append({"file": name, "images": written, "sha256": digest})
+    return shards
+
+
+def _usable(folder: Path, row: dict, problems: list) -> Iterator[bytes]:
+    """The row's record, or nothing but an entry in `problems`."""
+
+    def note(problem: str, action: str) -> None:
+        problems.append((row["image"], row["source"], problem, action))
+
+    try:
+        name = str(folder / row["image"])
+        encoded, width, height, repair = upright_jpeg(
+            read_photograph(folder / row["image"]), name
+        )
+    except InputError as error:
+        note(str(error).removeprefix(f"{name}: "), "left out")
+        return
+    if repair:
+        note(repair, "kept")
+    box = np.array([row[name] for name in BOX], np.float64)
+    if np.isnan(box).any():
+        box = np.array([0, 0, width, height], np.float64)
+    inside = np.clip(box, 0, [width, height, width, height])
+    if (inside[2:] <= inside[:2]).any():
+        note(
+            f"the box {box.tolist()} has no area in the photograph of "
+            f"{width} x {height}",
+            "left out",
+        )
+        return
+    if (inside != box).any():
+        note(
+            f"the box {box.tolist()} leaves the photograph of "
+            f"{width} x {height}",
+            "cut to the photograph",
+        )
+    landmarks = row["landmarks"].copy()
+    x, y, visibility = landmarks.T
+    beyond = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
+    if (beyond & (visibility == VISIBLE)).any():
+        note("a visible landmark lies outside the photograph", "made truncated")
+    landmarks[beyond, 2] = TRUNCATED
+    yield _example(row, encoded, width, height, inside, landmarks)
+
+
+def _example(
+    row: dict,
+    encoded: bytes,
+    width: int,
+    height: int,
+    box: np.ndarray,
+    landmarks: np.ndarray,
+) -> bytes:
+    """A serialized tf.train.Example, with official vision models' names."""
+    import tensorflow as tf
+
+    def byte(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    def integers(values: Any) -> tf.train.Feature:
+        values = np.asarray(values, np.int64).ravel()
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    def floats(values: Any) -> tf.train.Feature:
+        values = np.asarray(values, np.float32).ravel()
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+    # Positions are fractions of the photograph, as those models have them;
+    # a landmark's pixel index gains the half pixel to its centre.
+    features = {
+        "image/encoded": byte(encoded),
+        "image/format": byte(b"jpeg"),
+        "image/filename": byte(row["image"].encode()),
+        "image/source_id": byte(row["image"].encode()),
+        "image/width": integers(width),
+        "image/height": integers(height),
+        "image/object/bbox/xmin": floats(box[0] / width),
+        "image/object/bbox/ymin": floats(box[1] / height),
+        "image/object/bbox/xmax": floats(box[2] / width),
+        "image/object/bbox/ymax": floats(box[3] / height),
+        "image/object/class/label": integers(row["category"]),
+        "image/object/landmark/x": floats((landmarks[:, 0] + 0.5) / width),
+        "image/object/landmark/y": floats((landmarks[:, 1] + 0.5) / height),
+        "image/object/landmark/visibility": integers(landmarks[:, 2]),
+        # One byte an attribute: as int64s, a thousand of -1 take 10 kB.
+        "image/object/attributes": byte(
+            row["attributes"].astype(np.int8).tobytes()
+        ),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
+
+
+def _write_problems(path: Path, problems: list) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "source", "problem", "action"])
+        writer.writerows(problems)

@@ -1,0 +1,113 @@
+"""The names behind every number: categories, attributes and landmarks.
+
+A vocabulary is saved as `vocabulary.json` with the records, with the run and
+inside every export, so that a label can never be read with the wrong list.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.errors import InputError
+
+LANDMARKS = (
+    "left_collar",
+    "right_collar",
+    "left_sleeve",
+    "right_sleeve",
+    "left_waistline",
+    "right_waistline",
+    "left_hem",
+    "right_hem",
+)
+"""The benchmark's eight landmarks, in the order of the paper's table."""
+
+LANDMARK_PAIRS = ((0, 1), (2, 3), (4, 5), (6, 7))
+"""Left and right of each kind: they change places when an image is flipped."""
+
+FILE_NAME = "vocabulary.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """Names of everything a data set labels; a task without labels is empty.
+
+    Args:
+        categories: category names; a label is an index into them.
+        attributes: attribute names; column j of the labels is attribute j.
+        attribute_groups: for each attribute the name of its group.
+        landmarks: landmark names.
+        landmark_pairs: indices of landmarks that swap under a left-right flip.
+    """
+
+    categories: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    attribute_groups: tuple[str, ...] = ()
+    landmarks: tuple[str, ...] = ()
+    landmark_pairs: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.attributes) != len(self.attribute_groups):
+            raise ValueError(
+                f"{len(self.attributes)} attributes but "
+                f"{len(self.attribute_groups)} attribute groups"
+            )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the attribute groups, in order of first appearance."""
+        return tuple(dict.fromkeys(self.attribute_groups))
+
+    def flipped_landmarks(self) -> list[int]:
+        """Where each landmark comes from once an image is flipped."""
+        order = list(range(len(self.landmarks)))
+        for left, right in self.landmark_pairs:
+            order[left], order[right] = right, left
+        return order
+
+    def to_json(self) -> str:
+        """The vocabulary as JSON text; `from_json` reads it back."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Vocabulary":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: if the text is something else.
+        """
+        fields = json.loads(text)
+        pairs = fields.pop("landmark_pairs")
+        return cls(
+            **{name: _names(value) for name, value in fields.items()},
+            landmark_pairs=tuple((int(a), int(b)) for a, b in pairs),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Writes `vocabulary.json` into `folder`."""
+        (Path(folder) / FILE_NAME).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Vocabulary":
+        """Reads `vocabulary.json` from `folder`.
+
+        Raises:
+            InputError: if the file is missing or holds something else.
+        """
+        path = Path(folder) / FILE_NAME
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror}); "
+                "it is written beside records, models and exports"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: is no vocabulary ({error})") from error
+
+
+def _names(values: Sequence[str]) -> tuple[str, ...]:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError("names must be strings")
+    return tuple(values)
