@@ -1,0 +1,178 @@
+"""The paper's metrics, as Keras metrics: NE, top-k accuracy, recall@k.
+
+Unknown labels count nowhere; a metric of nothing known is NaN, never 0.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from afn_keras.backend import keras
+from afn_keras.backend import ops
+from afn_keras.heatmaps import decode_heatmaps
+from pipelines.vocabulary import Vocabulary
+
+
+class _RatioMetric(keras.metrics.Metric):
+    """Sums of hits or errors over counts, for one or several things."""
+
+    def __init__(self, size: int, name: str) -> None:
+        super().__init__(name=name)
+        # float64 would not run on every accelerator; float32 counts exactly
+        # to 16 million.
+        self.total = self.add_weight(
+            shape=(size,), initializer="zeros", name="total", dtype="float32"
+        )
+        self.count = self.add_weight(
+            shape=(size,), initializer="zeros", name="count", dtype="float32"
+        )
+
+    def _add(self, total: Any, count: Any) -> None:
+        self.total.assign_add(ops.cast(total, "float32"))
+        self.count.assign_add(ops.cast(count, "float32"))
+
+    def ratios(self) -> np.ndarray:
+        """The metric of each thing; NaN where nothing is known."""
+        count = ops.convert_to_numpy(self.count)
+        total = ops.convert_to_numpy(self.total)
+        return np.divide(
+            total, count, out=np.full(count.shape, np.nan), where=count > 0
+        )
+
+    def result(self) -> Any:
+        """Mean of those things of which something is known."""
+        known = self.count > 0
+        ratio = self.total / ops.maximum(self.count, 1.0)
+        number = ops.sum(ops.cast(known, "float32"))
+        mean = ops.sum(ops.where(known, ratio, 0.0)) / ops.maximum(number, 1.0)
+        return ops.where(number > 0, mean, float("nan"))
+
+
+class NormalizedError(_RatioMetric):
+    """NE: distance of visible landmarks in units of the box's sides.
+
+    Averaged per landmark (`ratios`), then over the landmarks (`result`).
+
+    Args:
+        num_landmarks: how many landmarks there are.
+
+    `update_state` takes `y_true` (B, L, 3) as x, y in 0..1 of the box and 1
+    where it counts, and `y_pred` either heatmaps (B, H, W, L) or points
+    (B, L, 2) in 0..1.
+    """
+
+    def __init__(self, num_landmarks: int = 8, name: str = "ne") -> None:
+        super().__init__(num_landmarks, name)
+
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Adds a batch; every landmark counts alike, whatever the weight."""
+        y_true = ops.cast(y_true, "float32")
+        points = y_pred
+        if len(y_pred.shape) == 4:
+            points, _ = decode_heatmaps(y_pred)
+        counts = y_true[..., 2]
+        distance = ops.norm(points - y_true[..., :2], axis=-1)
+        self._add(
+            ops.sum(ops.where(counts > 0, self.of(distance), 0.0), axis=0),
+            ops.sum(counts, axis=0),
+        )
+
+    def of(self, distance: Any) -> Any:
+        """What is averaged: the distance itself."""
+        return distance
+
+
+class CorrectKeypoints(NormalizedError):
+    """PCK: share of visible landmarks whose distance is below a threshold.
+
+    Args:
+        threshold: in units of the box's sides.
+        num_landmarks: how many landmarks there are.
+
+    Averaged, and updated, as NE is.
+    """
+
+    def __init__(self, threshold: float = 0.1, num_landmarks: int = 8) -> None:
+        super().__init__(num_landmarks, f"pck@{threshold}")
+        self.threshold = threshold
+
+    def of(self, distance: Any) -> Any:
+        """What is averaged: 1 where the landmark is near enough."""
+        return ops.cast(distance < self.threshold, "float32")
+
+
+class TopKAccuracy(_RatioMetric):
+    """Share of images whose category is among the k best.
+
+    Args:
+        k: how many guesses are allowed.
+
+    `update_state` takes `y_true` (B,) integers, -1 unknown, and `y_pred`
+    (B, C) logits or scores. Of equal scores the one listed first is better.
+    """
+
+    def __init__(self, k: int, name: str | None = None) -> None:
+        super().__init__(1, name or f"top{k}")
+        self.k = k
+
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Adds a batch; every image counts alike, whatever the weight."""
+        labels = ops.reshape(ops.cast(y_true, "int32"), (-1, 1))
+        known = ops.cast(labels[:, 0] >= 0, "float32")
+        k = min(self.k, y_pred.shape[-1])
+        _, best = ops.top_k(y_pred, k)
+        hits = ops.any(ops.equal(ops.cast(best, "int32"), labels), axis=-1)
+        hits = ops.cast(hits, "float32") * known
+        self._add(ops.sum(hits)[None], ops.sum(known)[None])
+
+
+class AttributeRecall(_RatioMetric):
+    """recall@k: present attributes among the k best, over all present ones.
+
+    Args:
+        k: how many attributes are guessed for each image, of those chosen.
+        columns: the attributes of one group; all of them if None.
+
+    `update_state` takes `y_true` (B, A) of 1, 0 and -1 unknown, and `y_pred`
+    (B, A) logits or scores.
+    """
+
+    def __init__(
+        self,
+        k: int,
+        columns: Sequence[int] | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(1, name or f"recall@{k}")
+        self.k = k
+        self.columns = None if columns is None else np.array(columns, "int32")
+
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Adds a batch; every label counts alike, whatever the weight."""
+        if self.columns is not None:
+            y_true = ops.take(y_true, self.columns, axis=-1)
+            y_pred = ops.take(y_pred, self.columns, axis=-1)
+        present = ops.cast(y_true > 0, "float32")
+        k = min(self.k, y_pred.shape[-1])
+        _, best = ops.top_k(y_pred, k)
+        hits = ops.take_along_axis(present, ops.cast(best, "int32"), axis=-1)
+        self._add(ops.sum(hits)[None], ops.sum(present)[None])
+
+
+def headline_metrics(vocabulary: Vocabulary) -> dict[str, list]:
+    """The few metrics to watch while training, by the model's outputs."""
+    metrics = {}
+    if vocabulary.landmarks:
+        metrics["heatmaps"] = [NormalizedError(len(vocabulary.landmarks))]
+    if vocabulary.categories:
+        metrics["category"] = [TopKAccuracy(k) for k in (1, 3, 5)]
+    if vocabulary.attributes:
+        metrics["attributes"] = [AttributeRecall(k) for k in (3, 5)]
+    return metrics
