@@ -1,0 +1,59 @@
+"""afn-evaluate: the paper's two tables for a trained network."""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from afn_keras.commands.command import Parser
+from afn_keras.commands.command import run_command
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    parser = Parser(
+        "afn-evaluate",
+        "Scores a trained network and prints the paper's two tables, with "
+        "the published rows above this network's.",
+        "afn-evaluate runs/small --data DeepFashion --split test",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="run or .keras file"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="benchmark folder, labels file or records",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test"),
+        default="test",
+        help="which part of the data (default test)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="also write evaluation.json and evaluation.md into this folder",
+    )
+    run_command(parser, _run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from afn_keras.evaluation import evaluate
+    from afn_keras.reports import write_evaluation
+    from afn_keras.runs import load_model
+    from afn_keras.tables import paper_tables
+    from pipelines.opening import open_records
+
+    trained = load_model(options.model)
+    with tempfile.TemporaryDirectory() as scratch:
+        records = open_records(
+            options.data, Path(scratch) / "records", [options.split]
+        )
+        evaluation = evaluate(trained, records, options.split)
+    print(paper_tables(evaluation, trained.name))
+    if options.output:
+        write_evaluation(evaluation, trained.name, options.output)

@@ -1,0 +1,157 @@
+"""Draws answers over photographs."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from PIL import ImageOps
+
+from afn_keras.prediction import Prediction
+from pipelines.errors import InputError
+from pipelines.photographs import read_photograph
+
+# Okabe and Ito's colours (RGB), told apart with any colour vision.
+_LEFT = (86, 180, 233)
+_RIGHT = (230, 159, 0)
+_BOX = (240, 228, 66)
+_BAR = (0, 114, 178)
+_INK = (30, 30, 30)
+_PALE = (225, 225, 225)
+
+_LONG_SIDE = 640
+_PANEL = 340
+_ROW = 26
+
+
+def draw_prediction(
+    photograph: np.ndarray, prediction: Prediction
+) -> np.ndarray:
+    """A photograph with its landmarks, beside it categories and attributes.
+
+    Args:
+        photograph: (h, w, 3) uint8 RGB, upright.
+        prediction: what the network said of it.
+
+    Returns:
+        (H, W, 3) uint8 RGB: the photograph scaled to a long side of 640
+        pixels, and a panel at its right.
+    """
+    scale = _LONG_SIDE / max(photograph.shape[:2])
+    size = [max(1, round(side * scale)) for side in photograph.shape[1::-1]]
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = cv2.resize(photograph, size, interpolation=way)
+    x1, y1, x2, y2 = (round(side * scale) for side in prediction.box)
+    cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), _BOX, 1)
+    for name, (x, y, _) in prediction.landmarks.items():
+        _draw_landmark(picture, name, (x + 0.5) * scale, (y + 0.5) * scale)
+    panel = _draw_panel(prediction)
+    height = max(len(picture), len(panel))
+    return np.hstack([_padded(picture, height), _padded(panel, height)])
+
+
+def draw_predictions(
+    predictions: Sequence[Prediction], folder: Path
+) -> list[Path]:
+    """Draws each prediction over its photograph, into PNG files.
+
+    Args:
+        predictions: their `photograph` must be the paths of the files.
+        folder: made if it is missing. A file is named as its photograph,
+            with a number where two have the same name.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: if the folder cannot be written.
+    """
+    folder = Path(folder)
+    written: list[Path] = []
+    for prediction in predictions:
+        encoded = read_photograph(Path(prediction.photograph))
+        with Image.open(io.BytesIO(encoded)) as opened:
+            upright = ImageOps.exif_transpose(opened).convert("RGB")
+        picture = draw_prediction(np.array(upright), prediction)
+        stem = Path(prediction.photograph).stem
+        path, number = folder / f"{stem}.png", 2
+        while path in written:
+            path, number = folder / f"{stem}-{number}.png", number + 1
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be written ({error.strerror})"
+            ) from error
+        written.append(path)
+    return written
+
+
+def _draw_landmark(picture: np.ndarray, name: str, x: float, y: float) -> None:
+    colour = _LEFT if name.startswith("left") else _RIGHT
+    # OpenCV draws between pixels if told how many bits are the fraction;
+    # its pixel centres are whole numbers.
+    centre = (round((x - 0.5) * 16), round((y - 0.5) * 16))
+    for radius, ink in ((6, (255, 255, 255)), (5, colour)):
+        cv2.circle(picture, centre, radius * 16, ink, -1, cv2.LINE_AA, 4)
+    text = name.replace("_", " ")
+    (width, height), _ = cv2.getTextSize(text, _FONT, 0.42, 1)
+    left = int(np.clip(x - width / 2, 2, max(2, picture.shape[1] - width - 2)))
+    # Above the point, or below it where there is no room.
+    base = int(y) - 10 if y > height + 14 else int(y) + height + 10
+    base = min(base, picture.shape[0] - 4)
+    _write(picture, text, (left, base), 0.42, colour, outline=True)
+
+
+def _draw_panel(prediction: Prediction) -> np.ndarray:
+    sections = [
+        (title, scored)
+        for title, scored in (
+            ("category", prediction.categories),
+            ("attributes", prediction.attributes[:10]),
+        )
+        if scored
+    ]
+    rows = sum(len(scored) + 2 for _, scored in sections)
+    panel = np.full((_ROW * rows + 12, _PANEL, 3), 255, np.uint8)
+    y = 12
+    for title, scored in sections:
+        _write(panel, title, (14, y + 18), 0.55, _INK)
+        y += _ROW
+        for name, score in scored:
+            # Names come from any vocabulary; the font has only ASCII.
+            shown = name.encode("ascii", "replace").decode()
+            shown = shown if len(shown) <= 20 else f"{shown[:18]}.."
+            _write(panel, shown, (14, y + 18), 0.45, _INK)
+            cv2.rectangle(panel, (180, y + 6), (279, y + 20), _PALE, -1)
+            end = 180 + round(99 * score)
+            cv2.rectangle(panel, (180, y + 6), (end, y + 20), _BAR, -1)
+            percent = f"{100 * score:.0f}%"
+            _write(panel, percent, (290, y + 18), 0.45, _INK)
+            y += _ROW
+        y += _ROW
+    return panel
+
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def _write(
+    picture: np.ndarray,
+    text: str,
+    place: tuple[int, int],
+    size: float,
+    colour: tuple[int, int, int],
+    outline: bool = False,
+) -> None:
+    if outline:
+        cv2.putText(picture, text, place, _FONT, size, _INK, 3, cv2.LINE_AA)
+    cv2.putText(picture, text, place, _FONT, size, colour, 1, cv2.LINE_AA)
+
+
+def _padded(picture: np.ndarray, height: int) -> np.ndarray:
+    rows = height - len(picture)
+    return np.pad(picture, ((0, rows), (0, 0), (0, 0)), constant_values=255)

@@ -1,0 +1,60 @@
+"""One line an epoch, with all the headline metrics."""
+
+import time
+
+import numpy as np
+
+from afn_keras.backend import keras
+
+_NAMES = {
+    "val_heatmaps_ne": "NE",
+    "val_category_top1": "top-1",
+    "val_category_top3": "top-3",
+    "val_category_top5": "top-5",
+    "val_attributes_recall@3": "recall@3",
+    "val_attributes_recall@5": "recall@5",
+}
+# Keras leaves out the output's name where a model has only one output.
+_NAMES |= {
+    "val_" + name.split("_")[-1]: title for name, title in _NAMES.items()
+}
+
+
+class ProgressLine(keras.callbacks.Callback):
+    """Prints an epoch's losses and metrics, and adds `val_score` to the logs.
+
+    The score is the mean of 1 - NE, category top-1 and attribute recall@5,
+    of those that the data has: the larger the better.
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Starts the clock."""
+        self._start = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Prints the line."""
+        seconds = time.monotonic() - self._start
+        values = {
+            title: float(logs[name])
+            for name, title in _NAMES.items()
+            if name in logs and not np.isnan(logs[name])
+        }
+        parts = [
+            f"epoch {epoch + 1}/{self.params['epochs']}",
+            f"loss {logs['loss']:.4f}",
+        ]
+        if "val_loss" in logs:
+            parts.append(f"val loss {logs['val_loss']:.4f}")
+            logs["val_score"] = score(values)
+        parts += [f"{title} {value:.4f}" for title, value in values.items()]
+        print("  ".join([*parts, f"{seconds:.0f} s"]), flush=True)
+
+
+def score(values: dict[str, float]) -> float:
+    """Mean of 1 - NE, top-1 and recall@5, of those that are there."""
+    goods = [
+        1 - values[title] if title == "NE" else values[title]
+        for title in ("NE", "top-1", "recall@5")
+        if title in values
+    ]
+    return float(np.mean(goods)) if goods else 0.0

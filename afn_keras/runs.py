@@ -1,0 +1,128 @@
+"""The run: one folder with a trained network and all that belongs to it."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from afn_keras.backend import keras
+from afn_keras.recipes import FILE_NAME as RECIPE
+from pipelines.errors import InputError
+from pipelines.vocabulary import Vocabulary
+from pipelines.writing import check_new
+
+MODEL = "model.keras"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A trained network with the names of its labels.
+
+    Args:
+        name: the run's or the file's, for tables.
+        model: float32, whatever precision it was trained in.
+        vocabulary: names of the labels.
+    """
+
+    name: str
+    model: keras.Model
+    vocabulary: Vocabulary
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.model.input.shape[1]
+
+
+def load_model(path: Path) -> TrainedModel:
+    """Opens a run, or a `.keras` file that lies beside its vocabulary.
+
+    Raises:
+        InputError: if there is none, or it cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such run or model")
+    file = path / MODEL if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(
+            f"{path}: holds no {MODEL}; give a folder that afn-train wrote"
+        )
+    try:
+        model = keras.models.load_model(file, compile=False)
+        model = _as_float32(model)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{file}: is no model of Keras ({reason})") from error
+    vocabulary = Vocabulary.load(file.parent)
+    sizes = {
+        "heatmaps": len(vocabulary.landmarks),
+        "category": len(vocabulary.categories),
+        "attributes": len(vocabulary.attributes),
+    }
+    outputs = model.output if isinstance(model.output, dict) else {}
+    if {name: x.shape[-1] for name, x in outputs.items()} != {
+        name: size for name, size in sizes.items() if size
+    }:
+        raise InputError(
+            f"{file}: its outputs do not fit the vocabulary beside it; "
+            "keep the two files of one run together"
+        )
+    # Not resolve(): a run may be reached through a link with a better name.
+    name = Path(os.path.abspath(path if path.is_dir() else path.parent)).name
+    return TrainedModel(name, model, vocabulary)
+
+
+@contextlib.contextmanager
+def new_run(folder: Path) -> Iterator[Path]:
+    """Makes the folder of a run; removes it if no network comes of it.
+
+    Raises:
+        InputError: if the folder holds another run, or anything else.
+    """
+    folder = Path(folder)
+    if (folder / RECIPE).exists():
+        raise InputError(
+            f"{folder}: holds another run; choose another folder with "
+            "--output, or remove this one"
+        )
+    check_new(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be made ({error.strerror}); choose another "
+            "folder with --output"
+        ) from error
+    try:
+        yield folder
+    except BaseException:
+        # A network that finished an epoch is worth keeping, nothing else is.
+        if not (folder / MODEL).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def free_folder(folder: Path) -> Path:
+    """`folder`, or with a number behind it the first that is not taken."""
+    folder, number = Path(folder), 2
+    free = folder
+    while free.exists():
+        free, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+    return free
+
+
+def _as_float32(model: keras.Model) -> keras.Model:
+    """The same network in float32: mixed precision's weights are float32.
+
+    Neither TFLite nor a CPU without bfloat16 runs a mixed-precision graph.
+    """
+    config = json.dumps(model.get_config())
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        config = config.replace(f'"{policy}"', '"float32"')
+    result = model.__class__.from_config(json.loads(config))
+    result.set_weights(model.get_weights())
+    return result

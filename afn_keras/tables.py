@@ -1,0 +1,196 @@
+"""The paper's two tables, with the published rows above a run's own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+# Normalized error, as printed in the paper's Table 1.
+_PUBLISHED_NE = {
+    "FashionNet": (
+        (0.0854, 0.0902, 0.0973, 0.0935, 0.0854, 0.0845, 0.0812, 0.0823),
+        0.0872,
+    ),
+    "DFA": (
+        (0.0628, 0.0637, 0.0658, 0.0621, 0.0726, 0.0702, 0.0658, 0.0663),
+        0.0660,
+    ),
+    "DLAN": (
+        (0.0570, 0.0611, 0.0672, 0.0647, 0.0703, 0.0694, 0.0624, 0.0627),
+        0.0643,
+    ),
+    "Wang et al.": (
+        (0.0415, 0.0404, 0.0496, 0.0449, 0.0502, 0.0523, 0.0537, 0.0551),
+        0.0484,
+    ),
+    "AFN (paper)": (
+        (0.0332, 0.0346, 0.0487, 0.0519, 0.0422, 0.0429, 0.0620, 0.0639),
+        0.0474,
+    ),
+}
+_LANDMARKS = {
+    "left_collar": "L.Col",
+    "right_collar": "R.Col",
+    "left_sleeve": "L.Sle",
+    "right_sleeve": "R.Sle",
+    "left_waistline": "L.Wai",
+    "right_waistline": "R.Wai",
+    "left_hem": "L.Hem",
+    "right_hem": "R.Hem",
+}
+
+# Top-3 / top-5 in percent, as printed in the paper's Table 2.
+_GROUPS = ("texture", "fabric", "shape", "part", "style")
+_PUBLISHED_LABELS = {
+    "WTBI": (
+        "43.73 / 66.26",
+        "24.21 / 32.65",
+        "25.38 / 36.06",
+        "23.39 / 31.26",
+        "26.31 / 33.24",
+        "49.85 / 58.68",
+        "27.46 / 35.37",
+    ),
+    "DARN": (
+        "59.48 / 79.58",
+        "36.15 / 48.15",
+        "36.64 / 48.52",
+        "35.89 / 46.93",
+        "39.17 / 50.14",
+        "66.11 / 71.36",
+        "42.35 / 51.95",
+    ),
+    "FashionNet": (
+        "82.58 / 90.17",
+        "37.46 / 49.52",
+        "39.30 / 49.84",
+        "39.47 / 48.59",
+        "44.13 / 54.02",
+        "66.43 / 73.16",
+        "45.52 / 54.61",
+    ),
+    "Lu et al.": ("86.72 / 92.51", "-", "-", "-", "-", "-", "-"),
+    "Corbiere et al.": (
+        "86.30 / 92.80",
+        "53.60 / 63.20",
+        "39.10 / 48.80",
+        "50.10 / 59.50",
+        "38.80 / 48.90",
+        "30.50 / 38.30",
+        "23.10 / 30.40",
+    ),
+    "Wang et al.": (
+        "90.99 / 95.78",
+        "50.31 / 65.48",
+        "40.31 / 48.23",
+        "53.32 / 61.05",
+        "40.65 / 56.32",
+        "68.70 / 74.25",
+        "51.53 / 60.95",
+    ),
+    "AFN (paper)": (
+        "91.16 / 96.12",
+        "56.17 / 65.83",
+        "43.20 / 53.52",
+        "58.28 / 67.80",
+        "46.97 / 57.42",
+        "68.82 / 74.13",
+        "54.69 / 63.74",
+    ),
+}
+
+
+def paper_tables(evaluation: dict[str, Any], name: str) -> str:
+    """Renders an evaluation as the paper's two tables, in Markdown.
+
+    Published rows are of the full benchmark: they are comparable only where
+    the evaluation is of it too. Below this run's row stands the guess of the
+    mean landmark and of the most frequent labels.
+
+    Args:
+        evaluation: what `evaluate` returned.
+        name: what to call this run's row.
+    """
+    guess = evaluation["guess"]
+    rows = [(name, evaluation), ("guessing", guess)]
+    parts = [
+        f"{evaluation['images']} images of the {evaluation['split']} split, "
+        f"{evaluation['protocol']} protocol. Published rows are of the full "
+        "DeepFashion benchmark; guessing is the mean landmark and the most "
+        "frequent labels of the train split, whatever the photograph shows."
+    ]
+    if evaluation["landmarks"]:
+        parts.append(_landmark_table(rows))
+    if evaluation["category"] or evaluation["attributes"]:
+        parts.append(_label_table(rows))
+    if evaluation["category"]:
+        parts.append(_top1_line(evaluation, guess))
+    return "\n\n".join(parts)
+
+
+def _landmark_table(rows: list[tuple[str, dict]]) -> str:
+    body = [
+        [method, *map(_error, each), _error(average)]
+        for method, (each, average) in _PUBLISHED_NE.items()
+    ]
+    for method, scores in rows:
+        each = scores["landmarks"]["per_landmark"]
+        body.append(
+            [
+                method,
+                *(_error(each.get(name)) for name in _LANDMARKS),
+                _error(scores["landmarks"]["ne"]),
+            ]
+        )
+    return _table(["normalized error", *_LANDMARKS.values(), "Avg"], body)
+
+
+def _label_table(rows: list[tuple[str, dict]]) -> str:
+    own = [
+        group
+        for group in (rows[0][1]["attributes"] or {}).get("recall@3", ())
+        if group not in _GROUPS and group != "all"
+    ]
+    header = ["top-3 / top-5, %", "Category"]
+    header += [group.capitalize() for group in (*_GROUPS, *own, "all")]
+    body = [
+        [method, *values[:-1], *["-"] * len(own), values[-1]]
+        for method, values in _PUBLISHED_LABELS.items()
+    ]
+    for method, scores in rows:
+        category = scores["category"] or {}
+        recall = scores["attributes"] or {"recall@3": {}, "recall@5": {}}
+        cells = [_percents(category.get("top3"), category.get("top5"))]
+        cells += [
+            _percents(recall["recall@3"].get(g), recall["recall@5"].get(g))
+            for g in (*_GROUPS, *own, "all")
+        ]
+        body.append([method, *cells])
+    return _table(header, body)
+
+
+def _top1_line(evaluation: dict, guess: dict) -> str:
+    return (
+        f"Category top-1: {100 * evaluation['category']['top1']:.2f}% "
+        f"(guessing: {100 * guess['category']['top1']:.2f}%)."
+    )
+
+
+def _table(header: Sequence[str], body: list[list[str]]) -> str:
+    return tabulate(
+        body,
+        header,
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=("left", *["right"] * (len(header) - 1)),
+    )
+
+
+def _error(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}".lstrip("0")
+
+
+def _percents(top3: float | None, top5: float | None) -> str:
+    if top3 is None or top5 is None:
+        return "-"
+    return f"{100 * top3:.2f} / {100 * top5:.2f}"

@@ -1,0 +1,1 @@
+"""Scripts that ask an artifact as its users do, without this project."""
