@@ -1,0 +1,1 @@
+"""A drawn benchmark: garments whose every label is right by construction."""
