@@ -55,9 +55,12 @@ def decode_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
     """
     _, height, width, count = heatmaps.shape
     heatmaps = ops.cast(heatmaps, "float32")
-    flat = ops.reshape(heatmaps, (-1, height * width, count))
-    scores = ops.max(flat, axis=1)
-    peak = ops.cast(ops.argmax(flat, axis=1), "int32")
+    flat = ops.transpose(heatmaps, (0, 3, 1, 2))
+    flat = ops.reshape(flat, (-1, count, height * width))
+    # Not argmax: Keras's guards against -0.0 with bit operations, which
+    # TFLite has not.
+    scores, peak = ops.top_k(flat, 1)
+    scores, peak = scores[..., 0], ops.cast(peak[..., 0], "int32")
     # Away from the border, so that all eight neighbours exist.
     row = ops.clip(peak // width, 1, height - 2)
     column = ops.clip(peak % width, 1, width - 2)

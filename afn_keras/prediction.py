@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from afn_keras.answers import answering
+from afn_keras.answers import AnsweringModel
 from afn_keras.runs import TrainedModel
 from pipelines.errors import InputError
 from pipelines.photographs import read_photograph
@@ -75,7 +75,7 @@ class Predictor:
     def __init__(self, trained: TrainedModel) -> None:
         self.vocabulary = trained.vocabulary
         self.image_size = trained.image_size
-        self.model = answering(trained.model)
+        self.model = AnsweringModel(trained.model)
 
     def predict(
         self,

@@ -61,6 +61,7 @@ def train(recipe: Recipe, records: Records, folder: Path) -> None:
         validation_data=validation,
         epochs=recipe.epochs,
         verbose=0,
+        shuffle=False,  # The data are shuffled already.
         callbacks=[
             # First, since it adds the score that the checkpoint watches.
             ProgressLine(),

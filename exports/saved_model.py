@@ -29,7 +29,9 @@ def export_saved_model(trained: TrainedModel, folder: Path) -> Path:
             str(aside),
             signatures={"serving_default": served.serving_default},
         )
-        trained.vocabulary.save(aside / "assets.extra")
+        labels = aside / "assets.extra"
+        labels.mkdir()
+        trained.vocabulary.save(labels)
     return Path(folder) / str(version)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from afn_keras.answers import answering
+from afn_keras.answers import AnsweringModel
 from afn_keras.runs import TrainedModel
 from pipelines.photographs import MAX_PIXELS
 from pipelines.resampling import resample
@@ -21,10 +21,8 @@ class ServedModel(tf.Module):
 
     def __init__(self, trained: TrainedModel) -> None:
         super().__init__(name="afn")
-        self._model = answering(trained.model)
+        self._model = AnsweringModel(trained.model)
         self._image_size = trained.image_size
-        # The variables that SavedModel stores; it does not look into Keras.
-        self._variables = list(self._model.weights)
         vocabulary = trained.vocabulary
         self._landmarks = len(vocabulary.landmarks)
         self._categories = np.array(vocabulary.categories, dtype=object)

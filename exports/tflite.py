@@ -6,7 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from afn_keras.answers import answering
+from afn_keras.answers import AnsweringModel
+from afn_keras.backend import keras
 from afn_keras.runs import TrainedModel
 from pipelines.writing import check_new
 
@@ -28,21 +29,20 @@ def export_tflite(trained: TrainedModel, path: Path) -> Path:
     """
     path = Path(path)
     check_new(path)
-    model = answering(trained.model)
+    model = AnsweringModel(trained.model)
     side = trained.image_size
 
-    # Through a SavedModel of one fixed signature: from concrete functions the
-    # converter drops a Keras model's variables and answers NaN.
-    module = tf.Module()
-    module.variables_of_model = list(model.weights)
-    module.answer = tf.function(
+    # Through a SavedModel: from concrete functions the converter loses the
+    # variables of a Keras model, and the file answers NaN.
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serving_default",
         lambda image: model(image, training=False),
-        input_signature=[tf.TensorSpec([1, side, side, 3], name="image")],
+        [tf.TensorSpec([1, side, side, 3], tf.float32, name="image")],
     )
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(
-            module, folder, signatures={"serving_default": module.answer}
-        )
+        archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         content = converter.convert()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from afn_keras.answers import answering
+from afn_keras.answers import AnsweringModel
 from afn_keras.prediction import Prediction
 from afn_keras.prediction import Predictor
 from afn_keras.prediction import shown
@@ -45,12 +45,12 @@ def verify_saved_model(
     if not answers["valid"].all():
         raise VerificationError(f"{folder}: refuses a valid photograph")
     expected = Predictor(trained).predict(photographs)
-    differences = [0.0]
+    differences = []
     for index, prediction in enumerate(expected):
         differences += _differences(
             prediction, {name: value[index] for name, value in answers.items()}
         )
-    return _judged(folder, max(differences))
+    return _judged(folder, differences)
 
 
 def verify_tflite(
@@ -63,17 +63,14 @@ def verify_tflite(
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/images.npy", images)
         answers = _ask("tflite_answers.py", path, [f"{folder}/images.npy"])
-    expected = answering(trained.model).predict_on_batch(images)
+    expected = AnsweringModel(trained.model).predict_on_batch(images)
     if set(answers) != set(expected):
         raise VerificationError(
             f"{path}: answers {sorted(answers)}, not {sorted(expected)}"
         )
     return _judged(
         path,
-        max(
-            float(np.abs(answers[name] - value).max(initial=0.0))
-            for name, value in expected.items()
-        ),
+        [np.abs(answers[name] - value) for name, value in expected.items()],
     )
 
 
@@ -100,13 +97,13 @@ def _ask(script: str, artifact: Path, inputs: Sequence) -> dict:
             return dict(answers)
 
 
-def _differences(prediction: Prediction, answers: dict) -> list[float]:
+def _differences(prediction: Prediction, answers: dict) -> list[np.ndarray]:
     """How far a SavedModel's answers are from the network's."""
     sides = np.array(prediction.box[2:]) - prediction.box[:2]
     points = np.array(list(prediction.landmarks.values())).reshape(-1, 3)
     differences = [
-        *np.abs((answers["landmarks"] - points[:, :2]) / sides).ravel(),
-        *np.abs(answers["landmark_scores"] - points[:, 2]),
+        np.abs((answers["landmarks"] - points[:, :2]) / sides),
+        np.abs(answers["landmark_scores"] - points[:, 2]),
     ]
     for kind, expected in (
         ("category", prediction.categories),
@@ -117,11 +114,13 @@ def _differences(prediction: Prediction, answers: dict) -> list[float]:
         for name, score in zip(names, answers[f"{kind}_scores"], strict=True):
             # A name that only one of them lists had an equal rival.
             last = expected[-1][1]
-            differences.append(abs(float(score) - scores.get(name, last)))
-    return [float(difference) for difference in differences]
+            differences.append(np.abs(score - scores.get(name, last)))
+    return differences
 
 
-def _judged(artifact: Path, difference: float) -> float:
+def _judged(artifact: Path, differences: list[np.ndarray]) -> float:
+    every = np.concatenate([np.ravel(difference) for difference in differences])
+    difference = float(every.max(initial=0.0))
     # Not `difference > BOUND`, which a NaN would pass.
     if not difference <= BOUND:
         raise VerificationError(

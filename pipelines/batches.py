@@ -66,9 +66,7 @@ def load_split(
         # Shards first, then photographs, each with a seed of its own.
         dataset = dataset.shuffle(len(files), seed=seed)
         dataset = dataset.interleave(
-            tf.data.TFRecordDataset,
-            cycle_length=min(8, len(files)),
-            deterministic=True,
+            tf.data.TFRecordDataset, cycle_length=min(8, len(files))
         )
         dataset = dataset.shuffle(_SHUFFLE, seed=seed + 1)
     else:

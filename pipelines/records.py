@@ -186,26 +186,27 @@ def _write_split(
         path = annotations.folder / image
         size += path.stat().st_size if path.is_file() else 0
     count = max(1, round(size / SHARD_BYTES))
-    rows = tqdm(
-        table.to_dict("records"),
+    rows = table.to_dict("records")
+    bounds = np.linspace(0, len(rows), count + 1).astype(int)
+    bar = tqdm(
+        total=len(rows),
         desc=f"converting {split}",
         unit=" images",
         disable=not progress,
     )
-    bounds = np.linspace(0, len(table), count + 1).astype(int)
-    iterator = iter(rows)
     shards = []
     for index in range(count):
         name = f"{split}-{index:05d}-of-{count:05d}.tfrecord"
         written = 0
         with tf.io.TFRecordWriter(str(folder / name)) as writer:
-            for _ in range(bounds[index + 1] - bounds[index]):
-                row = next(iterator)
+            for row in rows[bounds[index] : bounds[index + 1]]:
                 for example in _usable(annotations.folder, row, problems):
                     writer.write(example)
                     written += 1
+                bar.update()
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         shards.append({"file": name, "images": written, "sha256": digest})
+    bar.close()
     return shards
 
 

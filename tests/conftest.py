@@ -1,0 +1,125 @@
+"""Fixtures that several test files share; the expensive ones run once."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.records import load_records
+from pipelines.records import write_records
+from pipelines.sources import read_annotations
+
+TINY = ["image_size=32", "width=0.1", "epochs=2", "batch_size=8"]
+
+
+def write_photograph(path, width=60, height=80, colour=(200, 30, 90)):
+    """A JPEG of one RGB colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.full((height, width, 3), colour[::-1], np.uint8)
+    assert cv2.imwrite(str(path), image)
+
+
+def write_benchmark(folder: Path, images: int = 12) -> Path:
+    """A benchmark folder in the coarse layout, written out by hand here.
+
+    Image i is of category i % 3 + 1, its clothes type too; its box is
+    (11, 21) to (50, 70) in the benchmark's 1-based, inclusive pixels; its
+    k-th landmark lies at (15 + k, 25 + k). Every sixth is val, test.
+    """
+    names = [f"img/a b/{i:03d}.jpg".replace(" ", "_") for i in range(images)]
+    for i, name in enumerate(names):
+        write_photograph(folder / name, colour=(20 * i % 256, 90, 200))
+    splits = ["train", "train", "train", "train", "val", "test"]
+    points = {1: 6, 2: 4, 3: 8}
+
+    def table(path, header, rows):
+        path = folder / path
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join([str(len(rows)), header, *rows, ""]))
+
+    kinds = [i % 3 + 1 for i in range(images)]
+    table(
+        "Eval/list_eval_partition.txt",
+        "image_name  evaluation_status",
+        [f"{n}   {splits[i % 6]}" for i, n in enumerate(names)],
+    )
+    table(
+        "Anno/list_bbox.txt",
+        "image_name  x_1  y_1  x_2  y_2",
+        [f"{n}  011 021 050 070" for n in names],
+    )
+    table(
+        "Anno/list_category_cloth.txt",
+        "category_name  category_type",
+        ["Tee      1", "Jeans   2", "Long Dress   3  "],
+    )
+    table(
+        "Anno/list_category_img.txt",
+        "image_name  category_label",
+        [f"{n}  {kind}" for n, kind in zip(names, kinds)],
+    )
+    table(
+        "Anno/list_attr_cloth.txt",
+        "attribute_name  attribute_type",
+        ["floral print  1", "denim  2", "maxi  3", "v-neck  4", "red  5"],
+    )
+    table(
+        "Anno/list_attr_img.txt",
+        "image_name  attribute_labels",
+        [
+            f"{n}  " + " ".join("1" if j == i % 5 else "-1" for j in range(5))
+            for i, n in enumerate(names)
+        ],
+    )
+    table(
+        "Anno/list_landmarks.txt",
+        "image_name  clothes_type  landmark_visibility_1 ...",
+        [
+            f"{n}  {kind}  "
+            + " ".join(
+                f"0 {15 + k:03d} {25 + k:03d}" for k in range(points[kind])
+            )
+            for n, kind in zip(names, kinds)
+        ],
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hand_written(tmp_path_factory):
+    """A benchmark of 12 plain photographs: for reading only."""
+    return write_benchmark(tmp_path_factory.mktemp("data") / "benchmark")
+
+
+@pytest.fixture
+def benchmark(tmp_path):
+    """A benchmark of 12 plain photographs that a test may break."""
+    return write_benchmark(tmp_path / "benchmark")
+
+
+@pytest.fixture(scope="session")
+def records(hand_written, tmp_path_factory):
+    """Records of the hand-written benchmark."""
+    folder = tmp_path_factory.mktemp("data") / "records"
+    write_records(read_annotations(hand_written), folder)
+    return load_records(folder)
+
+
+@pytest.fixture(scope="session")
+def run(hand_written, tmp_path_factory):
+    """A run: the whole of afn-train on the hand-written benchmark."""
+    from afn_keras.commands.train import main
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    main(
+        [
+            *("--data", str(hand_written), "--recipe", "small"),
+            *("--output", str(folder), "--set", *TINY),
+        ]
+    )
+    return folder
