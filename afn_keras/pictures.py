@@ -45,8 +45,14 @@ def draw_prediction(
     picture = cv2.resize(photograph, size, interpolation=way)
     x1, y1, x2, y2 = (round(side * scale) for side in prediction.box)
     cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), _BOX, 1)
-    for name, (x, y, _) in prediction.landmarks.items():
-        _draw_landmark(picture, name, (x + 0.5) * scale, (y + 0.5) * scale)
+    points = {
+        name: ((x + 0.5) * scale, (y + 0.5) * scale)
+        for name, (x, y, _) in prediction.landmarks.items()
+    }
+    # All names first, so that none hides a point.
+    for draw in (_draw_name, _draw_point):
+        for name, (x, y) in points.items():
+            draw(picture, name, x, y)
     panel = _draw_panel(prediction)
     height = max(len(picture), len(panel))
     return np.hstack([_padded(picture, height), _padded(panel, height)])
@@ -90,20 +96,29 @@ def draw_predictions(
     return written
 
 
-def _draw_landmark(picture: np.ndarray, name: str, x: float, y: float) -> None:
-    colour = _LEFT if name.startswith("left") else _RIGHT
+def _draw_point(picture: np.ndarray, name: str, x: float, y: float) -> None:
     # OpenCV draws between pixels if told how many bits are the fraction;
     # its pixel centres are whole numbers.
     centre = (round((x - 0.5) * 16), round((y - 0.5) * 16))
-    for radius, ink in ((6, (255, 255, 255)), (5, colour)):
+    for radius, ink in ((6, (255, 255, 255)), (5, _colour(name))):
         cv2.circle(picture, centre, radius * 16, ink, -1, cv2.LINE_AA, 4)
+
+
+def _draw_name(picture: np.ndarray, name: str, x: float, y: float) -> None:
     text = name.replace("_", " ")
     (width, height), _ = cv2.getTextSize(text, _FONT, 0.42, 1)
     left = int(np.clip(x - width / 2, 2, max(2, picture.shape[1] - width - 2)))
     # Above the point, or below it where there is no room.
     base = int(y) - 10 if y > height + 14 else int(y) + height + 10
     base = min(base, picture.shape[0] - 4)
-    _write(picture, text, (left, base), 0.42, colour, outline=True)
+    # On a plate, since a photograph may have any colour there.
+    corners = (left - 3, base - height - 3), (left + width + 3, base + 4)
+    cv2.rectangle(picture, *corners, _INK, -1)
+    _write(picture, text, (left, base), 0.42, _colour(name))
+
+
+def _colour(name: str) -> tuple[int, int, int]:
+    return _LEFT if name.startswith("left") else _RIGHT
 
 
 def _draw_panel(prediction: Prediction) -> np.ndarray:
@@ -145,10 +160,7 @@ def _write(
     place: tuple[int, int],
     size: float,
     colour: tuple[int, int, int],
-    outline: bool = False,
 ) -> None:
-    if outline:
-        cv2.putText(picture, text, place, _FONT, size, _INK, 3, cv2.LINE_AA)
     cv2.putText(picture, text, place, _FONT, size, colour, 1, cv2.LINE_AA)
 
 

@@ -88,20 +88,23 @@ def demo() -> Recipe:
     """
     return Recipe(
         name="demo",
-        image_size=96,
+        image_size=64,
         width=0.25,
-        epochs=10,
+        dropout=0.3,
+        epochs=16,
         batch_size=32,
         learning_rate=1e-3,
         schedule="cosine",
-        warmup=0.5,
+        warmup=1.0,
         clip_norm=1.0,
         landmark_weight=500.0,
-        category_weight=0.5,
+        category_weight=1.0,
         attribute_weight=3.0,
         sigma=12.0,
         negative_weight=1.0,
         flip=True,
+        scale=0.1,
+        shift=0.05,
     )
 
 

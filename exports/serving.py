@@ -47,8 +47,12 @@ class ServedModel(tf.Module):
             neighbours' answers do not change.
         """
         images, sizes, valid = self._decode(image_bytes)
-        answers = self._model(images, training=False)
-        batch = tf.shape(images)[0]
+        batch = tf.shape(image_bytes)[0]
+        answers = {
+            name: value[:batch]
+            for name, value in self._model(images, training=False).items()
+        }
+        sizes, valid = sizes[:batch], valid[:batch]
         landmarks = tf.zeros([batch, 0, 2])
         landmark_scores = tf.zeros([batch, 0])
         if self._landmarks:
@@ -78,6 +82,8 @@ class ServedModel(tf.Module):
         self, image_bytes: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Images, (width, height) of the photographs, and which decoded.
+
+        At least one row, even of an empty batch.
 
         A graph cannot catch a decoder's error, but a tf.data pipeline inside
         it can: it drops the photograph and goes on.
@@ -112,7 +118,10 @@ class ServedModel(tf.Module):
         images = tf.scatter_nd(place, images, [batch + 1, side, side, 3])
         sizes = tf.scatter_nd(place, sizes, [batch + 1, 2])
         valid = tf.scatter_nd(place, tf.ones_like(rows), [batch + 1]) > 0
-        return images[:-1], sizes[:-1], valid[:-1]
+        # The spare row stays where it is the only one: not every convolution
+        # runs on an empty batch.
+        rows = tf.maximum(batch, 1)
+        return images[:rows], sizes[:rows], valid[:rows]
 
 
 def _check_size(encoded: tf.Tensor) -> tf.Operation:

@@ -90,7 +90,7 @@ def show(vocabulary: Vocabulary, image_size: int) -> Step:
     Adds `image`, (image_size, image_size, 3) float32 RGB 0..255, and turns
     `landmarks` from pixels, (L, 2), to fractions of the image.
     """
-    flipped = vocabulary.flipped_landmarks()
+    flipped = tf.constant(vocabulary.flipped_landmarks(), tf.int32)
 
     def step(example: Example) -> Example:
         part, window = decode_window(

@@ -1,5 +1,6 @@
 """Reads a user's own labels: one CSV file, any subset of the columns."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +39,19 @@ def read_labels_csv(path: Path) -> Annotations:
     """
     path = Path(path)
     try:
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
+        with warnings.catch_warnings():
+            # A row longer than the header is cut with no more than a warning.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path,
+                dtype=str,
+                index_col=False,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+            )
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
-    except (ValueError, pd.errors.ParserError) as error:
+    except (ValueError, pd.errors.ParserWarning) as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"{path}: is no CSV table ({reason})") from error
     _check_columns(path, table)

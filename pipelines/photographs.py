@@ -9,8 +9,9 @@ from PIL import UnidentifiedImageError
 
 from pipelines.errors import InputError
 
-# Beyond this a file is more likely an attack than a photograph: 100 megapixels.
-MAX_PIXELS = 100_000_000
+# Beyond this a file is more likely an attack than a photograph. It is the
+# bound of Pillow's own warning; at twice as many it refuses to open a file.
+MAX_PIXELS = 89_478_485
 
 
 def read_photograph(path: Path) -> bytes:
@@ -84,6 +85,8 @@ def upright_jpeg(encoded: bytes, name: str) -> tuple[bytes, int, int, str]:
             reason = "the file is empty"
         elif isinstance(error, UnidentifiedImageError):
             reason = "no known image format"
+        elif isinstance(error, Image.DecompressionBombError):
+            reason = f"more than {MAX_PIXELS:,} pixels; scale it down"
         else:
             reason = str(error)
         raise InputError(f"{name}: is no photograph ({reason})") from error

@@ -61,7 +61,7 @@ def write_benchmark(folder: Path, images: int = 12) -> Path:
     table(
         "Anno/list_category_img.txt",
         "image_name  category_label",
-        [f"{n}  {kind}" for n, kind in zip(names, kinds)],
+        [f"{n}  {kind}" for n, kind in zip(names, kinds, strict=True)],
     )
     table(
         "Anno/list_attr_cloth.txt",
@@ -84,7 +84,7 @@ def write_benchmark(folder: Path, images: int = 12) -> Path:
             + " ".join(
                 f"0 {15 + k:03d} {25 + k:03d}" for k in range(points[kind])
             )
-            for n, kind in zip(names, kinds)
+            for n, kind in zip(names, kinds, strict=True)
         ],
     )
     return folder

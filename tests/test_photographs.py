@@ -67,11 +67,13 @@ def test_transparency_becomes_white():
     ],
 )
 def test_what_is_no_photograph(half_red, spoil, reason):
-    with pytest.raises(InputError, match=f"a.jpg: is no photograph.*{reason}"):
+    with pytest.raises(
+        InputError, match=f"(?i)a.jpg: is no photograph.*{reason}"
+    ):
         upright_jpeg(spoil(encode(half_red, "JPEG")), "a.jpg")
 
 
 def test_decompression_bomb_is_not_decoded():
     encoded = encode(Image.new("1", (20_000, 20_000)), "PNG")
-    with pytest.raises(InputError, match="20000 x 20000 pixels"):
+    with pytest.raises(InputError, match="more than 89,478,485 pixels"):
         upright_jpeg(encoded, "a.png")

@@ -1,0 +1,265 @@
+"""Bad input: one clear line, exit code 2, nothing half-written."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from afn_keras.commands import convert
+from afn_keras.commands import evaluate
+from afn_keras.commands import export
+from afn_keras.commands import predict
+from afn_keras.commands import synthesize
+from afn_keras.commands import train
+
+COMMANDS = [convert, evaluate, export, predict, synthesize, train]
+
+
+def fails(command, arguments, capsys):
+    """The one line with which a command ends."""
+    with pytest.raises(SystemExit) as stop:
+        command.main([str(argument) for argument in arguments])
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "Traceback" not in message
+    return message
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    name = command.__name__.rpartition(".")[2]
+    assert f"example:\n  afn-{name} " in text
+    assert len(text.splitlines()) <= 40
+
+
+def test_help_does_not_wait_for_tensorflow():
+    # A real process: what it imports is what the user waits for.
+    program = (
+        "import sys; from afn_keras.commands.train import main\n"
+        "try: main(['--help'])\n"
+        "finally: print(*sys.modules)"
+    )
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True
+    )
+    seconds = time.monotonic() - start
+    modules = done.stdout.split()
+    assert "argparse" in modules
+    assert not {"tensorflow", "keras", "cv2", "pandas"} & set(modules)
+    # Some 0.1 s here; the promise is 2.
+    assert seconds < 2
+
+
+def test_no_such_folder(tmp_path, capsys):
+    output = tmp_path / "run"
+    message = fails(
+        train, ["--data", tmp_path / "no", "--output", output], capsys
+    )
+    assert f"{tmp_path}/no: no such file or folder" in message
+    assert not output.exists()
+
+
+def test_a_folder_that_is_no_benchmark(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    output = tmp_path / "run"
+    message = fails(
+        train, ["--data", tmp_path / "empty", "--output", output], capsys
+    )
+    assert "is no data set; looked for Anno/" in message
+    assert "labels.csv" in message
+    assert not output.exists()
+
+
+def test_an_annotation_file_missing(benchmark, tmp_path, capsys):
+    missing = benchmark / "Anno" / "list_bbox.txt"
+    missing.unlink()
+    output = tmp_path / "records"
+    message = fails(convert, [benchmark, output], capsys)
+    assert f"{missing}: cannot be read" in message
+    assert not output.exists()
+
+
+def test_a_row_that_does_not_parse(benchmark, tmp_path, capsys):
+    path = benchmark / "Anno" / "list_bbox.txt"
+    path.write_text(path.read_text().replace("011", "eleven", 1))
+    output = tmp_path / "run"
+    message = fails(train, ["--data", benchmark, "--output", output], capsys)
+    assert f"{path}, line 3: does not parse" in message
+    assert list(tmp_path.iterdir()) == [benchmark]
+
+
+def test_no_image_of_a_split(benchmark, tmp_path, capsys):
+    for index in (4, 10):
+        (benchmark / f"img/a_b/{index:03d}.jpg").unlink()
+    output = tmp_path / "run"
+    arguments = ["--data", benchmark, "--output", output]
+    with pytest.raises(SystemExit) as stop:
+        train.main([str(argument) for argument in arguments])
+    assert stop.value.code == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "no image of the split val can be used" in message
+    assert "img/a_b/004.jpg: cannot be read" in message
+    assert list(tmp_path.iterdir()) == [benchmark]
+
+
+def test_an_output_folder_that_holds_another_run(run, hand_written, capsys):
+    before = sorted(run.rglob("*"))
+    message = fails(train, ["--data", hand_written, "--output", run], capsys)
+    assert f"{run}: holds another run; choose another folder" in message
+    assert sorted(run.rglob("*")) == before
+
+
+def test_an_output_folder_that_holds_anything(benchmark, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
+    message = fails(
+        train, ["--data", benchmark, "--output", tmp_path / "mine"], capsys
+    )
+    assert "exists already" in message
+    message = fails(convert, [benchmark, tmp_path / "mine"], capsys)
+    assert "exists already" in message
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "do not touch"
+
+
+def test_an_unknown_recipe(tmp_path, capsys):
+    output = tmp_path / "run"
+    message = fails(train, ["--recipe", "best", "--output", output], capsys)
+    assert "--recipe best: no such recipe" in message
+    assert "demo, small, paper" in message
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("epochs=0", "epochs of the recipe: input should be greater than 0"),
+        ("epochs=many", "epochs of the recipe: input should be a valid int"),
+        ("image_size=100", "should be a multiple of 32"),
+        ("epoch=3", "epoch: no such field of a recipe"),
+        ("epochs", "--set epochs: should be FIELD=VALUE"),
+        ("precision=double", "precision of the recipe"),
+    ],
+)
+def test_a_setting_that_does_not_fit(setting, expected, tmp_path, capsys):
+    output = tmp_path / "run"
+    message = fails(train, ["--output", output, "--set", setting], capsys)
+    assert expected in message
+    assert not output.exists()
+
+
+def test_a_photograph_that_is_none(run, tmp_path, capsys):
+    photograph = tmp_path / "notes.jpg"
+    photograph.write_text("no photograph at all")
+    message = fails(
+        predict, [run, photograph, "--draw", tmp_path / "drawn"], capsys
+    )
+    assert f"{photograph}: is no photograph" in message
+    assert not (tmp_path / "drawn").exists()
+    message = fails(predict, [run, tmp_path / "none.jpg"], capsys)
+    assert "none.jpg: cannot be read" in message
+
+
+def test_a_box_outside_the_photograph(run, capsys):
+    photograph = run / "samples" / "00.jpg"
+    arguments = [run, photograph, "--box", 900, 900, 950, 950]
+    message = fails(predict, arguments, capsys)
+    assert "the box 900 900 950 950 shows nothing" in message
+
+
+@pytest.mark.parametrize("command", [evaluate, export, predict])
+def test_what_is_no_run(command, tmp_path, hand_written, capsys):
+    extra = {
+        evaluate: ["--data", hand_written],
+        predict: ["photo.jpg"],
+        export: [],
+    }[command]
+    message = fails(command, [tmp_path / "none", *extra], capsys)
+    assert "none: no such run or model" in message
+    message = fails(command, [tmp_path, *extra], capsys)
+    assert "holds no model.keras" in message
+    (tmp_path / "model.keras").write_text("garbage")
+    message = fails(command, [tmp_path, *extra], capsys)
+    assert "model.keras: is no model of Keras" in message
+
+
+def test_evaluating_on_other_labels(run, benchmark, capsys):
+    path = benchmark / "Anno" / "list_category_cloth.txt"
+    path.write_text(path.read_text().replace("Jeans", "Trousers"))
+    message = fails(evaluate, [run, "--data", benchmark], capsys)
+    assert "its 3 categories are not the 3" in message
+
+
+def test_wrong_flags_are_one_line(capsys):
+    assert "unrecognized arguments" in fails(train, ["--colour"], capsys)
+    assert "see afn-export --help" in fails(export, [], capsys)
+
+
+def test_synthesize_then_convert(tmp_path, capsys):
+    drawn, records = tmp_path / "drawn", tmp_path / "records"
+    synthesize.main([str(drawn), "--images", "12", "--seed", "1"])
+    convert.main([str(drawn), str(records)])
+    content = json.loads((records / "records.json").read_text())
+    assert sum(content["images"].values()) == 12
+    assert content["problems"] == 0
+    assert "problems, listed in" in capsys.readouterr().out
+
+
+def test_evaluate_writes_what_it_prints(run, hand_written, tmp_path, capsys):
+    evaluate.main(
+        [str(run), "--data", str(hand_written), "--output", str(tmp_path)]
+    )
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "evaluation.md").read_text()
+    # The same scores as at the end of the training.
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == (
+        json.loads((run / "evaluation.json").read_text())
+    )
+
+
+def test_the_run_has_all_its_parts(run):
+    for name in (
+        *("recipe.yaml", "vocabulary.json", "model.keras", "history.csv"),
+        *("evaluation.json", "evaluation.md", "logs", "pictures/00.png"),
+        *("exports/saved_model/1", "exports/tflite/afn_float32.tflite"),
+    ):
+        assert (run / name).exists(), name
+    assert len((run / "history.csv").read_text().splitlines()) == 1 + 2
+
+
+def test_categories_alone(tmp_path, capsys):
+    """A labels file with nothing but categories goes all the way."""
+    from conftest import TINY
+    from conftest import write_photograph
+
+    rows = ["image,split,category"]
+    for i in range(9):
+        write_photograph(tmp_path / f"{i}.jpg", colour=(28 * i, 90, 90))
+        split = ("train", "val", "test")[i % 3]
+        rows.append(f"{i}.jpg,{split},{('Hat', 'Shoe')[i % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    folder = tmp_path / "run"
+    train.main(
+        [
+            *("--data", str(tmp_path / "labels.csv")),
+            *("--output", str(folder), "--set", *TINY),
+        ]
+    )
+    assert "epoch 2/2" in capsys.readouterr().out
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert evaluation["landmarks"] is None
+    assert evaluation["attributes"] is None
+    assert 0 <= evaluation["category"]["top1"] <= 1
+    predict.main([str(folder), str(tmp_path / "0.jpg"), "--json"])
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {name for name, _ in answer["categories"]} == {"Hat", "Shoe"}
+    assert answer["landmarks"] == {}
+    assert Path(folder / "exports" / "tflite" / "afn_float32.tflite").exists()

@@ -1,0 +1,65 @@
+import pytest
+
+from pipelines.annotations import make_vocabulary
+from pipelines.errors import InputError
+from pipelines.vocabulary import Vocabulary
+from pipelines.writing import fresh_folder
+
+
+@pytest.fixture
+def vocabulary():
+    return make_vocabulary(
+        ("Tee", "Über Coat"), ("red", "v-neck"), ("style", "part"), True
+    )
+
+
+def test_comes_back_from_its_file(vocabulary, tmp_path):
+    vocabulary.save(tmp_path)
+    assert Vocabulary.load(tmp_path) == vocabulary
+
+
+def test_left_and_right_swap(vocabulary):
+    assert vocabulary.flipped_landmarks() == [1, 0, 3, 2, 5, 4, 7, 6]
+    for index, other in enumerate(vocabulary.flipped_landmarks()):
+        name = vocabulary.landmarks[index]
+        side, part = name.split("_")
+        swapped = {"left": "right", "right": "left"}[side]
+        assert vocabulary.landmarks[other] == f"{swapped}_{part}"
+
+
+def test_what_is_none(tmp_path):
+    with pytest.raises(InputError, match="vocabulary.json: cannot be read"):
+        Vocabulary.load(tmp_path)
+    for text in ("{}", "[]", "{", '{"categories": "Tee"}'):
+        (tmp_path / "vocabulary.json").write_text(text)
+        with pytest.raises(InputError, match="is no vocabulary"):
+            Vocabulary.load(tmp_path)
+    with pytest.raises(ValueError, match="1 attributes but 0"):
+        Vocabulary(attributes=("red",))
+
+
+def test_a_folder_comes_whole_or_not_at_all(tmp_path):
+    with fresh_folder(tmp_path / "a" / "new") as aside:
+        (aside / "file").write_text("text")
+        assert not (tmp_path / "a" / "new").exists()
+    assert (tmp_path / "a" / "new" / "file").read_text() == "text"
+
+    def interrupted():
+        with fresh_folder(tmp_path / "b") as aside:
+            (aside / "file").write_text("text")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    with (
+        pytest.raises(InputError, match="exists already"),
+        fresh_folder(tmp_path / "a"),
+    ):
+        pass
+    (tmp_path / "file").write_text("text")
+    with (
+        pytest.raises(InputError, match="cannot be written"),
+        fresh_folder(tmp_path / "file" / "below"),
+    ):
+        pass
