@@ -91,7 +91,7 @@ def demo() -> Recipe:
         image_size=64,
         width=0.25,
         dropout=0.3,
-        epochs=16,
+        epochs=26,
         batch_size=32,
         learning_rate=1e-3,
         schedule="cosine",

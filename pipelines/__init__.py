@@ -17,7 +17,7 @@ _PUBLIC = {
     "load_records": "records",
     "load_split": "batches",
     "read_annotations": "sources",
-    "write_records": "records",
+    "write_records": "conversion",
 }
 
 __all__ = sorted(_PUBLIC)

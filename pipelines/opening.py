@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.annotations import SPLITS
+from pipelines.conversion import write_records
 from pipelines.records import Records
 from pipelines.records import is_records
 from pipelines.records import load_records
-from pipelines.records import write_records
 from pipelines.sources import read_annotations
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.batches import parse
+from pipelines.examples import parse
 from pipelines.records import Records
 
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from pipelines.conversion import write_records
 from pipelines.records import load_records
-from pipelines.records import write_records
 from pipelines.sources import read_annotations
 
 TINY = ["image_size=32", "width=0.1", "epochs=2", "batch_size=8"]
@@ -108,6 +108,15 @@ def records(hand_written, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "records"
     write_records(read_annotations(hand_written), folder)
     return load_records(folder)
+
+
+@pytest.fixture
+def real_data():
+    """The folder of real photographs, where there is one."""
+    folder = os.environ.get("AFN_REAL_DATA")
+    if not folder:
+        pytest.skip("AFN_REAL_DATA names no folder of real photographs")
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")

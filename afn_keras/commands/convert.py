@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from pipelines.conversion import write_records
     from pipelines.records import count_problems
-    from pipelines.records import write_records
     from pipelines.sources import read_annotations
     from pipelines.writing import check_new
 
@@ -41,3 +41,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"{split}: {images} images")
     problems = count_problems(options.records)
     print(f"{problems} problems, listed in {options.records}/problems.csv")
+
+
+if __name__ == "__main__":
+    main()

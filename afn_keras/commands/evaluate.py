@@ -57,3 +57,7 @@ def _run(options: argparse.Namespace) -> None:
     print(paper_tables(evaluation, trained.name))
     if options.output:
         write_evaluation(evaluation, trained.name, options.output)
+
+
+if __name__ == "__main__":
+    main()

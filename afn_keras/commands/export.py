@@ -34,3 +34,7 @@ def _run(options: argparse.Namespace) -> None:
 
     for artifact, difference in export_run(options.run, options.formats):
         print(f"{artifact}: largest difference {difference:.1e}")
+
+
+if __name__ == "__main__":
+    main()

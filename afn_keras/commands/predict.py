@@ -60,3 +60,7 @@ def _run(options: argparse.Namespace) -> None:
         print(prediction.to_json() if options.json else prediction.describe())
     if options.draw:
         draw_predictions(predictions, options.draw)
+
+
+if __name__ == "__main__":
+    main()

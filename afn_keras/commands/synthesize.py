@@ -41,3 +41,7 @@ def _run(options: argparse.Namespace) -> None:
 
     draw_benchmark(options.output, options.images, options.seed, progress=True)
     print(f"{options.images} photographs drawn in {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -68,7 +68,6 @@ def _run(options: argparse.Namespace) -> None:
 
 def _train(recipe: "Recipe", run: Path) -> None:
     from pipelines.drawn.benchmark import draw_benchmark
-
     from pipelines.records import count_problems
 
     data = recipe.data
@@ -159,3 +158,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     if options.seed is not None:
         changes["seed"] = options.seed
     return changes
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The first command that a new user types, as a real process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.slow
+def test_afn_train_with_no_arguments(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "afn_keras.commands.train"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    run = tmp_path / "runs" / "demo"
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    landmarks = evaluation["landmarks"]
+    assert landmarks["ne"] <= landmarks["mean_guess_ne"] / 4
+    assert evaluation["category"]["top1"] >= 0.8
+    assert len(list((run / "pictures").glob("*.png"))) == 8
+    assert "afn-predict runs/demo runs/demo/samples/00.jpg" in done.stdout
+    assert done.stdout.count("largest difference") == 2
+
+
+def test_data_that_is_really_there(real_data):
+    """Every photograph of the real sample is read; nothing is lost."""
+    from pipelines.annotations import mean_landmarks
+    from pipelines.sources import read_annotations
+
+    annotations = read_annotations(real_data / "deepfashion_sample")
+    counts = annotations.table["split"].value_counts().to_dict()
+    assert counts == {"train": 4853, "val": 250, "test": 250}
+    assert annotations.vocabulary.groups == (
+        *("texture", "sleeve", "length", "neckline", "fabric", "fit"),
+    )
+    box = annotations.table[["x1", "y1", "x2", "y2"]].to_numpy()
+    assert box.min() == 0
+    # Left is left in the photograph, on average at least.
+    means = mean_landmarks(annotations, "train")
+    for left, right in annotations.vocabulary.landmark_pairs:
+        assert means[left][0] < means[right][0]
