@@ -84,7 +84,7 @@ def demo() -> Recipe:
 
     Command: afn-train
     Cost: 4 minutes on 2 cores, 2 GB of memory.
-    Expect: NE a quarter of the mean guess's, category top-1 above 0.8.
+    Expect: NE 0.033 (guessing the mean 0.194), category top-1 0.93.
     """
     return Recipe(
         name="demo",
@@ -111,7 +111,11 @@ def demo() -> Recipe:
 def small() -> Recipe:
     """A quarter of VGG16's channels, 96 pixels, for a machine without a GPU.
 
-    Command: afn-train --data DEEPFASHION_SAMPLE --recipe small
+    Command: afn-train --data DEEPFASHION --recipe small
+    Cost: 30 minutes on 2 cores for 4,853 photographs, with bfloat16
+        instructions; 3 GB of memory.
+    Expect: on them, from random weights, NE 0.068 (guessing the mean 0.169),
+        clothes type top-1 0.93, recall@5 of 26 attributes 0.72.
     """
     return Recipe(
         name="small",

@@ -1,6 +1,7 @@
 """What all commands share: their help, and how they fail."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -47,6 +48,7 @@ def run_command(
     options = parser.parse_args(arguments)
     # TensorFlow greets with a page about drivers; a user's own choice wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         run(options)
     except InputError as error:

@@ -1,0 +1,259 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from afn_keras.backend import keras
+from afn_keras.losses import AttributesLoss
+from afn_keras.losses import CategoryLoss
+from afn_keras.losses import HeatmapLoss
+
+
+def value_and_gradient(loss, y_true, y_pred):
+    y_pred = tf.Variable(y_pred, dtype="float32")
+    with tf.GradientTape() as tape:
+        value = loss(y_true, y_pred)
+    assert value.shape == ()
+    return value.numpy(), tape.gradient(value, y_pred).numpy()
+
+
+@pytest.fixture
+def heatmaps():
+    """Landmarks of two images of which one does not count; predictions."""
+    random = np.random.default_rng(0)
+    y_true = random.uniform(0, 1, (2, 3, 3)).astype("float32")
+    y_true[..., 2] = [[1, 0, 1], [1, 1, 1]]
+    return y_true, random.normal(size=(2, 5, 7, 3)).astype("float32")
+
+
+@pytest.fixture
+def category():
+    """Categories of four images, the third unknown; logits."""
+    random = np.random.default_rng(1)
+    y_true = np.array([2, 0, -1, 1], "int32")
+    return y_true, random.normal(0, 3, (4, 3)).astype("float32")
+
+
+@pytest.fixture
+def attributes():
+    """Five attributes of three images, of the second none is known."""
+    random = np.random.default_rng(2)
+    y_true = np.array([[1, 0, -1, 0, 1], [-1] * 5, [0, -1, 1, 0, 0]], "float32")
+    return y_true, random.normal(0, 3, (3, 5)).astype("float32")
+
+
+def squared_errors(y_true, y_pred, sigma):
+    """{(image, landmark): mean over its pixels} where it counts."""
+    batch, height, width, count = y_pred.shape
+    spread = sigma * width / 224
+    errors = {}
+    for b in range(batch):
+        for k in range(count):
+            if y_true[b, k, 2] == 0:
+                continue
+            total = 0.0
+            for i in range(height):
+                for j in range(width):
+                    dx = j + 0.5 - float(y_true[b, k, 0]) * width
+                    dy = i + 0.5 - float(y_true[b, k, 1]) * height
+                    target = math.exp(-(dx**2 + dy**2) / 2 / spread**2)
+                    total += (target - float(y_pred[b, i, j, k])) ** 2
+            errors[b, k] = total / (height * width)
+    return errors
+
+
+@pytest.mark.parametrize("sigma", [4.0, 50.0])
+def test_heatmap_loss(heatmaps, sigma):
+    y_true, y_pred = heatmaps
+    errors = squared_errors(y_true, y_pred, sigma)
+    assert len(errors) == 5
+    value, _ = value_and_gradient(HeatmapLoss(sigma), y_true, y_pred)
+    assert value == pytest.approx(sum(errors.values()) / 5, rel=1e-5)
+
+
+def test_heatmap_loss_is_the_papers_where_every_landmark_counts(heatmaps):
+    y_true, y_pred = heatmaps
+    y_true[..., 2] = 1
+    errors = squared_errors(y_true, y_pred, 50.0)
+    # (1/N) sum (M - M')^2, N the number of elements.
+    value, _ = value_and_gradient(HeatmapLoss(50.0), y_true, y_pred)
+    total = sum(errors.values()) * 5 * 7
+    assert value == pytest.approx(total / (2 * 5 * 7 * 3), rel=1e-5)
+
+
+def test_sigma_is_in_pixels_of_224():
+    y_true = np.array([[[(3 + 0.5) / 8, (2 + 0.5) / 8, 1]]], "float32")
+    y_pred = np.zeros((1, 8, 8, 1), "float32")
+    # 56 pixels of 224 are 2 of 8.
+    expected = sum(
+        math.exp(-((j - 3) ** 2 + (i - 2) ** 2) / 2 / 2**2) ** 2
+        for i in range(8)
+        for j in range(8)
+    )
+    value, _ = value_and_gradient(HeatmapLoss(56.0), y_true, y_pred)
+    assert value == pytest.approx(expected / 64, rel=1e-5)
+
+
+def test_category_loss(category):
+    y_true, y_pred = category
+    expected = 0.0
+    for label, logits in zip(y_true, y_pred.astype("float64"), strict=True):
+        if label >= 0:
+            total = sum(math.exp(logit) for logit in logits)
+            expected -= math.log(math.exp(logits[label]) / total)
+    value, _ = value_and_gradient(CategoryLoss(), y_true, y_pred)
+    assert value == pytest.approx(expected / 3, rel=1e-5)
+    # Keras hands labels over with an axis of 1.
+    value, _ = value_and_gradient(CategoryLoss(), y_true[:, None], y_pred)
+    assert value == pytest.approx(expected / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.1, 1.0, 0.0])
+def test_attributes_loss(attributes, weight):
+    y_true, y_pred = attributes
+    expected, known = 0.0, 0
+    for labels, logits in zip(y_true, y_pred, strict=True):
+        for label, logit in zip(labels, logits, strict=True):
+            probability = 1 / (1 + math.exp(-float(logit)))
+            if label == 1:
+                expected -= math.log(probability)
+            elif label == 0:
+                expected -= weight * math.log(1 - probability)
+            known += label >= 0
+    assert known == 8
+    value, _ = value_and_gradient(AttributesLoss(weight), y_true, y_pred)
+    assert value == pytest.approx(expected / 8, rel=1e-5)
+
+
+def test_attributes_of_any_integer_type(attributes):
+    y_true, y_pred = attributes
+    expected, _ = value_and_gradient(AttributesLoss(), y_true, y_pred)
+    for kind in ("int8", "int32", "int64"):
+        value, _ = value_and_gradient(
+            AttributesLoss(), y_true.astype(kind), y_pred
+        )
+        assert value == expected
+
+
+def test_gradients_are_those_of_differences(heatmaps, category, attributes):
+    losses = HeatmapLoss(60.0), CategoryLoss(), AttributesLoss()
+    for loss, (y_true, y_pred) in zip(
+        losses, (heatmaps, category, attributes), strict=True
+    ):
+        value, gradient = value_and_gradient(loss, y_true, y_pred)
+        step = 1e-2
+        for place in np.ndindex(y_pred.shape):
+            above, below = y_pred.copy(), y_pred.copy()
+            above[place] += step
+            below[place] -= step
+            slope = (
+                float(loss(y_true, above)) - float(loss(y_true, below))
+            ) / (2 * step)
+            assert gradient[place] == pytest.approx(slope, abs=2e-4)
+
+
+@pytest.mark.parametrize("place", [1e30, math.inf, -math.inf, -5.0])
+def test_landmark_that_does_not_count_changes_nothing(heatmaps, place):
+    y_true, y_pred = heatmaps
+    value, gradient = value_and_gradient(HeatmapLoss(50.0), y_true, y_pred)
+    y_true[0, 1, :2] = place
+    y_pred[0, :, :, 1] = 1e15
+    changed = value_and_gradient(HeatmapLoss(50.0), y_true, y_pred)
+    assert changed[0] == value
+    np.testing.assert_array_equal(changed[1], gradient)
+    assert not gradient[0, ..., 1].any()
+
+
+@pytest.mark.parametrize("logit", [1e30, -1e30])
+def test_unknown_category_changes_nothing(category, logit):
+    y_true, y_pred = category
+    value, gradient = value_and_gradient(CategoryLoss(), y_true, y_pred)
+    y_pred[2, 0] = logit
+    changed = value_and_gradient(CategoryLoss(), y_true, y_pred)
+    assert changed[0] == value
+    np.testing.assert_array_equal(changed[1], gradient)
+    assert not gradient[2].any()
+
+
+@pytest.mark.parametrize("logit", [1e30, -1e30, math.inf, -math.inf])
+def test_unknown_attribute_changes_nothing(attributes, logit):
+    y_true, y_pred = attributes
+    value, _ = value_and_gradient(AttributesLoss(), y_true, y_pred)
+    y_pred[y_true < 0] = logit
+    loss = AttributesLoss()
+    assert float(loss(y_true, y_pred)) == value
+
+
+def test_unknown_attribute_has_no_gradient(attributes):
+    y_true, y_pred = attributes
+    _, before = value_and_gradient(AttributesLoss(), y_true, y_pred)
+    y_pred[y_true < 0] = 1e30
+    _, gradient = value_and_gradient(AttributesLoss(), y_true, y_pred)
+    np.testing.assert_array_equal(gradient, before)
+    assert not gradient[y_true < 0].any()
+
+
+def test_nothing_known_is_exactly_zero(heatmaps, category, attributes):
+    heatmaps[0][..., 2] = 0
+    category[0][:] = -1
+    attributes[0][:] = -1
+    losses = HeatmapLoss(), CategoryLoss(), AttributesLoss()
+    for loss, (y_true, y_pred) in zip(
+        losses, (heatmaps, category, attributes), strict=True
+    ):
+        value, gradient = value_and_gradient(loss, y_true, y_pred)
+        assert value == 0
+        assert not gradient.any()
+
+
+def test_large_logits_stay_finite():
+    far = np.array([[-1e4, 1e4]], "float32")
+    for loss, y_true, expected in (
+        (CategoryLoss(), [0], 2e4),
+        (CategoryLoss(), [1], 0),
+        # The first is present at -1e4: 1e4; the second absent at 1e4: 1e3.
+        (AttributesLoss(), [[1.0, 0.0]], (1e4 + 1e3) / 2),
+        (AttributesLoss(), [[0.0, 1.0]], 0),
+    ):
+        value, gradient = value_and_gradient(loss, np.array(y_true), far)
+        assert value == pytest.approx(expected, rel=1e-5)
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(
+    ("loss", "settings"),
+    [
+        (HeatmapLoss(7.0, name="points"), {"sigma": 7.0, "name": "points"}),
+        (HeatmapLoss(), {"sigma": 4.0, "name": "heatmap_loss"}),
+        (CategoryLoss(), {"name": "category_loss"}),
+        (
+            AttributesLoss(0.3),
+            {"negative_weight": 0.3, "name": "attributes_loss"},
+        ),
+        (AttributesLoss(), {"negative_weight": 0.1}),
+    ],
+)
+def test_comes_back_from_its_config(loss, settings):
+    config = loss.get_config()
+    assert settings.items() <= config.items()
+    again = type(loss).from_config(config)
+    assert again.get_config() == config
+    stored = keras.saving.serialize_keras_object(loss)
+    again = keras.saving.deserialize_keras_object(stored)
+    assert type(again) is type(loss)
+    assert again.get_config() == config
+
+
+def test_trained_model_is_saved_with_its_losses(tmp_path):
+    image = keras.Input((4,))
+    model = keras.Model(image, keras.layers.Dense(3)(image))
+    model.compile("sgd", loss=AttributesLoss(0.7))
+    x, y = np.ones((2, 4)), np.array([[1, 0, -1], [0, 0, 1]])
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.loss.negative_weight == 0.7
+    assert loaded.evaluate(x, y, verbose=0) == pytest.approx(
+        model.evaluate(x, y, verbose=0)
+    )
