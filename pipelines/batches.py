@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from pipelines.augmentation import Augmentation
@@ -117,8 +116,3 @@ def targets(vocabulary: Vocabulary, example: Example) -> dict[str, tf.Tensor]:
         attributes = tf.ensure_shape(attributes, [len(vocabulary.attributes)])
         result["attributes"] = attributes
     return result
-
-
-def stack_batches(dataset: tf.data.Dataset, name: str) -> np.ndarray:
-    """All of one target of a split in one array, (images, ...)."""
-    return np.concatenate([targets[name] for _, targets in dataset])

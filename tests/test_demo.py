@@ -8,6 +8,7 @@ import pytest
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # Minutes on a quiet machine, more on a busy one.
 def test_afn_train_with_no_arguments(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "afn_keras.commands.train"],

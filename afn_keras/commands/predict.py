@@ -56,10 +56,11 @@ def _run(options: argparse.Namespace) -> None:
     predictor = Predictor(load_model(options.model))
     boxes = options.box and [tuple(options.box)] * len(options.photographs)
     predictions = predictor.predict(options.photographs, boxes)
-    for prediction in predictions:
-        print(prediction.to_json() if options.json else prediction.describe())
+    # Before anything is printed: the reader, such as `head`, may leave early.
     if options.draw:
         draw_predictions(predictions, options.draw)
+    for prediction in predictions:
+        print(prediction.to_json() if options.json else prediction.describe())
 
 
 if __name__ == "__main__":
