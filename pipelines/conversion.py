@@ -71,6 +71,11 @@ def write_records(
                     f"{annotations.folder}: no image of the split {split} "
                     f"can be used; the first is {image}: {problem}"
                 )
+        if not images:
+            raise InputError(
+                f"{annotations.folder}: no image of the split "
+                f"{' or '.join(splits)} is named in the annotations"
+            )
         annotations.vocabulary.save(folder)
         _write_problems(folder / "problems.csv", problems)
         guess = {

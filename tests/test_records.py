@@ -389,3 +389,12 @@ def test_what_is_no_folder_of_records(tmp_path):
         (tmp_path / "records.json").write_text(text)
         with pytest.raises(InputError, match="does not describe records"):
             load_records(tmp_path)
+
+
+def test_a_split_that_no_row_names(hand_written, tmp_path):
+    annotations = read_annotations(hand_written)
+    table = annotations.table
+    annotations.table = table[table["split"] == "train"]
+    with pytest.raises(InputError, match="no image of the split test is named"):
+        write_records(annotations, tmp_path / "records", ["test"])
+    assert not list(tmp_path.iterdir())
