@@ -6,6 +6,7 @@ import tensorflow as tf
 from afn_keras.answers import AnsweringModel
 from afn_keras.runs import TrainedModel
 from pipelines.photographs import MAX_PIXELS
+from pipelines.resampling import EXACT
 from pipelines.resampling import resample
 
 TOP_CATEGORIES = 5
@@ -93,8 +94,14 @@ class ServedModel(tf.Module):
 
         def decode(index: tf.Tensor, encoded: tf.Tensor) -> tuple:
             with tf.control_dependencies([_check_size(encoded)]):
-                image = tf.io.decode_image(
-                    encoded, channels=3, expand_animations=False
+                image = tf.cond(
+                    _is_jpeg(encoded),
+                    lambda: tf.io.decode_jpeg(
+                        encoded, channels=3, dct_method=EXACT
+                    ),
+                    lambda: tf.io.decode_image(
+                        encoded, channels=3, expand_animations=False
+                    ),
                 )
             image.set_shape([None, None, 3])
             size = tf.cast(tf.shape(image)[1::-1], tf.float32)
@@ -124,9 +131,12 @@ class ServedModel(tf.Module):
         return images[:rows], sizes[:rows], valid[:rows]
 
 
+def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.strings.substr(encoded, 0, 2) == b"\xff\xd8"
+
+
 def _check_size(encoded: tf.Tensor) -> tf.Operation:
     """Stops a JPEG or PNG that would decode to more than `MAX_PIXELS`."""
-    jpeg = tf.strings.substr(encoded, 0, 2) == b"\xff\xd8"
     png = tf.strings.substr(encoded, 0, 8) == b"\x89PNG\r\n\x1a\n"
 
     def of_jpeg() -> tf.Tensor:
@@ -140,7 +150,7 @@ def _check_size(encoded: tf.Tensor) -> tf.Operation:
         return tf.cast(words, tf.int64)
 
     size = tf.cond(
-        jpeg,
+        _is_jpeg(encoded),
         of_jpeg,
         lambda: tf.cond(png, of_png, lambda: tf.ones([2], tf.int64)),
     )

@@ -2,6 +2,10 @@
 
 import tensorflow as tf
 
+# TensorFlow's default is a fast transform that is up to 10 of 255 off and moves
+# a dot by 0.06 pixels; every other decoder shows what this one does.
+EXACT = "INTEGER_ACCURATE"
+
 
 def decode_window(
     encoded: tf.Tensor, window: tf.Tensor, size: tf.Tensor
@@ -29,6 +33,7 @@ def decode_window(
         encoded,
         [first[1], first[0], last[1] - first[1], last[0] - first[0]],
         channels=3,
+        dct_method=EXACT,
     )
     offset = tf.cast(tf.concat([first, first], 0), tf.float32)
     return part, window - offset
