@@ -61,7 +61,7 @@ def build_afn(
 
     Example:
         >>> model = build_afn(num_categories=46, num_attributes=1000)
-        >>> model.output_shape["heatmaps"]
+        >>> model.output["heatmaps"].shape
         (None, 224, 224, 8)
     """
     if vocabulary is not None:
