@@ -1,0 +1,105 @@
+"""What may be wrong with data, and the rule by which each case is mended."""
+
+import enum
+from typing import NamedTuple
+
+
+class Kind(str, enum.Enum):
+    """A kind of problem; the value is its name in `problems.csv`."""
+
+    # The photograph.
+    IMAGE_MISSING = "image missing"
+    IMAGE_EMPTY = "image empty"
+    IMAGE_TRUNCATED = "image truncated"
+    NOT_AN_IMAGE = "not an image"
+    IMAGE_TOO_LARGE = "image too large"
+    OTHER_FORMAT = "another format"
+    GREYSCALE = "greyscale"
+    CMYK = "CMYK"
+    EXIF_ROTATION = "EXIF rotation"
+
+    # Its path.
+    PATH_OUTSIDE = "path leaves the folder"
+    PATH_CASE = "path differs by case"
+
+    # Box and landmarks.
+    BOX_SWAPPED = "box swapped"
+    BOX_WITHOUT_AREA = "box without area"
+    BOX_BEYOND_IMAGE = "box beyond the image"
+    LANDMARK_BEYOND_IMAGE = "landmark beyond the image"
+    LANDMARK_BEYOND_BOX = "landmark beyond the box"
+    LANDMARK_AT_ORIGIN = "absent landmark at (0, 0)"
+
+    # Rows, and what is written in them.
+    ROW_UNREADABLE = "row does not parse"
+    ROW_DUPLICATE = "duplicate row"
+    ROW_MISSING = "row missing"
+    COUNT_LINE = "count line is wrong"
+    CATEGORY_OUT_OF_RANGE = "category out of range"
+    ATTRIBUTE_OUT_OF_RANGE = "attribute out of range"
+    ATTRIBUTE_VALUE = "attribute value"
+
+    # The file as a whole.
+    CRLF = "CRLF line ends"
+    BOM = "byte order mark"
+    TABS = "tabs for blanks"
+
+
+LEFT_OUT = "left out"
+
+RULES: dict[Kind, str] = {
+    Kind.IMAGE_MISSING: LEFT_OUT,
+    Kind.IMAGE_EMPTY: LEFT_OUT,
+    Kind.IMAGE_TRUNCATED: LEFT_OUT,
+    Kind.NOT_AN_IMAGE: LEFT_OUT,
+    Kind.IMAGE_TOO_LARGE: LEFT_OUT,
+    Kind.OTHER_FORMAT: "stored as JPEG",
+    Kind.GREYSCALE: "kept, decoded to three equal channels",
+    Kind.CMYK: "stored as RGB",
+    Kind.EXIF_ROTATION: "turned upright",
+    Kind.PATH_OUTSIDE: LEFT_OUT,
+    Kind.PATH_CASE: "read from the folder that is there",
+    Kind.BOX_SWAPPED: "corners put in order",
+    Kind.BOX_WITHOUT_AREA: LEFT_OUT,
+    Kind.BOX_BEYOND_IMAGE: "cut to the photograph",
+    Kind.LANDMARK_BEYOND_IMAGE: "made truncated",
+    Kind.LANDMARK_BEYOND_BOX: "kept, counts only where the crop shows it",
+    Kind.LANDMARK_AT_ORIGIN: "made truncated",
+    Kind.ROW_UNREADABLE: LEFT_OUT,
+    Kind.ROW_DUPLICATE: "first row kept",
+    Kind.ROW_MISSING: LEFT_OUT,
+    Kind.COUNT_LINE: "rows counted instead",
+    Kind.CATEGORY_OUT_OF_RANGE: "made unknown",
+    Kind.ATTRIBUTE_OUT_OF_RANGE: "made unknown",
+    Kind.ATTRIBUTE_VALUE: "made unknown",
+    Kind.CRLF: "read like any line end",
+    Kind.BOM: "skipped",
+    Kind.TABS: "read like blanks",
+}
+"""What is done about each kind; `--strict` stops at it instead."""
+
+
+class Problem(NamedTuple):
+    """One row of `problems.csv`.
+
+    Args:
+        kind: which of `Kind`; it says what was done.
+        image: the photograph as the annotations name it, "" if it is about a
+            whole file.
+        source: file and line it comes from.
+        detail: the values that were found, for a person to look up.
+    """
+
+    kind: Kind
+    image: str
+    source: str
+    detail: str
+
+    @property
+    def action(self) -> str:
+        """What was done about it."""
+        return RULES[self.kind]
+
+    def __str__(self) -> str:
+        subject = f"{self.image}: " if self.image else ""
+        return f"{self.source}: {subject}{self.kind.value} ({self.detail})"
