@@ -37,11 +37,24 @@ setup(
         "pyyaml>=6",
         "tabulate>=0.9",
         "tensorboard>=2.20",
-        "tensorflow>=2.20",
+        "tensorflow>=2.21",
+        "tensorflow-serving-api>=2.21",
         "tqdm>=4.66",
     ],
+    # What TF Serving is configured with goes into every run.
+    package_data={"exports": ["serving/*"]},
     extras_require={
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.12"],
+        "int8": ["ai-edge-quantizer>=0.5"],
+        "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.16"],
+        "test": [
+            "ai-edge-quantizer>=0.5",
+            "onnx>=1.18",
+            "onnxruntime>=1.20",
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "ruff>=0.12",
+            "tf2onnx>=1.16",
+        ],
     },
     entry_points={
         "console_scripts": [

@@ -1,17 +1,42 @@
 """From the network's tensors to answers: points and probabilities."""
 
 from typing import Any
+from typing import Protocol
+
+import numpy as np
 
 from afn_keras.backend import keras
 from afn_keras.backend import ops
 from afn_keras.heatmaps import decode_heatmaps
+from pipelines.vocabulary import Vocabulary
+
+
+class Answering(Protocol):
+    """What answers for images: a trained network, or an artifact of one.
+
+    `Predictor` and `evaluate` take any.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+
+    def answer(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Answers for a batch, as `AnsweringModel` gives them.
+
+        Args:
+            images: (B, S, S, 3) float32 RGB 0..255.
+        """
 
 
 class AnsweringModel(keras.Model):
     """A network with what follows it in the graph.
 
     Everything that shows a person an answer goes through here (prediction,
-    SavedModel, TFLite), so that all give the same.
+    SavedModel, TFLite, ONNX), so that all give the same.
 
     Args:
         network: what `build_afn` made.
@@ -40,3 +65,26 @@ class AnsweringModel(keras.Model):
         if "attributes" in outputs:
             answers["attributes"] = ops.sigmoid(outputs["attributes"])
         return answers
+
+
+class MapsModel(keras.Model):
+    """A network's maps instead of its answers, for those who want to see.
+
+    Args:
+        network: what `build_afn` made.
+
+    Calling it takes the network's `image` and gives `attention`
+    (B, S/8, S/8, F) in 0..1, and `heatmaps` (B, S, S, L) if it has landmarks.
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        super().__init__(name="afn_maps")
+        outputs = {"attention": network.get_layer("attention").output}
+        if "heatmaps" in network.output:
+            outputs["heatmaps"] = network.output["heatmaps"]
+        self.network = keras.Model(network.input, outputs)
+        self.build(network.input_shape)
+
+    def call(self, image: Any, training: bool = False) -> dict[str, Any]:
+        """Maps for a batch of images."""
+        return self.network(image, training=training)

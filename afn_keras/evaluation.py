@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from afn_keras.answers import Answering
 from afn_keras.metrics import AttributeRecall
 from afn_keras.metrics import CorrectKeypoints
 from afn_keras.metrics import NormalizedError
 from afn_keras.metrics import TopKAccuracy
-from afn_keras.runs import TrainedModel
 from pipelines.batches import load_split
 from pipelines.errors import InputError
 from pipelines.records import Records
@@ -18,7 +18,7 @@ PROTOCOL = "corrected"
 
 
 def evaluate(
-    trained: TrainedModel, records: Records, split: str, batch_size: int = 32
+    answering: Answering, records: Records, split: str, batch_size: int = 32
 ) -> dict[str, Any]:
     """Scores a network on a split, and the guesses it has to beat.
 
@@ -27,7 +27,7 @@ def evaluate(
     category top-k; attribute recall@k by group and over all.
 
     Args:
-        trained: the network with its vocabulary.
+        answering: the network, or an artifact of it.
         records: the data, with the same vocabulary.
         split: which split to score.
         batch_size: images a batch; it changes no score.
@@ -40,15 +40,15 @@ def evaluate(
     Raises:
         InputError: if the vocabularies differ or the split has no image.
     """
-    _check_vocabulary(trained.vocabulary, records)
+    _check_vocabulary(answering.vocabulary, records)
     data = load_split(
-        records, split, image_size=trained.image_size, batch_size=batch_size
+        records, split, image_size=answering.image_size, batch_size=batch_size
     )
-    network = _Scores(trained.vocabulary)
-    guess = _Scores(trained.vocabulary)
+    network = _Scores(answering.vocabulary)
+    guess = _Scores(answering.vocabulary)
     images = 0
     for image, targets in data:
-        answers = trained.model.predict_on_batch(image)
+        answers = answering.answer(image.numpy())
         targets = {name: value.numpy() for name, value in targets.items()}
         network.update(targets, answers)
         guess.update(targets, _guesses(records, len(image)))
@@ -92,7 +92,7 @@ class _Scores:
 
     def update(self, targets: dict, answers: dict) -> None:
         for metric in self.landmarks if "heatmaps" in targets else ():
-            metric.update_state(targets["heatmaps"], answers["heatmaps"])
+            metric.update_state(targets["heatmaps"], answers["landmarks"])
         for metric in self.category if "category" in targets else ():
             metric.update_state(targets["category"], answers["category"])
         if "attributes" in targets:
@@ -144,7 +144,7 @@ def _guesses(records: Records, images: int) -> dict[str, np.ndarray]:
     points = [point or middle for point in guess["landmarks"] or ()]
     points = points or [middle] * len(records.vocabulary.landmarks)
     single = {
-        "heatmaps": np.array(points, np.float32),
+        "landmarks": np.array(points, np.float32),
         "category": np.array(guess["category"], np.float32),
         "attributes": np.array(guess["attributes"], np.float32),
     }

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from afn_keras.answers import AnsweringModel
-from afn_keras.runs import TrainedModel
+from afn_keras.answers import Answering
 from pipelines.errors import InputError
 from pipelines.photographs import read_photograph
 from pipelines.photographs import upright_jpeg
@@ -64,7 +63,7 @@ class Predictor:
     """Predicts landmarks, category and attributes of photographs.
 
     Args:
-        trained: what `load_model` returned.
+        answering: what `load_model` returned, or an artifact.
 
     Example:
         >>> predictor = Predictor(load_model("runs/demo"))
@@ -72,10 +71,8 @@ class Predictor:
         ('Dress', 0.93)
     """
 
-    def __init__(self, trained: TrainedModel) -> None:
-        self.vocabulary = trained.vocabulary
-        self.image_size = trained.image_size
-        self.model = AnsweringModel(trained.model)
+    def __init__(self, answering: Answering) -> None:
+        self.answering = answering
 
     def predict(
         self,
@@ -102,10 +99,10 @@ class Predictor:
         for start in range(0, len(photographs), batch_size):
             chosen = photographs[start : start + batch_size]
             inputs = [
-                shown(path, self.image_size, boxes and boxes[index])
+                shown(path, self.answering.image_size, boxes and boxes[index])
                 for index, path in enumerate(chosen, start=start)
             ]
-            answers = self.model.predict_on_batch(
+            answers = self.answering.answer(
                 np.stack([image for image, _ in inputs])
             )
             predictions += [
@@ -130,15 +127,24 @@ class Predictor:
             landmarks = {
                 landmark: (*map(float, point), float(score))
                 for landmark, point, score in zip(
-                    self.vocabulary.landmarks, points, scores, strict=True
+                    self.answering.vocabulary.landmarks,
+                    points,
+                    scores,
+                    strict=True,
                 )
             }
         return Prediction(
             name,
             box,
             landmarks,
-            _best(self.vocabulary.categories, answers.get("category"), 5),
-            _best(self.vocabulary.attributes, answers.get("attributes"), 20),
+            _best(
+                self.answering.vocabulary.categories, answers.get("category"), 5
+            ),
+            _best(
+                self.answering.vocabulary.attributes,
+                answers.get("attributes"),
+                20,
+            ),
         )
 
 

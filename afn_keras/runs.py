@@ -2,12 +2,16 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from afn_keras.answers import AnsweringModel
 from afn_keras.backend import keras
 from afn_keras.recipes import FILE_NAME as RECIPE
 from pipelines.errors import InputError
@@ -35,6 +39,14 @@ class TrainedModel:
     def image_size(self) -> int:
         """Side of the square input in pixels."""
         return self.model.input.shape[1]
+
+    def answer(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Answers for images, (B, S, S, 3) float32; see `AnsweringModel`."""
+        return self._answering.predict_on_batch(images)
+
+    @functools.cached_property
+    def _answering(self) -> AnsweringModel:
+        return AnsweringModel(self.model)
 
 
 def load_model(path: Path) -> TrainedModel:

@@ -1,60 +1,160 @@
 """Exports a run: writes each artifact, then asks it for its answers."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import tensorflow as tf
+
+from afn_keras.runs import TrainedModel
 from afn_keras.runs import load_model
+from exports.onnx_file import export_onnx
 from exports.saved_model import export_saved_model
+from exports.saved_model import next_version
+from exports.saved_model import versions
+from exports.tflite import KINDS
 from exports.tflite import export_tflite
-from exports.verification import verify_saved_model
-from exports.verification import verify_tflite
+from exports.verification import Check
+from exports.verification import verify
+from pipelines.batches import load_split
 from pipelines.errors import InputError
+from pipelines.records import Records
 from pipelines.writing import check_new
 
-FORMATS = ("saved_model", "tflite")
+TFLITE = {
+    "tflite" if kind == "float32" else f"tflite_{kind}": kind for kind in KINDS
+}
+FORMATS = ("saved_model", *TFLITE, "onnx")
+DEFAULT_FORMATS = ("saved_model", "tflite")
+
+THREADS = (1, 2)
+"""Numbers of threads that artifacts are timed with."""
+
+_CALIBRATION_IMAGES = 200
+_SERVING_FILES = Path(__file__).parent / "serving"
 
 
 def export_run(
-    run: Path, formats: Sequence[str] = FORMATS
-) -> Iterator[tuple[Path, float]]:
+    run: Path,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    records: Records | None = None,
+    version: int | None = None,
+) -> Iterator[tuple[Path, Check]]:
     """Writes artifacts into `RUN/exports` and checks each.
 
     Args:
         run: a folder that `afn-train` wrote.
-        formats: which of `FORMATS` to write.
+        formats: which of `FORMATS` to write; "tflite" is in float32.
+        records: data whose training split the 8-bit file is calibrated on.
+        version: of the SavedModel; one more than the highest if None.
 
     Yields:
-        Each artifact with the largest difference of its answers from the
-        network's on the run's sample photographs.
+        Each artifact with what its check gave.
 
     Raises:
-        InputError: if the run has no model or no samples, or a TFLite file
-            stands there already.
+        InputError: if the run has no model or no samples, an artifact stands
+            there already, there are no photographs to calibrate with, or it
+            cannot be written. Nothing is left of the artifact.
         VerificationError: if an artifact fails or answers otherwise; it is
             removed again.
     """
     run = Path(run)
     trained = load_model(run)
-    samples = sorted((run / "samples").glob("*.jpg"))
+    photographs = sample_photographs(run)
+    paths = {name: _path(run, name, version) for name in formats}
+    for path in paths.values():
+        check_new(path)
+    calibration = None
+    if "tflite_int8" in paths:
+        calibration = _calibration(trained, records)
+    for name, path in paths.items():
+        with _nothing_left_of(path):
+            if name == "saved_model":
+                export_saved_model(trained, path, photographs[0].read_bytes())
+            elif name == "onnx":
+                export_onnx(trained, path)
+            else:
+                export_tflite(trained, path, TFLITE[name], calibration)
+            check = verify(trained, path, photographs, THREADS)
+        if name == "saved_model":
+            _copy_serving_files(run)
+        yield path, check
+
+
+def sample_photographs(run: Path) -> list[Path]:
+    """The photographs in a run that its artifacts are checked with.
+
+    Raises:
+        InputError: if there are none.
+    """
+    folder = Path(run) / "samples"
+    samples = sorted(folder.glob("*.jpg"))
     if not samples:
         raise InputError(
-            f"{run / 'samples'}: holds no photograph to check the artifacts "
-            "with; put some JPEG files there"
+            f"{folder}: holds no photograph to check the artifacts with; put "
+            "some JPEG files there"
         )
-    tflite = run / "exports" / "tflite" / "afn_float32.tflite"
-    if "tflite" in formats:
-        check_new(tflite)
-    for name in formats:
-        if name == "saved_model":
-            path = export_saved_model(trained, run / "exports" / "saved_model")
-            verify = verify_saved_model
-        else:
-            path, verify = export_tflite(trained, tflite), verify_tflite
-        try:
-            difference = verify(trained, path, samples)
-        except BaseException:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-            raise
-        yield path, difference
+    return samples
+
+
+def written_artifacts(run: Path) -> list[Path]:
+    """The artifacts of a run; of SavedModels the highest version."""
+    exports = Path(run) / "exports"
+    saved = exports / "saved_model"
+    paths = [saved / str(number) for number in versions(saved)[-1:]]
+    paths += [_path(run, name, None) for name in FORMATS[1:]]
+    return [path for path in paths if path.exists()]
+
+
+def _path(run: Path, name: str, version: int | None) -> Path:
+    exports = run / "exports"
+    if name == "saved_model":
+        folder = exports / "saved_model"
+        return folder / str(version or next_version(folder))
+    if name == "onnx":
+        return exports / "onnx" / "afn.onnx"
+    return exports / "tflite" / f"afn_{TFLITE[name]}.tflite"
+
+
+def _calibration(trained: TrainedModel, records: Records | None) -> np.ndarray:
+    if records is None:
+        raise InputError(
+            "--formats tflite_int8: needs training photographs to calibrate "
+            "with; name the data that the run was trained on with --data"
+        )
+    batches = load_split(
+        records, "train", image_size=trained.image_size, batch_size=1
+    ).take(_CALIBRATION_IMAGES)
+    return np.concatenate([image.numpy() for image, _ in batches])
+
+
+@contextlib.contextmanager
+def _nothing_left_of(path: Path) -> Iterator[None]:
+    """Removes an artifact, and folders made for it, if anything goes wrong."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        yield
+    except BaseException as error:
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        # TensorFlow has errors of its own for a full disk.
+        if isinstance(error, OSError | tf.errors.OpError):
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(
+                f"{path}: cannot be written ({reason.splitlines()[0]}); make "
+                "room, or copy the run to another disk"
+            ) from error
+        raise
+
+
+def _copy_serving_files(run: Path) -> None:
+    folder = run / "exports" / "serving"
+    if not folder.exists():
+        shutil.copytree(_SERVING_FILES, folder)

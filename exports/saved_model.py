@@ -3,40 +3,73 @@
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from afn_keras.runs import TrainedModel
-from exports.serving import ServedModel
+from exports.served_model import ServedModel
 from pipelines.writing import fresh_folder
 
+EXTRA = "assets.extra"
+"""Subfolder of a version for files that are not part of the graph."""
 
-def export_saved_model(trained: TrainedModel, folder: Path) -> Path:
-    """Writes the next version below `folder`, as TF Serving expects it.
+# What TensorFlow Serving looks for.
+_WARMUP = "tf_serving_warmup_requests"
+
+
+def export_saved_model(
+    trained: TrainedModel, folder: Path, photograph: bytes
+) -> None:
+    """Writes one version, complete with labels and requests to warm up with.
 
     Args:
         trained: what `load_model` returned.
-        folder: holds one folder a version, named by an integer. The new one
-            is written aside and renamed into place, so a server that watches
-            the folder never sees half of it.
+        folder: the version's folder, named by an integer. It is written aside
+            and renamed into place, so a server that watches its parent never
+            sees half of it.
+        photograph: an encoded photograph to warm up with.
 
-    Returns:
-        The version's folder.
+    Raises:
+        InputError: if the version exists.
     """
-    version = next_version(folder)
     served = ServedModel(trained)
-    with fresh_folder(Path(folder) / str(version)) as aside:
-        tf.saved_model.save(
-            served,
-            str(aside),
-            signatures={"serving_default": served.serving_default},
+    with fresh_folder(Path(folder)) as aside:
+        tf.saved_model.save(served, str(aside), signatures=served.signatures)
+        extra = aside / EXTRA
+        extra.mkdir()
+        trained.vocabulary.save(extra)
+        with tf.io.TFRecordWriter(str(extra / _WARMUP)) as writer:
+            for log in warmup_requests(photograph):
+                writer.write(log.SerializeToString())
+
+
+def warmup_requests(photograph: bytes) -> list[PredictionLog]:
+    """Requests that make a server build all it needs before the first user.
+
+    Without a name of the model: the server fills in its own.
+    """
+    logs = []
+    for signature in ("serving_default", "boxes"):
+        log = PredictionLog()
+        request = log.predict_log.request
+        request.model_spec.signature_name = signature
+        request.inputs["image_bytes"].CopyFrom(
+            tf.make_tensor_proto([photograph])
         )
-        labels = aside / "assets.extra"
-        labels.mkdir()
-        trained.vocabulary.save(labels)
-    return Path(folder) / str(version)
+        if signature == "boxes":
+            request.inputs["boxes"].CopyFrom(
+                tf.make_tensor_proto([[0.0, 0.0, 9.0, 9.0]])
+            )
+        logs.append(log)
+    return logs
 
 
 def next_version(folder: Path) -> int:
     """One more than the highest version in `folder`, from 1."""
+    return 1 + max(versions(folder), default=0)
+
+
+def versions(folder: Path) -> list[int]:
+    """The versions in `folder`, lowest first; none if there is no folder."""
     folder = Path(folder)
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return 1 + max((int(name) for name in names if name.isdigit()), default=0)
+    return sorted(int(name) for name in names if name.isdigit())

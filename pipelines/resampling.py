@@ -21,22 +21,23 @@ def decode_window(
     Returns:
         The decoded part, (h, w, 3) uint8, and the window relative to it.
     """
-    limit = tf.concat([size, size], 0)
-    # A window that misses the photograph still needs one pixel to decode.
-    first = tf.clip_by_value(
-        tf.cast(tf.floor(window[:2]), tf.int32), 0, size - 1
-    )
-    last = tf.clip_by_value(
-        tf.cast(tf.math.ceil(window[2:]), tf.int32), first + 1, limit[2:]
-    )
+    first, last = _pixels(window, size)
     part = tf.io.decode_and_crop_jpeg(
         encoded,
         [first[1], first[0], last[1] - first[1], last[0] - first[0]],
         channels=3,
         dct_method=EXACT,
     )
-    offset = tf.cast(tf.concat([first, first], 0), tf.float32)
-    return part, window - offset
+    return part, _relative(window, first)
+
+
+def crop_window(
+    image: tf.Tensor, window: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`decode_window` of a photograph, (h, w, 3), that is decoded already."""
+    first, last = _pixels(window, tf.shape(image)[1::-1])
+    part = image[first[1] : last[1], first[0] : last[0]]
+    return part, _relative(window, first)
 
 
 def resample(image: tf.Tensor, window: tf.Tensor, image_size: int) -> tf.Tensor:
@@ -64,3 +65,20 @@ def resample(image: tf.Tensor, window: tf.Tensor, image_size: int) -> tf.Tensor:
     )[0]
     resampled.set_shape([image_size, image_size, 3])
     return resampled
+
+
+def _pixels(window: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """First and last (x, y) of the pixels that a window shows, half-open."""
+    # A window that misses the photograph still needs one pixel to decode.
+    first = tf.clip_by_value(
+        tf.cast(tf.floor(window[:2]), tf.int32), 0, size - 1
+    )
+    last = tf.clip_by_value(
+        tf.cast(tf.math.ceil(window[2:]), tf.int32), first + 1, size
+    )
+    return first, last
+
+
+def _relative(window: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+    """The window in pixels of the part that starts at `first`."""
+    return window - tf.cast(tf.concat([first, first], 0), tf.float32)

@@ -18,7 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "afn-evaluate runs/small --data DeepFashion --split test",
     )
     parser.add_argument(
-        "model", metavar="MODEL", type=Path, help="run or .keras file"
+        "model",
+        metavar="MODEL",
+        type=Path,
+        help="run, .keras file, SavedModel, TFLite or ONNX file",
     )
     parser.add_argument(
         "--data",
@@ -44,19 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(options: argparse.Namespace) -> None:
     from afn_keras.evaluation import evaluate
     from afn_keras.reports import write_evaluation
-    from afn_keras.runs import load_model
     from afn_keras.tables import paper_tables
+    from exports.opening import open_model
     from pipelines.opening import open_records
 
-    trained = load_model(options.model)
+    model = open_model(options.model)
     with tempfile.TemporaryDirectory() as scratch:
         records = open_records(
             options.data, Path(scratch) / "records", [options.split]
         )
-        evaluation = evaluate(trained, records, options.split)
-    print(paper_tables(evaluation, trained.name))
+        evaluation = evaluate(model, records, options.split)
+    print(paper_tables(evaluation, model.name))
     if options.output:
-        write_evaluation(evaluation, trained.name, options.output)
+        write_evaluation(evaluation, model.name, options.output)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,88 @@
-"""afn-export: a trained network to artifacts, each checked."""
+"""afn-export: a trained network to artifacts, each checked and measured."""
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from afn_keras.commands.command import Parser
 from afn_keras.commands.command import run_command
 
+# As in exports.artifacts, which takes seconds to import.
+_FORMATS = (
+    *("saved_model", "tflite", "tflite_float16", "tflite_dynamic"),
+    *("tflite_int8", "onnx"),
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = Parser(
         "afn-export",
-        "Writes a SavedModel for TF Serving and a TFLite file for a phone, "
-        "and checks each in a clean process against the network.",
-        "afn-export runs/demo --formats saved_model tflite",
+        "Writes a SavedModel for TF Serving, TFLite files for a phone or an "
+        "ONNX file, checks each in a clean process against the network, and "
+        "reports what it costs and how good it is.",
+        "afn-export runs/small --formats tflite_int8 --data DeepFashion",
     )
     parser.add_argument(
         "run", metavar="RUN", type=Path, help="folder that afn-train wrote"
     )
     parser.add_argument(
         "--formats",
+        metavar="FORMAT",
         nargs="+",
-        choices=("saved_model", "tflite"),
+        choices=_FORMATS,
         default=["saved_model", "tflite"],
-        help="what to write into RUN/exports (default both)",
+        help=f"what to write into RUN/exports: {', '.join(_FORMATS)} "
+        "(default saved_model tflite)",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        type=Path,
+        help="benchmark folder, labels file or records: tflite_int8 is "
+        "calibrated on its training split, and the report scores every "
+        "artifact on it (default: RUN/records, if there)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test"),
+        default="test",
+        help="which part of the data to score on (default test)",
+    )
+    parser.add_argument(
+        "--version",
+        metavar="N",
+        type=int,
+        help="of the SavedModel (default: one more than the highest)",
     )
     run_command(parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> None:
     from exports.artifacts import export_run
+    from exports.report import write_report
+    from pipelines.errors import InputError
+    from pipelines.opening import open_records
+    from pipelines.records import is_records
 
-    for artifact, difference in export_run(options.run, options.formats):
-        print(f"{artifact}: largest difference {difference:.1e}")
+    if options.version is not None and options.version < 1:
+        raise InputError(f"--version {options.version}: count from 1")
+    data = options.data
+    if data is None and is_records(options.run / "records"):
+        data = options.run / "records"
+    with tempfile.TemporaryDirectory() as scratch:
+        records = data and open_records(
+            data, Path(scratch) / "records", ["train", options.split]
+        )
+        checks = {}
+        for artifact, check in export_run(
+            options.run, options.formats, records, options.version
+        ):
+            checks[artifact] = check
+            print(f"{artifact}: largest difference {check.difference:.1e}")
+        report = write_report(options.run, checks, records, options.split)
+    print(f"\n{report}")
 
 
 if __name__ == "__main__":

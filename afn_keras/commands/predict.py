@@ -17,7 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "afn-predict runs/demo photo.jpg --draw pictures",
     )
     parser.add_argument(
-        "model", metavar="MODEL", type=Path, help="run or .keras file"
+        "model",
+        metavar="MODEL",
+        type=Path,
+        help="run, .keras file, SavedModel, TFLite or ONNX file",
     )
     parser.add_argument(
         "photographs",
@@ -51,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(options: argparse.Namespace) -> None:
     from afn_keras.pictures import draw_predictions
     from afn_keras.prediction import Predictor
-    from afn_keras.runs import load_model
+    from exports.opening import open_model
 
-    predictor = Predictor(load_model(options.model))
+    predictor = Predictor(open_model(options.model))
     boxes = options.box and [tuple(options.box)] * len(options.photographs)
     predictions = predictor.predict(options.photographs, boxes)
     # Before anything is printed: the reader, such as `head`, may leave early.

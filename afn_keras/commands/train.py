@@ -85,6 +85,7 @@ def _train(recipe: "Recipe", run: Path) -> None:
     from afn_keras.tables import paper_tables
     from afn_keras.training import train
     from exports.artifacts import export_run
+    from exports.report import write_report
     from pipelines.opening import open_records
     from pipelines.samples import extract_samples
 
@@ -110,8 +111,8 @@ def _train(recipe: "Recipe", run: Path) -> None:
         [sample.box for sample in samples],
     )
     draw_predictions(predictions, run / "pictures")
-    for artifact, difference in export_run(run):
-        print(f"{artifact}: largest difference {difference:.1e}")
+    checks = dict(export_run(run))
+    print(write_report(run, checks, records, split))
     print(_what_is_where(run, samples[0].path))
 
 
@@ -123,6 +124,7 @@ In {run}:
   pictures/                    photographs it never saw, with its answers
   exports/saved_model/1        for TF Serving
   exports/tflite/              for a phone
+  exports/report.md            size, speed and scores of both
   history.csv, logs/           every epoch (tensorboard --logdir {run}/logs)
   recipe.yaml                  how to do this again
 

@@ -1,0 +1,87 @@
+"""Asks TF Serving about photographs over gRPC.
+
+    docker compose -f runs/demo/exports/serving/compose.yaml up
+    python examples/ask_grpc.py localhost:8500 photo.jpg
+
+prints one line of JSON for each photograph, with landmarks in its pixels.
+Needs `pip install tensorflow-serving-api`, which afn-keras brings along.
+"""
+
+import argparse
+import json
+import sys
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_service_pb2_grpc import (
+    PredictionServiceStub,
+)
+
+
+def ask(
+    channel: grpc.Channel,
+    photographs: list[bytes],
+    boxes: list[list[float]] | None,
+) -> dict[str, np.ndarray]:
+    """Answers of the model `afn`, each with the batch first.
+
+    Args:
+        channel: to TF Serving.
+        photographs: JPEG, PNG or WebP files.
+        boxes: x1, y1, x2, y2 of each garment in pixels; all of each
+            photograph if None.
+    """
+    request = PredictRequest()
+    request.model_spec.name = "afn"
+    request.model_spec.signature_name = "serving_default"
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(photographs))
+    if boxes is not None:
+        request.model_spec.signature_name = "boxes"
+        request.inputs["boxes"].CopyFrom(
+            tf.make_tensor_proto(boxes, tf.float32)
+        )
+    response = PredictionServiceStub(channel).Predict(request, timeout=60)
+    return {
+        name: tf.make_ndarray(value) for name, value in response.outputs.items()
+    }
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("server", help="such as localhost:8500")
+    parser.add_argument("photographs", nargs="+", metavar="PHOTO")
+    parser.add_argument(
+        "--box", nargs=4, type=float, metavar=("X1", "Y1", "X2", "Y2")
+    )
+    options = parser.parse_args()
+    contents = []
+    for name in options.photographs:
+        with open(name, "rb") as file:
+            contents.append(file.read())
+    boxes = options.box and [options.box] * len(contents)
+    # Photographs are larger than the 4 MB that gRPC allows a message.
+    unlimited = [
+        (f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")
+    ]
+    try:
+        with grpc.insecure_channel(options.server, unlimited) as channel:
+            answers = ask(channel, contents, boxes)
+    except grpc.RpcError as error:
+        sys.exit(f"{options.server}: {error.details()}")
+    for index, name in enumerate(options.photographs):
+        answer = {key: plain(value[index]) for key, value in answers.items()}
+        print(json.dumps({"photograph": name} | answer))
+
+
+def plain(value: np.ndarray) -> list | bool:
+    """A row of an answer as JSON takes it."""
+    if value.dtype == object:
+        return [name.decode() for name in value]
+    return value.tolist()
+
+
+if __name__ == "__main__":
+    main()

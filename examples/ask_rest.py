@@ -1,0 +1,71 @@
+"""Asks TF Serving about photographs over REST, with the standard library only.
+
+    docker compose -f runs/demo/exports/serving/compose.yaml up
+    python examples/ask_rest.py http://localhost:8501 photo.jpg
+
+prints one line of JSON for each photograph, with landmarks in its pixels.
+"""
+
+import argparse
+import base64
+import json
+import sys
+import urllib.error
+import urllib.request
+
+
+def ask(
+    server: str, photographs: list[bytes], boxes: list[list[float]] | None
+) -> list[dict]:
+    """Answers of the model `afn`, one dict a photograph.
+
+    Args:
+        server: where TF Serving listens, such as http://localhost:8501.
+        photographs: JPEG, PNG or WebP files.
+        boxes: x1, y1, x2, y2 of each garment in pixels; all of each
+            photograph if None.
+    """
+    instances = [
+        {"image_bytes": {"b64": base64.b64encode(content).decode()}}
+        for content in photographs
+    ]
+    signature = "serving_default"
+    if boxes is not None:
+        signature = "boxes"
+        for instance, box in zip(instances, boxes, strict=True):
+            instance["boxes"] = box
+    request = urllib.request.Request(
+        f"{server}/v1/models/afn:predict",
+        json.dumps(
+            {"signature_name": signature, "instances": instances}
+        ).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)["predictions"]
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("server", help="such as http://localhost:8501")
+    parser.add_argument("photographs", nargs="+", metavar="PHOTO")
+    parser.add_argument(
+        "--box", nargs=4, type=float, metavar=("X1", "Y1", "X2", "Y2")
+    )
+    options = parser.parse_args()
+    contents = []
+    for name in options.photographs:
+        with open(name, "rb") as file:
+            contents.append(file.read())
+    boxes = options.box and [options.box] * len(contents)
+    try:
+        answers = ask(options.server, contents, boxes)
+    except urllib.error.URLError as error:
+        sys.exit(f"{options.server}: {error.reason}")
+    for name, answer in zip(options.photographs, answers, strict=True):
+        print(json.dumps({"photograph": name} | answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Writes the ONNX file, for runtimes that take nothing else."""
+
+import os
+import warnings
+from pathlib import Path
+
+from afn_keras.answers import AnsweringModel
+from afn_keras.backend import keras
+from afn_keras.runs import TrainedModel
+from pipelines.errors import InputError
+from pipelines.vocabulary import FILE_NAME as VOCABULARY
+from pipelines.vocabulary import Vocabulary
+from pipelines.writing import check_new
+
+
+def export_onnx(trained: TrainedModel, path: Path) -> None:
+    """Writes a float32 ONNX file with its labels in the metadata.
+
+    It takes `image`, (B, S, S, 3) float32 RGB 0..255, and answers what the
+    TFLite file does; see `export_tflite`.
+
+    Args:
+        trained: what `load_model` returned.
+        path: the file to write, ending in .onnx.
+
+    Raises:
+        InputError: if the file exists, or the extra is not installed.
+    """
+    path = Path(path)
+    check_new(path)
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401  It checks the file afterwards.
+        import tf2onnx  # noqa: F401  Keras calls it.
+    except ImportError as error:
+        raise InputError(
+            f"{path}: ONNX needs the package {error.name}; "
+            "pip install 'afn-keras[onnx]'"
+        ) from error
+    model = AnsweringModel(trained.model)
+    side = trained.image_size
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.stem}.partial.onnx")
+    try:
+        with warnings.catch_warnings():
+            # The converter asks NumPy for names that it no longer has.
+            warnings.simplefilter("ignore", FutureWarning)
+            model.export(
+                aside,
+                format="onnx",
+                verbose=False,
+                input_signature=[
+                    keras.InputSpec(
+                        shape=(None, side, side, 3),
+                        dtype="float32",
+                        name="image",
+                    )
+                ],
+            )
+        content = onnx.load(aside)
+        content.metadata_props.add(
+            key=VOCABULARY, value=trained.vocabulary.to_json()
+        )
+        onnx.save(content, aside)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def read_labels(metadata: dict[str, str]) -> Vocabulary:
+    """The labels in the metadata of an ONNX file.
+
+    Raises:
+        ValueError, KeyError, TypeError: if there are none.
+    """
+    return Vocabulary.from_json(metadata[VOCABULARY])

@@ -1,0 +1,161 @@
+"""Opens whatever answers for images: a run, or any artifact of one."""
+
+import dataclasses
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from afn_keras.answers import Answering
+from afn_keras.runs import MODEL
+from afn_keras.runs import load_model
+from exports.saved_model import EXTRA
+from exports.saved_model import versions
+from exports.tflite import read_labels as read_tflite_labels
+from pipelines.errors import InputError
+from pipelines.vocabulary import Vocabulary
+
+Answers = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """An exported artifact, opened: it answers as the network it came from.
+
+    Args:
+        name: of the artifact, for tables.
+        vocabulary: the labels inside it.
+        image_size: side of the square input in pixels.
+        answer: takes images, (B, S, S, 3) float32 RGB 0..255, and gives what
+            `AnsweringModel` gives.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    image_size: int
+    answer: Callable[[np.ndarray], Answers]
+
+
+def open_model(path: Path) -> Answering:
+    """Opens a run, a `.keras` file or an artifact of `afn-export`.
+
+    Args:
+        path: a run's folder; a file ending in .keras, .tflite or .onnx; a
+            SavedModel's folder, or the folder of its versions, of which the
+            highest is opened.
+
+    Raises:
+        InputError: if it is none of these, or another project's.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such run or model")
+    if path.suffix == ".tflite":
+        return _open_tflite(path)
+    if path.suffix == ".onnx":
+        return _open_onnx(path)
+    if path.is_dir() and not (path / MODEL).exists():
+        version = path
+        if versions(path):
+            version = path / str(versions(path)[-1])
+        if (version / "saved_model.pb").is_file():
+            return _open_saved_model(version)
+    return load_model(path)
+
+
+def _open_saved_model(folder: Path) -> Artifact:
+    import tensorflow as tf
+
+    vocabulary = Vocabulary.load(folder / EXTRA)
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        # Bound here, or the variables go when `loaded` goes.
+        signature = loaded.signatures["tensor"]
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise _foreign(folder, "SavedModel") from error
+    _, inputs = signature.structured_input_signature
+
+    def answer(images: np.ndarray, _loaded: object = loaded) -> Answers:
+        answers = signature(image=tf.constant(images, tf.float32))
+        return {name: value.numpy() for name, value in answers.items()}
+
+    name = f"{folder.parent.name}/{folder.name}"
+    return Artifact(name, vocabulary, inputs["image"].shape[1], answer)
+
+
+def _open_tflite(path: Path) -> Artifact:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        vocabulary = read_tflite_labels(path)
+        interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+        runner = interpreter.get_signature_runner("serving_default")
+        details = runner.get_input_details()["image"]
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise _foreign(path, "TFLite file") from error
+
+    def answer(images: np.ndarray) -> Answers:
+        if details["dtype"] == np.uint8:
+            images = np.rint(np.clip(images, 0, 255)).astype(np.uint8)
+        answers = [runner(image=image[None]) for image in images]
+        return {
+            name: np.concatenate([single[name] for single in answers])
+            for name in answers[0]
+        }
+
+    side = int(details["shape"][1])
+    return Artifact(path.name, vocabulary, side, answer)
+
+
+def _open_onnx(path: Path) -> Artifact:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(
+            f"{path}: ONNX needs the package {error.name}; "
+            "pip install 'afn-keras[onnx]'"
+        ) from error
+    from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+    from exports.onnx_file import read_labels
+
+    try:
+        session = onnxruntime.InferenceSession(
+            path, providers=["CPUExecutionProvider"]
+        )
+        metadata = session.get_modelmeta().custom_metadata_map
+        vocabulary = read_labels(metadata)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        # They have no base class of their own.
+        states.Fail,
+        states.InvalidArgument,
+        states.InvalidGraph,
+        states.InvalidProtobuf,
+        states.NotImplemented,
+    ) as error:
+        raise _foreign(path, "ONNX file") from error
+    names = [output.name for output in session.get_outputs()]
+
+    def answer(images: np.ndarray) -> Answers:
+        values = session.run(names, {"image": images.astype(np.float32)})
+        return dict(zip(names, values, strict=True))
+
+    side = session.get_inputs()[0].shape[1]
+    return Artifact(path.name, vocabulary, side, answer)
+
+
+def _foreign(path: Path, what: str) -> InputError:
+    return InputError(
+        f"{path}: is no {what} that afn-export wrote, with its labels inside"
+    )

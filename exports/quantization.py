@@ -1,0 +1,64 @@
+"""Eight bits for a network's weights and activations, calibrated on images."""
+
+import warnings
+
+import numpy as np
+
+from pipelines.errors import InputError
+
+
+def quantize_int8(content: bytes, network: str, images: np.ndarray) -> bytes:
+    """Quantizes the network in a TFLite file, and not what follows it.
+
+    Reading points off the heatmaps stays in float32. In 8 bits the points
+    would fall on a grid of 1/256 of the image, and the curvature that the
+    sub-pixel step divides by becomes 0, at which the runtime stops.
+
+    Args:
+        content: a float32 TFLite file whose signature `serving_default` takes
+            `image` in uint8.
+        network: name of the network's layers in the graph.
+        images: (N, S, S, 3) uint8 RGB, photographs as the network will see
+            them. Their extremes become the ranges of the activations.
+
+    Returns:
+        The TFLite file, in 8 bits.
+
+    Raises:
+        InputError: if the extra is not installed.
+    """
+    try:
+        from ai_edge_quantizer import quantizer
+        from ai_edge_quantizer.calibrator import Calibrator
+        from ai_edge_quantizer.qtyping import TFLOperationName
+        from ai_edge_quantizer.recipe_manager import RecipeManager
+        from ai_edge_quantizer.utils.qsv_utils import min_max_update
+    except ImportError as error:
+        raise InputError(
+            f"--formats tflite_int8: needs the package {error.name}; "
+            "pip install 'afn-keras[int8]'"
+        ) from error
+    quantized = quantizer.Quantizer(content)
+    # Keras may number the names of layers.
+    quantized.add_static_config(
+        rf".*/{network}(_\d+)?/.*", TFLOperationName.ALL_SUPPORTED, 8, 8
+    )
+    recipe = RecipeManager()
+    recipe.load_quantization_recipe(quantized.get_quantization_recipe())
+    with warnings.catch_warnings():
+        # Of the memory it takes to keep every tensor, which calibration needs.
+        warnings.simplefilter("ignore", UserWarning)
+        # Not Quantizer.calibrate: its moving average cuts off strong peaks.
+        calibrator = Calibrator(
+            content, num_threads=2, qsv_update_func=min_max_update
+        )
+        calibrator.calibrate(
+            {"serving_default": [{"image": image[None]} for image in images]},
+            recipe,
+        )
+        result = quantized.quantize(
+            calibrator.get_model_qsvs(),
+            enable_progress_bar=False,
+            enable_progress_report=False,
+        )
+    return result.quantized_model

@@ -1,0 +1,110 @@
+"""The report: what each artifact of a run costs and how good it still is."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from tabulate import tabulate
+
+from afn_keras.answers import Answering
+from afn_keras.evaluation import evaluate
+from afn_keras.runs import load_model
+from exports.artifacts import THREADS
+from exports.artifacts import sample_photographs
+from exports.artifacts import written_artifacts
+from exports.opening import open_model
+from exports.verification import Check
+from exports.verification import verify
+from pipelines.records import Records
+
+_HEADER = (
+    *("artifact", "MB"),
+    *(f"ms, {count} thread{'s' * (count > 1)}" for count in THREADS),
+    *("largest difference", "NE"),
+    *("category top-1, %", "top-3, %", "recall@5, %"),
+)
+
+
+def write_report(
+    run: Path,
+    checks: Mapping[Path, Check],
+    records: Records | None,
+    split: str,
+) -> str:
+    """Measures all artifacts of a run and writes `RUN/exports/report.md`.
+
+    Args:
+        run: a folder that `afn-train` wrote, with artifacts.
+        checks: what is known of some artifacts already.
+        records: data to score the network and each artifact on; no scores
+            without.
+        split: which split of it.
+
+    Returns:
+        The report, as Markdown.
+    """
+    trained = load_model(run)
+    photographs = sample_photographs(run)
+    # Of the weights alone: the file holds the optimizer's state too.
+    size = 4 * trained.model.count_params()
+    rows = [_row("network (Keras)", size, None, trained, records, split)]
+    for path in written_artifacts(run):
+        check = checks.get(path) or verify(trained, path, photographs, THREADS)
+        name = str(path.relative_to(Path(run) / "exports"))
+        files = [path] if path.is_file() else path.rglob("*")
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        rows.append(_row(name, size, check, open_model(path), records, split))
+    table = tabulate(
+        rows, _HEADER, "github", disable_numparse=True, missingval="-"
+    )
+    text = (
+        f"# Artifacts of {trained.name}\n\n{table}\n\n{_notes(records, split)}"
+    )
+    (run / "exports" / "report.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _row(
+    name: str,
+    size: int,
+    check: Check | None,
+    answering: Answering,
+    records: Records | None,
+    split: str,
+) -> list[str | None]:
+    row = [name, f"{size / 1e6:.2f}"]
+    row += [check and f"{check.milliseconds[count]:.1f}" for count in THREADS]
+    row += [check and f"{check.difference:.1e}"]
+    if records is None:
+        return [*row, None, None, None, None]
+    scores = evaluate(answering, records, split)
+    landmarks = scores["landmarks"] or {}
+    category = scores["category"] or {}
+    attributes = scores["attributes"] or {"recall@5": {}}
+    return [
+        *row,
+        _number(landmarks.get("ne"), 1, 4),
+        _number(category.get("top1"), 100, 2),
+        _number(category.get("top3"), 100, 2),
+        _number(attributes["recall@5"].get("all"), 100, 2),
+    ]
+
+
+def _number(value: float | None, factor: float, digits: int) -> str | None:
+    if value is None or math.isnan(value):
+        return None
+    return f"{factor * value:.{digits}f}"
+
+
+def _notes(records: Records | None, split: str) -> str:
+    scored = (
+        f"Scores are of {records.images[split]} images of the split {split}. "
+        if records
+        else "Not scored: name data with --data. "
+    )
+    return (
+        "Milliseconds are medians for one photograph in a process of its own, "
+        "for the SavedModel from the file's bytes to names. Differences are "
+        "the largest from the network's answers on the run's samples, of a "
+        f"score or of a landmark in units of the image. {scored.strip()}\n"
+    )

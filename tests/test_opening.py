@@ -1,0 +1,72 @@
+import shutil
+import zipfile
+
+import pytest
+
+from exports.opening import open_model
+from pipelines.errors import InputError
+
+
+def refused(path):
+    with pytest.raises(InputError) as error:
+        open_model(path)
+    return str(error.value)
+
+
+def test_runs_and_keras_files(run):
+    assert open_model(run).name == run.name
+    assert open_model(run / "model.keras").image_size == 32
+
+
+def test_of_versions_the_highest(run, tmp_path):
+    folder = tmp_path / "saved_model"
+    for version in ("2", "10"):
+        shutil.copytree(run / "exports/saved_model/1", folder / version)
+    opened = open_model(folder)
+    assert opened.name == "saved_model/10"
+    assert opened.image_size == 32
+
+
+def test_not_there(tmp_path):
+    assert refused(tmp_path / "none") == (
+        f"{tmp_path / 'none'}: no such run or model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("a.tflite", "TFLite file"), ("a.onnx", "ONNX file")]
+)
+@pytest.mark.parametrize("content", [b"", b"not a model"])
+def test_another_projects_file(tmp_path, name, what, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert refused(path) == (
+        f"{path}: is no {what} that afn-export wrote, with its labels inside"
+    )
+
+
+def test_labels_of_something_else(run, tmp_path):
+    path = tmp_path / "other.tflite"
+    path.write_bytes(b"\0" * 64)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("vocabulary.json", '{"labels": []}')
+    assert "is no TFLite file that afn-export wrote" in refused(path)
+
+
+def test_a_saved_model_without_labels(run, tmp_path):
+    copy = shutil.copytree(run / "exports/saved_model/1", tmp_path / "1")
+    (copy / "assets.extra" / "vocabulary.json").unlink()
+    assert "vocabulary.json: cannot be read" in refused(copy)
+
+
+def test_another_projects_saved_model(run, tmp_path):
+    import tensorflow as tf
+
+    folder = tmp_path / "1"
+    tf.saved_model.save(tf.Module(), str(folder))
+    extra = run / "exports" / "saved_model" / "1" / "assets.extra"
+    shutil.copytree(extra, folder / "assets.extra")
+    assert refused(folder) == (
+        f"{folder}: is no SavedModel that afn-export wrote, with its labels "
+        "inside"
+    )
