@@ -110,6 +110,20 @@ def verify(
     )
 
 
+def signature_tensors(
+    saved: SavedModel, signature: str = "serving_default"
+) -> dict[str, dict[str, str]]:
+    """The tensors of the graph behind a signature's `inputs` and `outputs`."""
+    definition = saved.meta_graphs[0].signature_def[signature]
+    return {
+        kind: {name: info.name for name, info in sorted(infos.items())}
+        for kind, infos in (
+            ("inputs", definition.inputs),
+            ("outputs", definition.outputs),
+        )
+    }
+
+
 def _saved_model(
     trained: TrainedModel,
     folder: Path,
@@ -117,14 +131,7 @@ def _saved_model(
     threads: int,
 ) -> _Asked:
     saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    signature = saved.meta_graphs[0].signature_def["serving_default"]
-    tensors = {
-        kind: {name: info.name for name, info in sorted(infos.items())}
-        for kind, infos in (
-            ("inputs", signature.inputs),
-            ("outputs", signature.outputs),
-        )
-    }
+    tensors = signature_tensors(saved)
     with tempfile.TemporaryDirectory() as scratch:
         names = Path(scratch) / "signature.json"
         names.write_text(json.dumps(tensors), encoding="utf-8")

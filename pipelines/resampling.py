@@ -56,7 +56,7 @@ def resample(image: tf.Tensor, window: tf.Tensor, image_size: int) -> tf.Tensor:
     """
     scale = image_size / (window[2:] - window[:2])
     resampled = tf.raw_ops.ScaleAndTranslate(
-        images=tf.cast(image, tf.float32)[None],
+        images=image[None],
         size=[image_size, image_size],
         scale=scale[::-1],
         translation=(-window[:2] * scale)[::-1],
