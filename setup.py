@@ -48,6 +48,7 @@ setup(
         "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.16"],
         "test": [
             "ai-edge-quantizer>=0.5",
+            "jax>=0.4.30",
             "onnx>=1.18",
             "onnxruntime>=1.20",
             "pytest>=8",
