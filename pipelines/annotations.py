@@ -23,6 +23,9 @@ TRUNCATED = 2
 
 BOX = ["x1", "y1", "x2", "y2"]
 
+FARTHEST = 1e9
+"""No place is so many pixels away; beyond float32, it would be infinite."""
+
 # A thousand attributes of so many images at a time take 16 MB.
 _ROWS = 16_384
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.annotations import FARTHEST
 from pipelines.annotations import OCCLUDED
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import UNKNOWN
@@ -55,8 +56,8 @@ def read_garment(
         if annotation.get("bbox"):
             x, y, width, height = map(float, annotation["bbox"])
             box = (x, y, x + width, y + height)
-            if not np.isfinite(box).all():
-                raise ValueError("bbox is not finite")
+            if not (np.abs(box) < FARTHEST).all():
+                raise ValueError(f"bbox {annotation['bbox']} is no place")
         landmarks = None
         if annotation.get("keypoints"):
             places = labels.places.get(annotation.get("category_id"))
@@ -93,8 +94,8 @@ def _landmarks(
         )
     if not np.isin(points[:, 2], (0, 1, 2)).all():
         raise ValueError("a keypoint's visibility is none of 0, 1, 2")
-    if not np.isfinite(points).all():
-        raise ValueError("a keypoint is not finite")
+    if not (np.abs(points) < FARTHEST).all():
+        raise ValueError("a keypoint is at no place")
     landmarks = np.zeros((len(LANDMARKS), 3), np.float32)
     landmarks[:, 2] = TRUNCATED
     landmarks[places, :2] = points[:, :2]

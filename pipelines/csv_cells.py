@@ -1,11 +1,13 @@
 """A labels file as text: rows and columns, and which of them can be used."""
 
+import contextlib
 import csv
 from pathlib import Path
 
 import numpy as np
 
 from pipelines.annotations import BOX
+from pipelines.annotations import FARTHEST
 from pipelines.annotations import SPLITS
 from pipelines.errors import InputError
 from pipelines.problem_log import ProblemLog
@@ -123,13 +125,11 @@ class Cells:
             for row, cell in enumerate(self.columns[name]):
                 if not cell:
                     continue
-                try:
+                with contextlib.suppress(ValueError):
                     result[row, column] = float(cell)
-                except ValueError:
+                # Neither what was no number nor a NaN is below anything.
+                if not abs(result[row, column]) < FARTHEST:
                     self.drop(row, f"{name} is no number: {cell!r}")
-                    continue
-                if not np.isfinite(result[row, column]):
-                    self.drop(row, f"{name} is not finite: {cell!r}")
         given = np.isfinite(result)
         for row in np.flatnonzero(given.any(1) & ~given.all(1)):
             self.drop(row, f"give all of {', '.join(names)} or none")

@@ -130,15 +130,16 @@ def _match(
     for file in files:
         index = pd.Index(file.images, dtype=object)
         repeated = index.duplicated()
+        unique, numbers = index[~repeated], np.flatnonzero(~repeated)
         for row in np.flatnonzero(repeated):
-            first = index[~repeated].get_loc(file.images[row])
+            first = numbers[unique.get_loc(file.images[row])]
             log.note(
                 Kind.ROW_DUPLICATE,
                 file.images[row],
                 file.source(row),
-                f"also in line {file.lines[~repeated][first]}",
+                f"also in line {file.lines[first]}",
             )
-        indices.append((index[~repeated], np.flatnonzero(~repeated)))
+        indices.append((unique, numbers))
     union = indices[0][0]
     for index, _ in indices[1:]:
         union = union.append(index[union.get_indexer(index) < 0])

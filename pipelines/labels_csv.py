@@ -116,7 +116,7 @@ def _read_landmarks(cells: Cells) -> np.ndarray | None:
         if f"{name}_x" not in cells.columns:
             continue
         points = cells.numbers([f"{name}_x", f"{name}_y"])
-        known = ~np.isnan(points).any(1)
+        known = ~np.isnan(points).any(1) & cells.good
         visibility = np.full(len(points), float(VISIBLE))
         if f"{name}_visibility" in cells.columns:
             given = cells.numbers([f"{name}_visibility"])[:, 0]

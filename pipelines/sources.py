@@ -10,6 +10,7 @@ from pipelines.coco import read_coco
 from pipelines.errors import InputError
 from pipelines.labels_csv import read_labels_csv
 from pipelines.problem_log import ProblemLog
+from pipelines.records import is_records
 
 
 def read_annotations(data: Path, strict: bool = False) -> Annotations:
@@ -34,6 +35,10 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
     data = Path(data)
     if not data.exists():
         raise InputError(f"{data}: no such file or folder")
+    if is_records(data):
+        raise InputError(
+            f"{data}: holds records; name what they were made from"
+        )
     annotations = _read(data, ProblemLog(strict))
     if not len(annotations.table):
         problems = annotations.problems

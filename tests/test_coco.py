@@ -193,6 +193,18 @@ def image(index, **values):
             1,
         ),
         (
+            first(bbox=[10, 20, 30, 1e300]),
+            "row does not parse",
+            "annotations[0]",
+            "bbox [10, 20, 30, 1e+300] is no place",
+            1,
+        ),
+        (
+            first(keypoints=[1, float("nan"), 2] * 4),
+            *("row does not parse", "annotations[0]"),
+            *("a keypoint is at no place", 1),
+        ),
+        (
             first(bbox="wide"),
             "row does not parse",
             "annotations[0]",

@@ -119,7 +119,13 @@ HEM = "image,split,left_hem_x,left_hem_y,left_hem_visibility"
             BOX,
             "a,val,1,2,3,nan",
             "row does not parse",
-            "y2 is not finite: 'nan'",
+            "y2 is no number: 'nan'",
+        ),
+        (
+            HEM,
+            "a,val,1,-1e300,0",
+            "row does not parse",
+            "left_hem_y is no number: '-1e300'",
         ),
         (
             BOX,

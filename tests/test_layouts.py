@@ -116,3 +116,8 @@ def test_what_is_no_data_set_says_what_was_looked_for(tmp_path):
         read_annotations(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         read_annotations(tmp_path / "nowhere")
+
+
+def test_records_are_no_annotations(records):
+    with pytest.raises(InputError, match="holds records; name what they were"):
+        read_annotations(records.folder)
