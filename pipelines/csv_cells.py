@@ -156,6 +156,11 @@ def _read(path: Path) -> list[tuple[int, list[str]]]:
         raise InputError(
             f"{path}: cannot be read ({error.strerror})"
         ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is no CSV table in UTF-8 ({error.reason}); "
+            "save it as UTF-8"
+        ) from error
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path}: is no CSV table ({error})") from error
     return rows

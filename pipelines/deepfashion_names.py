@@ -59,8 +59,9 @@ def read_names(folder: Path, log: ProblemLog) -> Names:
     """Reads the two lists in `folder`.
 
     Raises:
-        InputError: naming file and line, if a file is missing or a row does
-            not parse: every number in the other files refers to these rows.
+        InputError: naming file and line, if a file is missing, a row does
+            not parse, or there are more or fewer than its first line says:
+            every number in the other files refers to these rows.
     """
     categories = _read(folder / "list_category_cloth.txt", log)
     attributes = _read(folder / "list_attr_cloth.txt", log)
@@ -115,7 +116,7 @@ def unpack_landmarks(
 
 
 def _read(path: Path, log: ProblemLog) -> list[tuple[str, int]]:
-    names = []
+    names, before = [], len(log.problems)
     for lines in read_counted_lines(path, log):
         for number, line in lines:
             # Names have blanks in them and behind them, so split off the end.
@@ -132,4 +133,7 @@ def _read(path: Path, log: ProblemLog) -> list[tuple[str, int]]:
                     f"{path}, line {number}: is not UTF-8 ({error.reason})"
                 ) from error
             names.append((" ".join(words), int(kind[0])))
+    for problem in log.problems[before:]:
+        if problem.kind == Kind.COUNT_LINE:
+            raise InputError(f"{problem}; copy the file again")
     return names

@@ -78,7 +78,7 @@ def test_file_that_cannot_be_read(tmp_path, lines, message):
 def test_what_is_no_text(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_bytes("image,split\nä.jpg,train\n".encode("utf-16"))
-    with pytest.raises(InputError, match="labels.csv: is no CSV table"):
+    with pytest.raises(InputError, match="table in UTF-8 .*; save it as UTF-8"):
         read_annotations(path)
 
 
