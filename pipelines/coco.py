@@ -70,13 +70,12 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
         garments += _read_file(path, folder, content, ids, log)
 
     images = [garment.image for garment in garments]
-    boxes, usable = mend_boxes(
-        np.array([garment.box for garment in garments]),
-        0,
-        images,
-        lambda row: garments[row].source,
-        log,
-    )
+
+    def source(row: int) -> str:
+        return garments[row].source
+
+    boxes = np.array([garment.box for garment in garments])
+    boxes, usable = mend_boxes(boxes, 0, images, source, log)
     landmarks = np.zeros((len(garments), len(LANDMARKS), 3), np.float32)
     landmarks[..., 2] = TRUNCATED
     attributes = np.zeros((len(garments), len(labels.attributes)), np.int8)
@@ -87,12 +86,8 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
         if garment.attributes is None:
             attributes[row] = UNKNOWN
 
-    def source(row: int) -> str:
-        return garments[row].source
-
     mend_landmarks(landmarks, boxes, 0, images, source, log)
-    usable &= first_garments(images, boxes, source, log)
-    rows = np.flatnonzero(usable)
+    rows = first_garments(images, boxes, usable, source, log)
     category = np.array([garment.category for garment in garments], int)
     categories, category = used_categories(
         tuple(labels.categories), category[rows]

@@ -87,17 +87,16 @@ def read_fine(anno: Path, log: ProblemLog) -> Annotations:
         np.concatenate(values) for values in zip(*parts, strict=True)
     )
     nowhere = np.full((len(images), 4), np.nan)
-    usable &= first_garments(images, nowhere, sources.__getitem__, log)
-    categories, labels = used_categories(names.categories, category[usable])
-    rows = np.flatnonzero(usable)
+    rows = first_garments(images, nowhere, usable, sources.__getitem__, log)
+    categories, labels = used_categories(names.categories, category[rows])
     table = make_table(
         [images[row] for row in rows],
-        np.repeat(splits, [len(part.images) for part in files])[rows],
+        np.repeat(splits, [len(part.images) for part in files])[rows].tolist(),
         [sources[row] for row in rows],
         labels,
-        boxes[usable],
-        landmarks[usable],
-        attributes[usable],
+        boxes[rows],
+        landmarks[rows],
+        attributes[rows],
     )
     vocabulary = make_vocabulary(
         categories, names.attributes, names.groups, with_landmarks=True

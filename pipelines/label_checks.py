@@ -99,27 +99,30 @@ def mend_landmarks(
 def first_garments(
     images: Sequence[str],
     boxes: np.ndarray,
+    usable: np.ndarray,
     source: Callable[[int], str],
     log: ProblemLog,
 ) -> np.ndarray:
-    """Which rows are not of an image and a box that were there before.
+    """Usable rows, but for those of an image and a box that were there before.
 
     Args:
         images: N names.
         boxes: (N, 4); a missing box equals another missing one.
+        usable: (N,) bool.
         source: tells where row i comes from, for messages.
         log: where problems are noted.
 
     Returns:
-        (N,) bool.
+        Increasing numbers of rows.
     """
-    table = pd.DataFrame(boxes)
-    table["image"] = pd.Series(list(images), dtype=object)
+    rows = np.flatnonzero(usable)
+    table = pd.DataFrame(boxes[rows])
+    table["image"] = pd.Series([images[row] for row in rows], dtype=object)
     repeated = table.duplicated().to_numpy()
     if repeated.any():
         groups = table.groupby(list(table), dropna=False).ngroup().to_numpy()
         first = {}
-        for row, group in enumerate(groups):
+        for row, group in zip(rows, groups, strict=True):
             if first.setdefault(group, row) != row:
                 log.note(
                     Kind.ROW_DUPLICATE,
@@ -127,7 +130,7 @@ def first_garments(
                     source(row),
                     f"also in {source(first[group])}",
                 )
-    return ~repeated
+    return rows[~repeated]
 
 
 def _numbers(values: np.ndarray) -> str:

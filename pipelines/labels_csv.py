@@ -53,8 +53,7 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
         mend_landmarks(landmarks, boxes, 0, images, cells.source, log)
     else:
         landmarks = np.zeros((len(images), 0, 3), np.float32)
-    usable &= first_garments(images, boxes, cells.source, log)
-    rows = np.flatnonzero(usable)
+    rows = first_garments(images, boxes, usable, cells.source, log)
     splits = cells.columns.get("split") or list(map(split_of_path, images))
     categories, category = _categories(cells, rows)
     names, attributes = _attributes(cells, rows)

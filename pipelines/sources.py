@@ -35,6 +35,9 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
     data = Path(data)
     if not data.exists():
         raise InputError(f"{data}: no such file or folder")
+    if data.name in ("", ".."):
+        # Layouts are told by names, which "." has not.
+        data = data.resolve()
     if is_records(data):
         raise InputError(
             f"{data}: holds records; name what they were made from"

@@ -209,6 +209,13 @@ def test_garments_of_one_photograph(tmp_path):
     assert len(read_annotations(path, strict=True).table) == 2
 
 
+def test_row_that_is_left_out_is_no_first_row(tmp_path):
+    path = write(tmp_path, BOX, "a,train,1,2,1,5", "a,train,,,,")
+    annotations = read_annotations(path)
+    assert [p.kind.value for p in annotations.problems] == ["box without area"]
+    assert annotations.table["source"].tolist() == [f"{path}, line 3"]
+
+
 def test_line_numbers_with_line_feeds_in_cells(tmp_path):
     path = write(
         tmp_path,

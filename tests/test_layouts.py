@@ -118,6 +118,13 @@ def test_what_is_no_data_set_says_what_was_looked_for(tmp_path):
         read_annotations(tmp_path / "nowhere")
 
 
+def test_from_within(tmp_path, monkeypatch):
+    write_fine(tmp_path)
+    monkeypatch.chdir(tmp_path / "Anno_fine")
+    assert read_annotations(".").folder == tmp_path
+    assert read_annotations("..").folder == tmp_path
+
+
 def test_records_are_no_annotations(records):
     with pytest.raises(InputError, match="holds records; name what they were"):
         read_annotations(records.folder)
