@@ -1,11 +1,13 @@
 """The annotation table: what every reader returns and records are made from."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pipelines.problems import Problem
 from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS
 from pipelines.vocabulary import Vocabulary
@@ -20,6 +22,12 @@ OCCLUDED = 1
 TRUNCATED = 2
 
 BOX = ["x1", "y1", "x2", "y2"]
+
+FARTHEST = 1e9
+"""No place is so many pixels away; beyond float32, it would be infinite."""
+
+# A thousand attributes of so many images at a time take 16 MB.
+_ROWS = 16_384
 
 
 @dataclasses.dataclass
@@ -39,11 +47,70 @@ class Annotations:
             `attributes`: (A,) int8 of 1, 0 and `UNKNOWN`;
             `source`: file and line that the row came from, for messages.
         vocabulary: the names of the labels.
+        problems: what was wrong with the annotations; see
+            `pipelines.problems` for what was done about it.
     """
 
     folder: Path
     table: pd.DataFrame
     vocabulary: Vocabulary
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+
+
+def make_table(
+    images: Sequence[str],
+    splits: Sequence[str],
+    sources: Sequence[str],
+    category: np.ndarray,
+    boxes: np.ndarray,
+    landmarks: np.ndarray,
+    attributes: np.ndarray,
+) -> pd.DataFrame:
+    """The table of `Annotations`.
+
+    Args:
+        images: N paths.
+        splits: N names of splits.
+        sources: N places that the rows come from.
+        category: (N,) int.
+        boxes: (N, 4).
+        landmarks: (N, L, 3); cells of the table are views of it.
+        attributes: (N, A) int8; cells of the table are views of it.
+    """
+    table = pd.DataFrame(
+        {
+            "image": pd.Series(list(images), dtype=object),
+            "split": pd.Series(list(splits), dtype=object),
+            "source": pd.Series(list(sources), dtype=object),
+            "category": np.asarray(category, np.int64),
+        }
+    )
+    table[BOX] = np.asarray(boxes, np.float64).reshape(-1, 4)
+    for name, values in (("landmarks", landmarks), ("attributes", attributes)):
+        # From a list of arrays, pandas makes a column for each value.
+        cells = np.empty(len(table), object)
+        cells[:] = list(values) if len(table) else []
+        table[name] = cells
+    return table
+
+
+def used_categories(
+    names: Sequence[str], category: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Categories that some image has, and the labels as indices into those.
+
+    The benchmark names 50 categories and uses 46 of them. A network should
+    not have outputs that nothing teaches.
+
+    Args:
+        names: category names.
+        category: (N,) int, indices into `names` or `UNKNOWN`; of all splits,
+            so that each split has the same vocabulary.
+    """
+    used = np.bincount(category[category >= 0], minlength=len(names)) > 0
+    index = np.append(np.where(used, np.cumsum(used) - 1, UNKNOWN), UNKNOWN)
+    kept = tuple(name for name, use in zip(names, used, strict=True) if use)
+    return kept, index[category]
 
 
 def make_vocabulary(
@@ -106,12 +173,14 @@ def label_frequencies(annotations: Annotations, split: str) -> dict:
     counts = np.bincount(
         category[category >= 0], minlength=len(vocabulary.categories)
     )
-    attributes = np.stack(
-        table["attributes"].to_list()
-        or [[UNKNOWN] * len(vocabulary.attributes)]
-    )
-    known = np.maximum((attributes >= 0).sum(0), 1)
+    known = np.zeros(len(vocabulary.attributes), np.int64)
+    positive = np.zeros_like(known)
+    for start in range(0, len(table), _ROWS):
+        cells = table["attributes"].iloc[start : start + _ROWS]
+        labels = np.stack(cells.to_list())
+        known += (labels != UNKNOWN).sum(0)
+        positive += (labels == 1).sum(0)
     return {
         "category": (counts / max(counts.sum(), 1)).tolist(),
-        "attributes": ((attributes == 1).sum(0) / known).tolist(),
+        "attributes": (positive / np.maximum(known, 1)).tolist(),
     }

@@ -1,195 +1,127 @@
 """Reads a user's own labels: one CSV file, any subset of the columns."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from pipelines.annotations import BOX
-from pipelines.annotations import SPLITS
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import UNKNOWN
 from pipelines.annotations import VISIBLE
 from pipelines.annotations import Annotations
+from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
-from pipelines.errors import InputError
+from pipelines.csv_cells import Cells
+from pipelines.label_checks import first_garments
+from pipelines.label_checks import mend_boxes
+from pipelines.label_checks import mend_landmarks
+from pipelines.problem_log import ProblemLog
+from pipelines.splitting import split_of_path
 from pipelines.vocabulary import LANDMARKS
 
-COLUMNS = (
-    ("image", "split", "category", "attributes", *BOX)
-    + tuple(f"{name}_{axis}" for name in LANDMARKS for axis in "xy")
-    + tuple(f"{name}_visibility" for name in LANDMARKS)
-)
 
-
-def read_labels_csv(path: Path) -> Annotations:
+def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     """Reads a labels file.
 
-    Columns, of which only `image` and `split` are needed: `image` (path
-    relative to the file), `split` (train, val or test), `category` (a name),
-    `attributes` (names joined by "|"), `x1`, `y1`, `x2`, `y2` (box in pixels,
-    0-based, half-open), and for each landmark `left_collar_x`,
+    Columns, of which only `image` is needed: `image` (path relative to the
+    file), `split` (train, val or test; without the column each image's comes
+    from the hash of its path, see `pipelines.splitting`), `category` (a
+    name), `attributes` (names joined by "|"), `x1`, `y1`, `x2`, `y2` (box in
+    pixels, 0-based, half-open), and for each landmark `left_collar_x`,
     `left_collar_y` (0-based pixels) and `left_collar_visibility` (0 visible,
     as when the column is left out; 1 occluded; 2 outside). An empty cell
-    means unknown.
+    means unknown, but in `image` and `split`. An image may have several rows,
+    one for each garment, if their boxes differ.
 
     Raises:
-        InputError: naming file and line, if a row does not parse.
+        InputError: naming the file, if it is no CSV table or has another
+            column than these.
     """
-    path = Path(path)
-    try:
-        with warnings.catch_warnings():
-            # A row longer than the header is cut with no more than a warning.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                path,
-                dtype=str,
-                index_col=False,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-            )
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    except (ValueError, pd.errors.ParserWarning) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"{path}: is no CSV table ({reason})") from error
-    _check_columns(path, table)
-    table = table.apply(lambda column: column.str.strip())
-    table["source"] = [f"{path}, line {i}" for i in range(2, len(table) + 2)]
-    _check_cells(table)
-
-    categories = ()
-    category = pd.Series(UNKNOWN, index=table.index)
-    if "category" in table:
-        categories = tuple(sorted(set(table["category"]) - {""}))
-        number = {name: i for i, name in enumerate(categories)}
-        category = table["category"].map(lambda name: number.get(name, UNKNOWN))
-
-    named = [()] * len(table)
-    if "attributes" in table:
-        named = [
-            tuple(filter(None, map(str.strip, cell.split("|"))))
-            for cell in table["attributes"]
-        ]
-    attributes = tuple(sorted({name for names in named for name in names}))
-    boxes = _numbers(table, BOX) if "x1" in table else np.nan
-    landmarks = _read_landmarks(table)
-    vocabulary = make_vocabulary(
-        categories,
+    cells = Cells(path, log)
+    cells.check_columns()
+    boxes = cells.numbers(BOX) if "x1" in cells.columns else None
+    landmarks = _read_landmarks(cells)
+    cells.check_images()
+    cells.keep_good()
+    images = cells.columns["image"]
+    if boxes is None:
+        boxes = np.full((len(cells.good), 4), np.nan)
+    boxes, usable = mend_boxes(boxes[cells.good], 0, images, cells.source, log)
+    with_landmarks = landmarks is not None
+    if with_landmarks:
+        landmarks = landmarks[cells.good]
+        mend_landmarks(landmarks, boxes, 0, images, cells.source, log)
+    else:
+        landmarks = np.zeros((len(images), 0, 3), np.float32)
+    rows = first_garments(images, boxes, usable, cells.source, log)
+    splits = cells.columns.get("split") or list(map(split_of_path, images))
+    categories, category = _categories(cells, rows)
+    names, attributes = _attributes(cells, rows)
+    table = make_table(
+        [images[row] for row in rows],
+        [splits[row] for row in rows],
+        [cells.source(row) for row in rows],
+        category,
+        boxes[rows],
+        landmarks[rows],
         attributes,
-        ("other",) * len(attributes),
-        with_landmarks=landmarks is not None,
     )
-    result = table[["image", "split", "source"]].copy()
-    result["category"] = category
-    result[BOX] = boxes
-    result["attributes"] = [
-        np.array([name in names for name in attributes], np.int8)
-        if names
-        else np.full(len(attributes), UNKNOWN, np.int8)
-        for names in named
+    vocabulary = make_vocabulary(
+        categories, names, ("other",) * len(names), with_landmarks
+    )
+    return Annotations(path.parent, table, vocabulary, log.problems)
+
+
+def _categories(
+    cells: Cells, rows: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names in order of the alphabet, and (N,) indices into them."""
+    if "category" not in cells.columns:
+        return (), np.full(len(rows), UNKNOWN)
+    named = [cells.columns["category"][row] for row in rows]
+    names = sorted(set(named) - {""})
+    index = {"": UNKNOWN, **{name: i for i, name in enumerate(names)}}
+    return tuple(names), np.array([index[name] for name in named], int)
+
+
+def _attributes(
+    cells: Cells, rows: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names in order of the alphabet, and (N, A) labels."""
+    if "attributes" not in cells.columns:
+        return (), np.zeros((len(rows), 0), np.int8)
+    named = [
+        {name.strip() for name in cells.columns["attributes"][row].split("|")}
+        - {""}
+        for row in rows
     ]
-    result["landmarks"] = (
-        [np.zeros((0, 3), np.float32)] * len(table)
-        if landmarks is None
-        else list(landmarks)
-    )
-    return Annotations(path.parent, result, vocabulary)
+    names = sorted(set().union(*named))
+    index = {name: i for i, name in enumerate(names)}
+    labels = np.zeros((len(rows), len(names)), np.int8)
+    for row, present in enumerate(named):
+        labels[row, [index[name] for name in present]] = 1
+        if not present:
+            labels[row] = UNKNOWN
+    return tuple(names), labels
 
 
-def _check_columns(path: Path, table: pd.DataFrame) -> None:
-    for name in ("image", "split"):
-        if name not in table:
-            raise InputError(
-                f"{path}, line 1: has no column {name!r}; "
-                f"columns are {', '.join(table.columns)}"
-            )
-    unknown = [name for name in table if name not in COLUMNS]
-    if unknown:
-        raise InputError(
-            f"{path}, line 1: unknown column {unknown[0]!r}; known are "
-            f"{', '.join(COLUMNS[:8])} and left_collar_x, left_collar_y, ..."
-        )
-    missing = [name for name in BOX if name not in table]
-    if missing and len(missing) < len(BOX):
-        raise InputError(
-            f"{path}, line 1: a box needs the columns {', '.join(BOX)}; "
-            f"{missing[0]} is missing"
-        )
-    for name in LANDMARKS:
-        if (f"{name}_x" in table) != (f"{name}_y" in table):
-            raise InputError(
-                f"{path}, line 1: {name} needs both {name}_x and {name}_y"
-            )
-
-
-def _check_cells(table: pd.DataFrame) -> None:
-    for source, image, split in zip(
-        table["source"], table["image"], table["split"], strict=True
-    ):
-        if not image:
-            raise InputError(f"{source}: no image is named")
-        if split not in SPLITS:
-            raise InputError(
-                f"{source}: split {split!r} is none of {', '.join(SPLITS)}"
-            )
-    repeated = table["image"].duplicated() & ~_has_box(table)
-    if repeated.any():
-        row = table[repeated].iloc[0]
-        raise InputError(
-            f"{row['source']}: {row['image']} is named twice; "
-            "remove one row, or give each a box of its own"
-        )
-
-
-def _has_box(table: pd.DataFrame) -> pd.Series:
-    if "x1" not in table:
-        return pd.Series(False, index=table.index)
-    return table["x1"] != ""
-
-
-def _numbers(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """(rows, columns) floats, NaN where a cell is empty."""
-    result = np.full((len(table), len(columns)), np.nan)
-    for j, name in enumerate(columns):
-        for i, cell in enumerate(table[name]):
-            try:
-                result[i, j] = float(cell) if cell else np.nan
-            except ValueError as error:
-                raise InputError(
-                    f"{table['source'].iloc[i]}: {name} is no number: {cell!r}"
-                ) from error
-    incomplete = np.isnan(result).any(1) & ~np.isnan(result).all(1)
-    if incomplete.any():
-        raise InputError(
-            f"{table['source'].iloc[incomplete.argmax()]}: give all of "
-            f"{', '.join(columns)} or none"
-        )
-    return result
-
-
-def _read_landmarks(table: pd.DataFrame) -> np.ndarray | None:
+def _read_landmarks(cells: Cells) -> np.ndarray | None:
     """(rows, 8, 3) x, y, visibility; None if there are no such columns."""
-    if not any(f"{name}_x" in table for name in LANDMARKS):
+    if not any(f"{name}_x" in cells.columns for name in LANDMARKS):
         return None
-    landmarks = np.zeros((len(table), len(LANDMARKS), 3), np.float32)
+    landmarks = np.zeros((len(cells.good), len(LANDMARKS), 3), np.float32)
     landmarks[:, :, 2] = TRUNCATED
     for index, name in enumerate(LANDMARKS):
-        if f"{name}_x" not in table:
+        if f"{name}_x" not in cells.columns:
             continue
-        points = _numbers(table, [f"{name}_x", f"{name}_y"])
-        known = ~np.isnan(points[:, 0])
-        visibility = np.full(len(table), float(VISIBLE))
-        if f"{name}_visibility" in table:
-            given = _numbers(table, [f"{name}_visibility"])[:, 0]
+        points = cells.numbers([f"{name}_x", f"{name}_y"])
+        known = ~np.isnan(points).any(1) & cells.good
+        visibility = np.full(len(points), float(VISIBLE))
+        if f"{name}_visibility" in cells.columns:
+            given = cells.numbers([f"{name}_visibility"])[:, 0]
             visibility = np.where(np.isnan(given), VISIBLE, given)
-        wrong = ~np.isin(visibility, (0, 1, 2))
-        if wrong.any():
-            raise InputError(
-                f"{table['source'].iloc[wrong.argmax()]}: "
-                f"{name}_visibility is none of 0, 1, 2"
-            )
+        for row in np.flatnonzero(~np.isin(visibility, (0, 1, 2))):
+            cells.drop(row, f"{name}_visibility is none of 0, 1, 2")
         landmarks[known, index, :2] = points[known]
         landmarks[known, index, 2] = visibility[known]
     return landmarks

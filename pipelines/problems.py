@@ -29,6 +29,7 @@ class Kind(str, enum.Enum):
     LANDMARK_BEYOND_IMAGE = "landmark beyond the image"
     LANDMARK_BEYOND_BOX = "landmark beyond the box"
     LANDMARK_AT_ORIGIN = "absent landmark at (0, 0)"
+    LANDMARK_TYPE = "landmarks of another clothes type"
 
     # Rows, and what is written in them.
     ROW_UNREADABLE = "row does not parse"
@@ -65,6 +66,7 @@ RULES: dict[Kind, str] = {
     Kind.LANDMARK_BEYOND_IMAGE: "made truncated",
     Kind.LANDMARK_BEYOND_BOX: "kept, counts only where the crop shows it",
     Kind.LANDMARK_AT_ORIGIN: "made truncated",
+    Kind.LANDMARK_TYPE: "made truncated",
     Kind.ROW_UNREADABLE: LEFT_OUT,
     Kind.ROW_DUPLICATE: "first row kept",
     Kind.ROW_MISSING: LEFT_OUT,

@@ -88,12 +88,12 @@ def test_an_annotation_file_missing(benchmark, tmp_path, capsys):
     assert not output.exists()
 
 
-def test_a_row_that_does_not_parse(benchmark, tmp_path, capsys):
+def test_a_file_that_is_no_list(benchmark, tmp_path, capsys):
     path = benchmark / "Anno" / "list_bbox.txt"
-    path.write_text(path.read_text().replace("011", "eleven", 1))
+    path.write_text(path.read_text().replace("12", "twelve", 1))
     output = tmp_path / "run"
     message = fails(train, ["--data", benchmark, "--output", output], capsys)
-    assert f"{path}, line 3: does not parse" in message
+    assert f"{path}, line 1: should be the number of rows" in message
     assert list(tmp_path.iterdir()) == [benchmark]
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.labels_csv import read_labels_csv
+from pipelines.sources import read_annotations
+from pipelines.splitting import split_of_path
 
 
 def write(folder, *lines):
@@ -19,7 +20,7 @@ def test_category_alone(tmp_path):
         "b.jpg,val,Dress",
         "c.jpg,test,",
     )
-    annotations = read_labels_csv(path)
+    annotations = read_annotations(path)
     assert annotations.vocabulary.categories == ("Dress", "Skirt")
     assert annotations.vocabulary.attributes == ()
     assert annotations.vocabulary.landmarks == ()
@@ -36,7 +37,7 @@ def test_every_column(tmp_path):
         "b.jpg,val,Skirt,,,,,,,,,,",
         "c.jpg,test,Skirt,red,1,2,30,40,,,,9,9",
     )
-    annotations = read_labels_csv(path)
+    annotations = read_annotations(path)
     table = annotations.table
     assert annotations.vocabulary.attributes == ("long hem", "red")
     assert [list(row) for row in table["attributes"]] == [
@@ -57,26 +58,203 @@ def test_every_column(tmp_path):
     [
         (["picture,split", "a.jpg,train"], "line 1: has no column 'image'"),
         (["image,split,colour", "a,train,red"], "unknown column 'colour'"),
+        (["image,image", "a,b"], "line 1: has a column twice"),
         (["image,split,x1", "a,train,1"], "y1 is missing"),
         (["image,split,left_hem_x", "a,train,1"], "needs both left_hem_x and"),
-        (["image,split", "a,train", "b,dev"], "line 3: split 'dev' is none of"),
-        (["image,split", "a,train", ",val"], "line 3: no image is named"),
-        (["image,split", "a,train", "a,val"], "line 3: a is named twice"),
-        (
-            ["image,split,x1,y1,x2,y2", "a,train,1,2,3,wide"],
-            "line 2: y2 is no number: 'wide'",
-        ),
-        (
-            ["image,split,x1,y1,x2,y2", "a,train,1,2,,4"],
-            "line 2: give all of x1, y1, x2, y2 or none",
-        ),
-        (["image,split", "a,train,b,c", "a"], "is no CSV table"),
+        (["image,left_hem_visibility", "a,1"], "needs both left_hem_x and"),
+        (["image,split", "a,tr\0ain", '"b', "c"], "no row can be used"),
+        (["image,split"], "no row can be used; none is named"),
     ],
 )
-def test_bad_row_is_named(tmp_path, lines, message):
+def test_file_that_cannot_be_read(tmp_path, lines, message):
     path = write(tmp_path, *lines)
     with pytest.raises(InputError) as error:
-        read_labels_csv(path)
+        read_annotations(path)
     assert str(error.value).startswith(str(path))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_no_text(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_bytes("image,split\nä.jpg,train\n".encode("utf-16"))
+    with pytest.raises(InputError, match="table in UTF-8 .*; save it as UTF-8"):
+        read_annotations(path)
+
+
+BOX = "image,split,x1,y1,x2,y2"
+HEM = "image,split,left_hem_x,left_hem_y,left_hem_visibility"
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "kind", "detail"),
+    [
+        (
+            "image,split",
+            "a,dev",
+            "row does not parse",
+            "split 'dev' is none of train, val, test",
+        ),
+        (
+            "image,split",
+            "a,",
+            "row does not parse",
+            "split '' is none of train, val, test",
+        ),
+        ("image,split", ",val", "row does not parse", "no image is named"),
+        (
+            "image,split",
+            "a,val,1,2",
+            "row does not parse",
+            "4 cells for 2 columns",
+        ),
+        ("image,split", "a", "row does not parse", "1 cells for 2 columns"),
+        (
+            BOX,
+            "a,val,1,2,3,wide",
+            "row does not parse",
+            "y2 is no number: 'wide'",
+        ),
+        (
+            BOX,
+            "a,val,1,2,3,nan",
+            "row does not parse",
+            "y2 is no number: 'nan'",
+        ),
+        (
+            HEM,
+            "a,val,1,-1e300,0",
+            "row does not parse",
+            "left_hem_y is no number: '-1e300'",
+        ),
+        (
+            BOX,
+            "a,val,1,2,,4",
+            "row does not parse",
+            "give all of x1, y1, x2, y2 or none",
+        ),
+        (
+            HEM,
+            "a,val,1,,",
+            "row does not parse",
+            "give all of left_hem_x, left_hem_y or none",
+        ),
+        (
+            HEM,
+            "a,val,1,2,3",
+            "row does not parse",
+            "left_hem_visibility is none of 0, 1, 2",
+        ),
+        (BOX, "a,val,1,2,1,5", "box without area", "1 2 1 5"),
+        ("image,split", "b,val", "duplicate row", "also in {path}, line 2"),
+        (BOX, "b,val,1,2,10,20", "duplicate row", "also in {path}, line 2"),
+    ],
+)
+def test_row_that_is_left_out(tmp_path, header, row, kind, detail):
+    good = {
+        "image,split": "b,train",
+        BOX: "b,train,1,2,10,20",
+        HEM: "b,train,3,4,",
+    }[header]
+    path = write(tmp_path, header, good, "", row)
+    annotations = read_annotations(path)
+    assert annotations.table["image"].tolist() == ["b"]
+    (problem,) = annotations.problems
+    assert problem == (
+        kind,
+        # Whose cells they are cannot be told if their number is wrong.
+        "" if "cells for" in detail else row.split(",")[0],
+        f"{path}, line 4",
+        detail.format(path=path),
+    )
+    with pytest.raises(InputError) as error:
+        read_annotations(path, strict=True)
+    assert str(error.value) == f"{problem}; mend it or leave out --strict"
+
+
+def test_row_that_is_mended(tmp_path):
+    path = write(
+        tmp_path,
+        "image,split,x1,y1,x2,y2,left_hem_x,left_hem_y",
+        "a,train,30,2,10,40,0,0",
+        "b,train,10,2,30,40,30,40",
+        "c,train,10,2,30,40,29.5,39.5",
+        "c,train,,,,,5,5",
+    )
+    annotations = read_annotations(path)
+    assert [tuple(problem) for problem in annotations.problems] == [
+        ("box swapped", "a", f"{path}, line 2", "30 2 10 40"),
+        (
+            "absent landmark at (0, 0)",
+            "a",
+            f"{path}, line 2",
+            "left_hem 0 0",
+        ),
+        (
+            "landmark beyond the box",
+            "b",
+            f"{path}, line 3",
+            "left_hem 30 40 off 10 2 30 40",
+        ),
+    ]
+    table = annotations.table
+    assert table[["x1", "y1", "x2", "y2"]].iloc[0].tolist() == [10, 2, 30, 40]
+    landmarks = np.stack(table["landmarks"])
+    # The second stays visible: whether it counts is for the crop to say.
+    assert landmarks[:, 6, 2].tolist() == [2, 0, 0, 0]
+
+
+def test_garments_of_one_photograph(tmp_path):
+    path = write(tmp_path, BOX, "a,train,1,2,10,20", "a,train,30,2,40,20")
+    assert len(read_annotations(path, strict=True).table) == 2
+
+
+def test_row_that_is_left_out_is_no_first_row(tmp_path):
+    path = write(tmp_path, BOX, "a,train,1,2,1,5", "a,train,,,,")
+    annotations = read_annotations(path)
+    assert [p.kind.value for p in annotations.problems] == ["box without area"]
+    assert annotations.table["source"].tolist() == [f"{path}, line 3"]
+
+
+def test_line_numbers_with_line_feeds_in_cells(tmp_path):
+    path = write(
+        tmp_path,
+        "image,split,category",
+        'a,train,"Long',
+        'Dress"',
+        "b,dev,Tee",
+    )
+    (problem,) = read_annotations(path).problems
+    assert problem.source == f"{path}, line 4"
+
+
+def test_written_by_excel(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(b'\xef\xbb\xbf"image",split\r\na.jpg,train\r\n')
+    annotations = read_annotations(path)
+    assert annotations.table["image"].tolist() == ["a.jpg"]
+    # Line ends of CSV are CRLF anyway (RFC 4180).
+    assert [tuple(problem) for problem in annotations.problems] == [
+        ("byte order mark", "", f"{path}, line 1", "UTF-8")
+    ]
+
+
+def test_without_splits_the_path_decides(tmp_path):
+    images = [f"img/{i}.jpg" for i in range(2000)]
+    path = write(tmp_path, "image", *images)
+    table = read_annotations(path, strict=True).table
+    counts = table["split"].value_counts()
+    # Of 2,000 at 5 in a hundred each: 100, give or take 3 times 9.7.
+    assert 70 < counts["val"] < 130
+    assert 70 < counts["test"] < 130
+    # Another order and fewer images change nothing.
+    path = write(tmp_path, "image", *reversed(images[:500]))
+    again = read_annotations(path).table.set_index("image")["split"]
+    assert again.to_dict() == dict(
+        zip(images[:500], table["split"][:500], strict=True)
+    )
+    # The first 16 digits of md5sum, taken modulo 100 by bc.
+    numbers = {"a": 8, "t44": 89, "t57": 90, "t60": 94, "t34": 96}
+    for name, number in numbers.items():
+        split = "train" if number < 90 else "val" if number < 95 else "test"
+        assert split_of_path(f"{name}.jpg") == split

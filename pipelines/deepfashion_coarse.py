@@ -1,0 +1,175 @@
+"""Reads the DeepFashion Category and Attribute Prediction Benchmark.
+
+The coarse layout, as downloaded: `Anno/list_*.txt` (in newer copies
+`Anno_coarse/`), `Eval/list_eval_partition.txt` and the photographs.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipelines.annotations import SPLITS
+from pipelines.annotations import Annotations
+from pipelines.annotations import make_table
+from pipelines.annotations import make_vocabulary
+from pipelines.annotations import used_categories
+from pipelines.deepfashion_names import PLACES
+from pipelines.deepfashion_names import category_labels
+from pipelines.deepfashion_names import read_names
+from pipelines.deepfashion_names import unpack_landmarks
+from pipelines.label_checks import mend_boxes
+from pipelines.label_checks import mend_landmarks
+from pipelines.problem_log import ProblemLog
+from pipelines.problems import Kind
+from pipelines.text_rows import Rows
+from pipelines.text_rows import read_labels
+from pipelines.text_rows import read_rows
+
+FOLDERS = ("Anno", "Anno_coarse")
+
+
+def read_coarse(folder: Path, log: ProblemLog) -> Annotations:
+    """Reads a benchmark folder.
+
+    The benchmark counts pixels from 1 and includes a box's last row and
+    column (its smallest coordinate is 1, its largest the image's width); the
+    table counts from 0 and excludes them. An image that one of the five files
+    lacks, or has in a row that does not parse, is left out.
+
+    Raises:
+        InputError: naming file and line, if a file is missing or does not
+            begin as it should, or a name of a label does not parse.
+    """
+    anno = next(
+        (folder / name for name in FOLDERS if (folder / name).is_dir()),
+        folder / FOLDERS[0],
+    )
+    names = read_names(anno, log)
+    split = read_rows(
+        folder / "Eval" / "list_eval_partition.txt",
+        log,
+        [1],
+        SPLITS,
+    )
+    box = read_rows(anno / "list_bbox.txt", log, [4])
+    packed = read_rows(
+        anno / "list_landmarks.txt",
+        log,
+        [1 + 3 * len(places) for places in PLACES.values()],
+    )
+    _check_landmark_rows(packed, log)
+    category = read_rows(anno / "list_category_img.txt", log, [1])
+    attributes = read_labels(anno / "list_attr_img.txt", log, names.attributes)
+
+    files = [split, box, packed, category, attributes]
+    images, rows = _match(files, log)
+    for file, index in zip(files, rows, strict=True):
+        _take(file, index)
+    boxes, usable = mend_boxes(box.values, 1, images, box.source, log)
+    landmarks = unpack_landmarks(
+        packed.values[:, 1:].reshape(-1, 8, 3)[..., [1, 2, 0]]
+        - np.array([1, 1, 0], np.float32),
+        packed.values[:, 0],
+    )
+    mend_landmarks(landmarks, boxes, 1, images, packed.source, log)
+    labels = category_labels(category, len(names.categories), log)
+    if not usable.all():
+        images = images[usable]
+        boxes, landmarks, labels = (
+            values[usable] for values in (boxes, landmarks, labels)
+        )
+        _take(split, np.flatnonzero(usable))
+        _take(attributes, np.flatnonzero(usable))
+    categories, labels = used_categories(names.categories, labels)
+    table = make_table(
+        images,
+        np.array(SPLITS, object)[split.values[:, 0].astype(int)],
+        [split.source(row) for row in range(len(images))],
+        labels,
+        boxes,
+        landmarks,
+        attributes.values,
+    )
+    vocabulary = make_vocabulary(
+        categories, names.attributes, names.groups, with_landmarks=True
+    )
+    return Annotations(folder, table, vocabulary, log.problems)
+
+
+def _check_landmark_rows(rows: Rows, log: ProblemLog) -> None:
+    """Marks rows whose clothes type or visibilities make no sense as bad."""
+    kinds = rows.values[:, 0]
+    lengths = np.isfinite(rows.values).sum(1)
+    expected = np.zeros(len(kinds), int)
+    for kind, places in PLACES.items():
+        expected[kinds == kind] = 1 + 3 * len(places)
+    visibility = rows.values[:, 1::3]
+    known = np.isin(visibility, (0, 1, 2)) | np.isnan(visibility)
+    for wrong, reason in (
+        (expected == 0, "clothes type is none of 1, 2, 3"),
+        (expected != lengths, "number of landmarks does not fit the type"),
+        (~known.all(1), "visibility is none of 0, 1, 2"),
+    ):
+        for row in np.flatnonzero(wrong & rows.good):
+            rows.good[row] = False
+            log.note(
+                Kind.ROW_UNREADABLE, rows.images[row], rows.source(row), reason
+            )
+
+
+def _match(
+    files: list[Rows], log: ProblemLog
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Images that have a good row in all files, in the order of the first.
+
+    Returns:
+        (N,) images, and for each file (N,) numbers of their rows.
+    """
+    indices = []
+    for file in files:
+        index = pd.Index(file.images, dtype=object)
+        repeated = index.duplicated()
+        unique, numbers = index[~repeated], np.flatnonzero(~repeated)
+        for row in np.flatnonzero(repeated):
+            first = numbers[unique.get_loc(file.images[row])]
+            log.note(
+                Kind.ROW_DUPLICATE,
+                file.images[row],
+                file.source(row),
+                f"also in line {file.lines[first]}",
+            )
+        indices.append((unique, numbers))
+    union = indices[0][0]
+    for index, _ in indices[1:]:
+        union = union.append(index[union.get_indexer(index) < 0])
+    rows, complete = [], np.ones(len(union), bool)
+    for index, numbers in indices:
+        found = index.get_indexer(union)
+        # What is not found is -1, the last.
+        rows.append(np.append(numbers, -1)[found])
+    for file, found in zip(files, rows, strict=True):
+        for position in np.flatnonzero(found < 0):
+            other, row = next(
+                (other, where[position])
+                for other, where in zip(files, rows, strict=True)
+                if where[position] >= 0
+            )
+            log.note(
+                Kind.ROW_MISSING,
+                union[position],
+                str(file.path),
+                f"{other.source(row)} names it",
+            )
+        complete &= np.append(file.good, False)[found]
+    return union[complete].to_numpy(), [found[complete] for found in rows]
+
+
+def _take(rows: Rows, index: np.ndarray) -> None:
+    """Keeps the rows of `index`, in its order."""
+    if len(index) == len(rows.lines) and (np.diff(index) == 1).all():
+        # A copy of all attributes would take 290 MB.
+        return
+    rows.images = [rows.images[row] for row in index]
+    rows.lines, rows.values = rows.lines[index], rows.values[index]
+    rows.good = rows.good[index]

@@ -1,0 +1,330 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import write_photograph
+
+from pipelines.errors import InputError
+from pipelines.sources import read_annotations
+from pipelines.vocabulary import LANDMARKS
+
+
+def keypoints(*points):
+    """Of a lower-body garment: waistline, hems."""
+    return [value for point in points for value in point]
+
+
+GOOD = keypoints((12, 22, 2), (30, 22, 1), (0, 0, 0), (30, 60, 2))
+
+
+def content():
+    return {
+        "images": [
+            {"id": 1, "file_name": "a.jpg"},
+            {"id": 2, "file_name": "b.jpg"},
+        ],
+        "annotations": [
+            {
+                "image_id": 1,
+                "category_id": 5,
+                "bbox": [10, 20, 30, 50],
+                "keypoints": GOOD,
+                "attribute_ids": [9],
+            },
+            {"image_id": 2, "category_id": 3, "attribute_ids": []},
+        ],
+        "categories": [
+            {"id": 2, "name": "cape"},
+            {"id": 5, "name": "jeans"},
+            {"id": 3, "name": "tee shirt "},
+        ],
+        "attributes": [
+            {"id": 9, "name": "denim", "supercategory": "fabric"},
+            {"id": 4, "name": "loose"},
+        ],
+    }
+
+
+def write(path, change=lambda content: None):
+    data = content()
+    change(data)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(json.dumps(data))
+    return path
+
+
+def problems(annotations):
+    return [
+        (problem.kind.value, problem.image, problem.source, problem.detail)
+        for problem in annotations.problems
+    ]
+
+
+def test_reads_every_label(tmp_path):
+    path = write(tmp_path / "train.json")
+    annotations = read_annotations(path, strict=True)
+    table, vocabulary = annotations.table, annotations.vocabulary
+    assert vocabulary.categories == ("jeans", "tee shirt")
+    assert vocabulary.attributes == ("denim", "loose")
+    assert vocabulary.attribute_groups == ("fabric", "other")
+    assert vocabulary.landmarks == LANDMARKS
+    assert table["image"].tolist() == ["a.jpg", "b.jpg"]
+    assert table["category"].tolist() == [0, 1]
+    assert table["source"].tolist() == [
+        f"{path}, annotations[0]",
+        f"{path}, annotations[1]",
+    ]
+    boxes = table[["x1", "y1", "x2", "y2"]].to_numpy()
+    assert boxes[0].tolist() == [10, 20, 40, 70]
+    assert np.isnan(boxes[1]).all()
+    landmarks = np.stack(table["landmarks"])
+    # 2, 1, 0 there are visible, occluded, truncated: 0, 1, 2 here.
+    assert landmarks[0, :, 2].tolist() == [2, 2, 2, 2, 0, 1, 2, 0]
+    assert landmarks[0, 7].tolist() == [30, 60, 0]
+    assert (landmarks[1, :, 2] == 2).all()
+    assert [list(row) for row in table["attributes"]] == [[1, 0], [0, 0]]
+
+
+def test_without_attribute_ids_attributes_are_unknown(tmp_path):
+    def change(data):
+        del data["annotations"][1]["attribute_ids"]
+
+    path = write(tmp_path / "train.json", change)
+    labels = read_annotations(path, strict=True).table["attributes"]
+    assert [list(row) for row in labels] == [[1, 0], [-1, -1]]
+
+
+def test_one_file_a_split(tmp_path):
+    """Each with ids of its own, and photographs where COCO has them."""
+
+    def change(data):
+        data["images"][0].update(file_name="c.jpg")
+        data["images"][1].update(file_name="d.jpg")
+        data["categories"].reverse()
+        data["categories"][0]["id"] = 77
+        data["annotations"][1]["category_id"] = 77
+        data["attributes"].reverse()
+
+    write(tmp_path / "annotations" / "person_keypoints_val2017.json", change)
+    write(tmp_path / "annotations" / "person_keypoints_train2017.json")
+    write_photograph(tmp_path / "images" / "train2017" / "a.jpg")
+    write_photograph(tmp_path / "val2017" / "c.jpg")
+    annotations = read_annotations(tmp_path, strict=True)
+    assert annotations.folder == tmp_path
+    assert annotations.vocabulary.categories == ("jeans", "tee shirt")
+    assert annotations.vocabulary.attributes == ("denim", "loose")
+    table = annotations.table
+    assert table["image"].tolist() == [
+        *("images/train2017/a.jpg", "images/train2017/b.jpg"),
+        *("val2017/c.jpg", "val2017/d.jpg"),
+    ]
+    assert table["split"].tolist() == ["train", "train", "val", "val"]
+    assert table["category"].tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("validation", "val"),
+        ("my-test-set", "test"),
+        ("Valid", "val"),
+        ("attrain", None),
+        ("latest", None),
+    ],
+)
+def test_split_by_the_name_of_the_file(tmp_path, name, split):
+    path = write(tmp_path / f"{name}.json")
+    table = read_annotations(path).table
+    # By their hashes, md5 of "a.jpg" and "b.jpg", both would be train.
+    assert table["split"].tolist() == [split or "train"] * 2
+
+
+@pytest.mark.parametrize("count", [4, 6, 8])
+def test_keypoints_without_names(tmp_path, count):
+    def change(data):
+        data["annotations"][0]["keypoints"] = keypoints(
+            *((15 + i, 25, 2) for i in range(count))
+        )
+
+    path = write(tmp_path / "train.json", change)
+    landmarks = read_annotations(path, strict=True).table["landmarks"].iloc[0]
+    places = {4: [4, 5, 6, 7], 6: [0, 1, 2, 3, 6, 7], 8: list(range(8))}
+    assert np.flatnonzero(landmarks[:, 2] == 0).tolist() == places[count]
+    assert landmarks[places[count], 0].tolist() == [
+        15 + i for i in range(count)
+    ]
+
+
+def test_keypoints_by_name(tmp_path):
+    def change(data):
+        data["categories"][1]["keypoints"] = ["Left Hem", "left-collar"]
+        data["annotations"][0]["keypoints"] = [15, 30, 2, 20, 30, 1]
+
+    path = write(tmp_path / "train.json", change)
+    landmarks = read_annotations(path, strict=True).table["landmarks"].iloc[0]
+    assert landmarks[:, 2].tolist() == [1, 2, 2, 2, 2, 2, 0, 2]
+    assert landmarks[6, :2].tolist() == [15, 30]
+
+
+def first(**values):
+    return lambda data: data["annotations"][0].update(values)
+
+
+def image(index, **values):
+    return lambda data: data["images"][index].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "where", "detail", "kept"),
+    [
+        (
+            first(bbox=[10, 20, 0, 50]),
+            *("box without area", "annotations[0]", "10 20 10 70", 1),
+        ),
+        (
+            first(bbox=[40, 70, -30, -50]),
+            *("box swapped", "annotations[0]", "40 70 10 20", 2),
+        ),
+        (
+            first(bbox=[10, 20, 30]),
+            "row does not parse",
+            "annotations[0]",
+            "not enough values to unpack (expected 4, got 3)",
+            1,
+        ),
+        (
+            first(bbox=[10, 20, 30, 1e300]),
+            "row does not parse",
+            "annotations[0]",
+            "bbox [10, 20, 30, 1e+300] is no place",
+            1,
+        ),
+        (
+            first(keypoints=[1, float("nan"), 2] * 4),
+            *("row does not parse", "annotations[0]"),
+            *("a keypoint is at no place", 1),
+        ),
+        (
+            first(bbox="wide"),
+            "row does not parse",
+            "annotations[0]",
+            "could not convert string to float: 'w'",
+            1,
+        ),
+        (
+            first(keypoints=[1, 2, 2, 3, 4, 2]),
+            *("row does not parse", "annotations[0]"),
+            *("2 keypoints without names", 1),
+        ),
+        (
+            first(keypoints=[1, 2, 3] * 4),
+            "row does not parse",
+            "annotations[0]",
+            "a keypoint's visibility is none of 0, 1, 2",
+            1,
+        ),
+        (
+            first(keypoints=[0, 0, 2, *GOOD[3:]]),
+            "absent landmark at (0, 0)",
+            "annotations[0]",
+            "left_waistline 0 0",
+            2,
+        ),
+        (
+            first(keypoints=[8, 30, 2, *GOOD[3:]]),
+            "landmark beyond the box",
+            "annotations[0]",
+            "left_waistline 8 30 off 10 20 40 70",
+            2,
+        ),
+        (
+            first(category_id=8),
+            *("category out of range", "annotations[0]"),
+            *("no category has the id 8", 2),
+        ),
+        (
+            first(attribute_ids=[4, 8]),
+            *("attribute out of range", "annotations[0]"),
+            *("no attribute has the id 8", 2),
+        ),
+        (
+            lambda data: data["annotations"].append(data["annotations"][0]),
+            "duplicate row",
+            "annotations[2]",
+            "also in {path}, annotations[0]",
+            2,
+        ),
+        (
+            image(0, file_name=7),
+            *("row does not parse", "images[0]"),
+            *("TypeError('file_name is no text')", 1),
+        ),
+        (
+            lambda data: data["images"].append({"id": 1, "file_name": "c.jpg"}),
+            *("duplicate row", "images[2]", "id 1 again", 2),
+        ),
+        (
+            lambda data: data["images"].append({"id": 3, "file_name": "c.jpg"}),
+            *("row missing", None, "has no annotation", 2),
+        ),
+        (
+            lambda data: data["annotations"].append({"image_id": 3}),
+            *("row missing", "annotations[2]"),
+            *("no image has the id 3", 2),
+        ),
+        (
+            lambda data: data["annotations"].append({"category_id": 3}),
+            *("row does not parse", "annotations[2]"),
+            *("KeyError('image_id')", 2),
+        ),
+    ],
+)
+def test_problem(tmp_path, change, kind, where, detail, kept):
+    path = write(tmp_path / "train.json", change)
+    annotations = read_annotations(path)
+    assert len(annotations.table) == kept
+    source = f"{path}, {where}" if where else str(path)
+    found = [(k, s, d) for k, _, s, d in problems(annotations)]
+    assert (kind, source, detail.format(path=path)) in found
+    with pytest.raises(InputError, match="leave out --strict"):
+        read_annotations(path, strict=True)
+
+
+def test_what_is_unknown_stays_unknown(tmp_path):
+    path = write(
+        tmp_path / "train.json", first(category_id=8, attribute_ids=[4, 8])
+    )
+    row = read_annotations(path).table.iloc[0]
+    assert row["category"] == -1
+    # It does have the one that is known, and not the other.
+    assert row["attributes"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", ": is no JSON ("),
+        ("[]", ": is no COCO file, it has no list 'images'"),
+        ('{"images": []}', ": is no COCO file, it has no list 'annotations'"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1}]}',
+            ", categories[0]: needs an id and a name",
+        ),
+        (
+            '{"images": [], "annotations": [], "categories": '
+            '[{"id": 1, "name": "person", "keypoints": ["nose"]}]}',
+            ", categories[0]: the keypoint 'nose' is none of left_collar",
+        ),
+        (
+            '{"images": [], "annotations": []}',
+            ": no row can be used; none is named",
+        ),
+    ],
+)
+def test_file_that_cannot_be_read(tmp_path, text, message):
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_annotations(path)
+    assert str(error.value).startswith(f"{path}{message}")
+    assert "\n" not in str(error.value)

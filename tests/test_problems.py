@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import InputError
+from pipelines.problem_log import ProblemLog
+from pipelines.problems import RULES
+from pipelines.problems import Kind
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_every_kind_has_a_rule_and_a_row_in_the_readme():
+    assert set(RULES) == set(Kind)
+    lines = README.read_text(encoding="utf-8").splitlines()
+    start = lines.index("| problem | what is done |") + 2
+    rows = lines[start : start + len(RULES) + 1]
+    assert rows == [
+        *(f"| {kind.value} | {rule} |" for kind, rule in RULES.items()),
+        "",
+    ]
+
+
+def test_strict_stops_at_the_first():
+    problem = (
+        Kind.BOX_SWAPPED,
+        "img/a.jpg",
+        "list_bbox.txt, line 3",
+        "9 1 2 3",
+    )
+    log = ProblemLog()
+    log.note(*problem)
+    assert log.problems == [problem]
+    assert log.problems[0].action == "corners put in order"
+    with pytest.raises(InputError) as error:
+        ProblemLog(strict=True).note(*problem)
+    assert str(error.value) == (
+        "list_bbox.txt, line 3: img/a.jpg: box swapped (9 1 2 3); "
+        "mend it or leave out --strict"
+    )
