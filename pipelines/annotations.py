@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipelines.problems import Problem
 from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS
 from pipelines.vocabulary import Vocabulary
@@ -39,11 +40,13 @@ class Annotations:
             `attributes`: (A,) int8 of 1, 0 and `UNKNOWN`;
             `source`: file and line that the row came from, for messages.
         vocabulary: the names of the labels.
+        problems: what the reader found wrong, and mended.
     """
 
     folder: Path
     table: pd.DataFrame
     vocabulary: Vocabulary
+    problems: list[Problem] = dataclasses.field(default_factory=list)
 
 
 def make_vocabulary(

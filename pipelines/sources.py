@@ -9,12 +9,13 @@ from pipelines.errors import InputError
 from pipelines.labels_csv import read_labels_csv
 
 
-def read_annotations(data: Path) -> Annotations:
+def read_annotations(data: Path, strict: bool = False) -> Annotations:
     """Reads a benchmark folder or a labels file.
 
     Args:
         data: a folder in the DeepFashion benchmark's layout, a CSV file of
             labels, or a folder that holds a `labels.csv`.
+        strict: stop at the first problem instead of mending it.
 
     Raises:
         InputError: if there is no such file or folder, it is neither of
