@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
+from PIL import ImageChops
 from PIL import ImageOps
 from PIL import UnidentifiedImageError
 
@@ -37,6 +38,7 @@ _GARBLED = (
 
 # A JPEG's marker; in the compressed pixels a 0xff has a zero behind it.
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
+_START = b"\xff\xd8\xff"
 _END = 0xD9
 _ALONE = frozenset([0x01, *range(0xD0, 0xD8)])
 _SEGMENTS = frozenset(
@@ -79,8 +81,8 @@ def upright_jpeg(encoded: bytes, name: str) -> Photograph:
 
     A JPEG that is upright as stored comes back untouched, grey ones too. One
     that only EXIF turns upright is turned and stored anew, since TensorFlow's
-    decoder does not look at EXIF; so are CMYK, whose inks it takes for
-    others, and all other formats that Pillow reads. Transparent parts become
+    decoder does not look at EXIF; so are CMYK, which decoders do not show
+    alike, and all other formats that Pillow reads. Transparent parts become
     white.
 
     Args:
@@ -93,14 +95,13 @@ def upright_jpeg(encoded: bytes, name: str) -> Photograph:
     """
     if not encoded:
         raise UnusableError(name, Kind.IMAGE_EMPTY, "the file has no bytes")
-    kind = Kind.NOT_AN_IMAGE
+    is_jpeg = encoded.startswith(_START)
+    kind = Kind.IMAGE_TRUNCATED if is_jpeg else Kind.NOT_AN_IMAGE
     try:
-        with (
-            warnings.catch_warnings(),
-            Image.open(io.BytesIO(encoded)) as photograph,
-        ):
+        with warnings.catch_warnings():
             # What Pillow warns of is checked here, or does no harm.
             warnings.simplefilter("ignore")
+            photograph = Image.open(io.BytesIO(encoded))
             width, height = photograph.size
             if width * height > MAX_PIXELS:
                 raise _too_large(name, f"{width} x {height}")
@@ -115,7 +116,7 @@ def upright_jpeg(encoded: bytes, name: str) -> Photograph:
                     raise UnusableError(name, kind, "no end marker")
                 return Photograph(encoded, width, height, found)
             photograph.load()
-            upright = _rgb(ImageOps.exif_transpose(photograph))
+            upright = _upright_rgb(photograph)
             return Photograph(_store(upright), *upright.size, found)
     except Image.DecompressionBombError as error:
         raise _too_large(name, f"over {2 * MAX_PIXELS:,}") from error
@@ -154,15 +155,23 @@ def _look(photograph: Image.Image) -> list[tuple[Kind, str]]:
     return found
 
 
-def _rgb(photograph: Image.Image) -> Image.Image:
-    if photograph.mode.startswith("I;16"):
+def _upright_rgb(photograph: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(photograph)
+    if (
+        photograph.mode == "CMYK"
+        and photograph.format in _JPEG
+        and "adobe" not in photograph.info
+    ):
+        # Pillow takes all JPEGs for Adobe's, which have the inks inverted.
+        upright = ImageChops.invert(upright)
+    if upright.mode.startswith("I;16"):
         # Pillow cuts 16 bits off at 255 instead of scaling them.
-        photograph = photograph.convert("I").point(lambda x: x / 257, "L")
-    if photograph.has_transparency_data:
-        white = Image.new("RGBA", photograph.size, "white")
-        white.alpha_composite(photograph.convert("RGBA"))
-        photograph = white
-    return photograph.convert("RGB")
+        upright = upright.convert("I").point(lambda x: x / 257, "L")
+    if upright.has_transparency_data:
+        white = Image.new("RGBA", upright.size, "white")
+        white.alpha_composite(upright.convert("RGBA"))
+        upright = white
+    return upright.convert("RGB")
 
 
 def _store(photograph: Image.Image) -> bytes:
