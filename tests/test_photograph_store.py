@@ -181,12 +181,14 @@ def test_a_file_that_would_fill_the_memory(tmp_path):
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate(2**40)
     assert refused_large(PhotographStore(tmp_path), "a.jpg")
-    with zipfile.ZipFile(
-        tmp_path / "img.zip", "w", zipfile.ZIP_DEFLATED
-    ) as file:
-        with file.open("img/b.jpg", "w", force_zip64=True) as member:
-            for _ in range(257):
-                member.write(bytes(2**20))
+    with (
+        zipfile.ZipFile(
+            tmp_path / "img.zip", "w", zipfile.ZIP_DEFLATED
+        ) as file,
+        file.open("img/b.jpg", "w", force_zip64=True) as member,
+    ):
+        for _ in range(257):
+            member.write(bytes(2**20))
     assert refused_large(PhotographStore(tmp_path), "img/b.jpg")
 
 
