@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from pipelines.sharding import plan_shards
 from pipelines.sharding import stamp_photographs
 from pipelines.unfinished import InterruptedConversionError
 from pipelines.unfinished import UnfinishedRecords
+from pipelines.workers import WorkerDiedError
 from pipelines.workers import ordered_map
 
 # A process takes half a second to start; for fewer rows it is not worth it.
@@ -158,7 +158,7 @@ def _rows(annotations: Annotations, positions: Any) -> list[dict]:
 def _next(results: Iterator[Prepared], annotations: Annotations) -> Prepared:
     try:
         return next(results)
-    except BrokenProcessPool as error:
+    except WorkerDiedError as error:
         raise InterruptedConversionError(
             f"{annotations.folder}: a process that converts was killed, "
             "perhaps for memory; run it again to go on"

@@ -1,25 +1,33 @@
-"""Work shared among processes, with results in order and in flat memory."""
+"""Work shared among processes, with results in order and in flat memory.
+
+The pools of the standard library wait for ever if a process is killed while it
+sends a result; here that is an error. Each process has a pipe of its own,
+which ends with whoever ends first.
+"""
 
 import contextlib
 import multiprocessing
 import os
 import signal
-import threading
-from collections import deque
+import traceback
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
-from concurrent.futures import Future
-from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait
 from typing import Any
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Tasks at hand for each process: enough that none waits for the next, and few
-# enough that results do not pile up where they are taken slowly.
+# Results for each process that may wait for an earlier one: enough that none
+# stands still, and few enough that they do not pile up.
 _AHEAD = 4
+
+
+class WorkerDiedError(RuntimeError):
+    """A process was killed, by a person or for memory."""
 
 
 def available_cores() -> int:
@@ -37,7 +45,7 @@ def ordered_map(
 
     Processes are spawned, not forked: a fork of a process that runs
     TensorFlow's threads may hang. They end with the one that started them,
-    however it ends.
+    however it ends, and leave Ctrl-C to it.
 
     Args:
         function: can be pickled, and is, once for each process.
@@ -45,54 +53,83 @@ def ordered_map(
         workers: number of processes; with 1 all happens in this one.
 
     Raises:
-        concurrent.futures.process.BrokenProcessPool: from the iterator, if a
-            process was killed.
+        WorkerDiedError: from the iterator, if a process was killed.
     """
     if workers <= 1:
         yield map(function, items)
         return
-    pool = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(function,),
-    )
+    context = multiprocessing.get_context("spawn")
+    processes, connections = [], []
     try:
-        yield _results(pool, items, workers * _AHEAD)
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(theirs, function), daemon=True
+            )
+            # A process inherits that Ctrl-C is held back; here it is held
+            # back only for as long as the process takes to start.
+            old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, old)
+            theirs.close()
+            processes.append(process)
+            connections.append(ours)
+        yield _results(connections, items)
     finally:
-        pool.shutdown(cancel_futures=True)
+        for connection in connections:
+            connection.close()
+        for process in processes:
+            process.join()
 
 
 def _results(
-    pool: ProcessPoolExecutor, items: Iterable[Item], ahead: int
+    connections: list[Connection], items: Iterable[Item]
 ) -> Iterator[Any]:
-    pending: deque[Future] = deque()
-    for item in items:
-        # Ctrl-C goes to all processes of a terminal. Those that start now
-        # leave it to this one; here it waits until they have started.
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        pending.append(pool.submit(_work, item))
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
-        if len(pending) >= ahead:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+    numbered = enumerate(items)
+    idle = list(connections)
+    working: dict[Connection, int] = {}
+    done: dict[int, Any] = {}
+    wanted = sent = 0
+    while True:
+        # To idle ones only: two that send to each other would both wait.
+        while idle and sent < wanted + _AHEAD * len(connections):
+            sent, item = next(numbered, (sent, None))
+            if item is None:
+                break
+            with _noticing_death():
+                idle[-1].send(item)
+            working[idle.pop()] = sent
+        if wanted in done:
+            result, error, trace = done.pop(wanted)
+            if error is not None:
+                raise error from RuntimeError(trace)
+            yield result
+            wanted += 1
+        elif working:
+            for connection in wait(list(working)):
+                with _noticing_death():
+                    done[working.pop(connection)] = connection.recv()
+                idle.append(connection)
+        else:
+            return
 
 
-_function: Callable | None = None
+@contextlib.contextmanager
+def _noticing_death() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise WorkerDiedError("a process was killed") from error
 
 
-def _start(function: Callable) -> None:
-    global _function
-    _function = function
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # A process whose parent was killed would wait for its next task for ever.
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _work(item: Any) -> Any:
-    return _function(item)
+def _serve(connection: Connection, function: Callable) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            item = connection.recv()
+            try:
+                answer = function(item), None, ""
+            except Exception as error:
+                answer = None, error, traceback.format_exc()
+            connection.send(answer)
