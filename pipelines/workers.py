@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait
 from typing import Any
@@ -59,6 +60,8 @@ def ordered_map(
         yield map(function, items)
         return
     context = multiprocessing.get_context("spawn")
+    # It would start with the first process, and no longer hold back Ctrl-C.
+    resource_tracker.ensure_running()
     processes, connections = [], []
     try:
         for _ in range(workers):
