@@ -53,8 +53,12 @@ def load_records(folder: Path) -> Records:
     path = folder / FILE_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["versions"]["records"] != VERSION:
-            raise ValueError("of another version; run afn-convert again")
+        version = content["versions"]["records"]
+        if version != VERSION:
+            raise InputError(
+                f"{path}: is of version {version}, this is for {VERSION}; "
+                "run afn-convert again"
+            )
         shards = {
             split: [shard["file"] for shard in shards]
             for split, shards in content["shards"].items()

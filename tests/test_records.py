@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from importlib import metadata
 
 import numpy as np
@@ -332,6 +333,50 @@ def test_same_input_gives_the_same_bytes(records, hand_written, tmp_path):
     for name in names:
         again = (empty / name).read_bytes()
         assert again == (records.folder / name).read_bytes(), name
+
+
+def test_photographs_inside_a_zip_file(records, benchmark, tmp_path):
+    shutil.make_archive(str(benchmark / "img"), "zip", benchmark, "img")
+    shutil.rmtree(benchmark / "img")
+    zipped = write_records(read_annotations(benchmark), tmp_path / "records")
+    for names in records.shards.values():
+        for name in names:
+            made = (zipped.folder / name).read_bytes()
+            assert made == (records.folder / name).read_bytes()
+
+
+def test_names_that_lead_elsewhere(tmp_path):
+    write_photograph(tmp_path / "secret.jpg")
+    path = write_labels(
+        tmp_path / "data",
+        "image,split",
+        "../secret.jpg,train",
+        f"{tmp_path}/secret.jpg,train",
+        "Folder/a.jpg,train",
+    )
+    path.write_text(path.read_text().replace("Folder", "folder"))
+    records = write_records(read_annotations(path), tmp_path / "records")
+    (example,) = examples(records, "train")
+    # By the name that the annotations give it.
+    assert example["image/filename"] == [b"folder/a.jpg"]
+    found = [(row["kind"], row["action"]) for row in problems(records.folder)]
+    assert found == [
+        ("path leaves the folder", "left out"),
+        ("path leaves the folder", "left out"),
+        ("path differs by case", "read from the folder that is there"),
+    ]
+
+
+def test_records_of_another_version(records, tmp_path):
+    folder = tmp_path / "records"
+    shutil.copytree(records.folder, folder)
+    path = folder / "records.json"
+    path.write_text(path.read_text().replace('"records": 1', '"records": 0'))
+    with pytest.raises(InputError) as error:
+        load_records(folder)
+    assert str(error.value) == (
+        f"{path}: is of version 0, this is for 1; run afn-convert again"
+    )
 
 
 def test_several_shards_hold_every_image_once(
