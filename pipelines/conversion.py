@@ -1,35 +1,37 @@
 """Annotation table to records, with every problem on the way listed."""
 
-import csv
-import hashlib
-import json
+import sys
 from collections.abc import Iterator
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
-from pipelines.annotations import BOX
 from pipelines.annotations import SPLITS
-from pipelines.annotations import TRUNCATED
-from pipelines.annotations import VISIBLE
 from pipelines.annotations import Annotations
-from pipelines.annotations import label_frequencies
-from pipelines.annotations import mean_landmarks
+from pipelines.description import describe_records
+from pipelines.description import list_problems
+from pipelines.description import versions
 from pipelines.errors import InputError
-from pipelines.examples import make_example
-from pipelines.photographs import read_photograph
-from pipelines.photographs import upright_jpeg
-from pipelines.records import FILE_NAME
+from pipelines.photograph_store import PhotographStore
+from pipelines.preparing import Prepared
+from pipelines.preparing import prepare_rows
+from pipelines.problems import Problem
 from pipelines.records import Records
 from pipelines.records import load_records
-from pipelines.writing import fresh_folder
+from pipelines.sharding import Shard
+from pipelines.sharding import fingerprint
+from pipelines.sharding import plan_shards
+from pipelines.sharding import stamp_photographs
+from pipelines.unfinished import InterruptedConversionError
+from pipelines.unfinished import UnfinishedRecords
+from pipelines.workers import WorkerDiedError
+from pipelines.workers import ordered_map
 
-# Between 100 and 200 MB reads well from disks and object stores alike.
-SHARD_BYTES = 150_000_000
+# A process takes half a second to start; for fewer rows it is not worth it.
+_ROWS_A_WORKER = 1000
 
 
 def write_records(
@@ -37,148 +39,154 @@ def write_records(
     output: Path,
     splits: Sequence[str] = SPLITS,
     progress: bool = False,
+    workers: int = 1,
+    strict: bool = False,
 ) -> Records:
     """Converts an annotation table to records.
 
-    A photograph that cannot be used is counted, listed in `problems.csv` and
-    left out; it never stops the job.
+    What is wrong with a photograph or its labels is listed in `problems.csv`
+    and mended by the rule of its kind; it never stops the job. The bytes
+    written depend neither on `workers` nor on whether the job was killed and
+    called again: until it is done, finished shards are kept in
+    `OUTPUT.partial/`.
 
     Args:
         annotations: what a reader returned.
         output: folder to make; it must be new or empty.
         splits: which splits to convert.
         progress: show a progress bar.
+        workers: processes to read and check photographs in. With more than
+            one the caller's script must be importable, as all that use
+            `multiprocessing`.
+        strict: stop at the first problem instead.
 
     Raises:
-        InputError: if `output` holds something, or no photograph of one of
-            the splits that have rows can be used.
+        InputError: if `output` holds something or cannot be written, no
+            photograph of one of the splits that have rows can be used, or
+            anything is wrong at all and `strict` is set.
     """
-    with fresh_folder(output) as folder:
-        problems: list[tuple[str, str, str, str]] = []
-        images, shards = {}, {}
-        for split in splits:
-            table = annotations.table[annotations.table["split"] == split]
-            if not len(table):
-                continue
-            before = len(problems)
-            shards[split] = _write_split(
-                annotations, table, split, folder, problems, progress
+    _stop_at(annotations.problems if strict else [])
+    table = annotations.table
+    if not table["split"].isin(splits).any():
+        raise InputError(
+            f"{annotations.folder}: no image of the split "
+            f"{' or '.join(splits)} is named in the annotations"
+        )
+    with UnfinishedRecords(output) as unfinished:
+        stamps = stamp_photographs(annotations, splits)
+        shards = plan_shards(annotations, stamps[:, 0], splits)
+        made_of = fingerprint(
+            annotations,
+            stamps,
+            *(shard.name for shard in shards),
+            *map(str, versions().values()),
+        )
+        restarted = unfinished.resume(made_of)
+        if restarted and progress:
+            print(
+                "data or options changed since the run that was interrupted; "
+                "starting over",
+                file=sys.stderr,
             )
-            images[split] = sum(shard["images"] for shard in shards[split])
-            if not images[split]:
-                image, _, problem, _ = problems[before]
-                raise InputError(
-                    f"{annotations.folder}: no image of the split {split} "
-                    f"can be used; the first is {image}: {problem}"
-                )
-        if not images:
-            raise InputError(
-                f"{annotations.folder}: no image of the split "
-                f"{' or '.join(splits)} is named in the annotations"
-            )
-        annotations.vocabulary.save(folder)
-        _write_problems(folder / "problems.csv", problems)
-        guess = {
-            "landmarks": mean_landmarks(annotations, "train"),
-            **label_frequencies(annotations, "train"),
-        }
-        content = {
-            "version": 1,
-            "images": images,
-            "problems": len(problems),
-            "guess": guess,
-            "shards": shards,
-        }
-        text = json.dumps(content, indent=1) + "\n"
-        (folder / FILE_NAME).write_text(text, encoding="utf-8")
+        notes = _write_shards(
+            annotations, shards, unfinished, progress, workers, strict
+        )
+        describe_records(unfinished.records, annotations, shards, notes)
+        unfinished.publish()
     return load_records(output)
 
 
-def _write_split(
+def _write_shards(
     annotations: Annotations,
-    table: Any,
-    split: str,
-    folder: Path,
-    problems: list,
+    shards: list[Shard],
+    unfinished: UnfinishedRecords,
     progress: bool,
-) -> list[dict]:
-    if split == "train":
-        # Benchmarks are sorted by category; a shuffle buffer of the pipeline
-        # sees only a few thousand neighbours.
-        table = table.sample(frac=1, random_state=0)
-    size = 0
-    for image in table["image"]:
-        path = annotations.folder / image
-        size += path.stat().st_size if path.is_file() else 0
-    count = max(1, round(size / SHARD_BYTES))
-    rows = table.to_dict("records")
-    bounds = np.linspace(0, len(rows), count + 1).astype(int)
+    workers: int,
+    strict: bool,
+) -> list[dict[str, Any]]:
+    """Writes the shards that are not finished; returns the notes on all."""
+    notes = [unfinished.finished(shard.name) for shard in shards]
+    missing = [
+        shard for shard, note in zip(shards, notes, strict=True) if note is None
+    ]
+    total = sum(len(shard.rows) for shard in shards)
+    left = sum(len(shard.rows) for shard in missing)
+    if progress and left < total:
+        print(
+            f"going on with {len(missing)} of {len(shards)} shards",
+            file=sys.stderr,
+        )
     bar = tqdm(
-        total=len(rows),
-        desc=f"converting {split}",
+        total=total,
+        initial=total - left,
+        desc="converting",
         unit=" images",
         disable=not progress,
     )
-    shards = []
-    for index in range(count):
-        name = f"{split}-{index:05d}-of-{count:05d}.tfrecord"
-        written = 0
-        with tf.io.TFRecordWriter(str(folder / name)) as writer:
-            for row in rows[bounds[index] : bounds[index + 1]]:
-                for example in _usable(annotations.folder, row, problems):
-                    writer.write(example)
-                    written += 1
-                bar.update()
-        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        shards.append({"file": name, "images": written, "sha256": digest})
-    bar.close()
-    return shards
+    prepare = partial(prepare_rows, PhotographStore(annotations.folder))
+    tasks = (
+        _rows(annotations, rows) for shard in missing for rows in shard.tasks()
+    )
+    workers = min(workers, 1 + left // _ROWS_A_WORKER)
+    with bar, ordered_map(prepare, tasks, workers) as results:
+        for index, shard in enumerate(shards):
+            if notes[index] is None:
+                with unfinished.write_shard(shard.name) as writer:
+                    for rows in shard.tasks():
+                        prepared = _next(results, annotations)
+                        if strict:
+                            _stop_at(
+                                list_problems(annotations, prepared.problems)
+                            )
+                        writer.write(*prepared)
+                        bar.update(len(rows))
+                notes[index] = writer.summary()
+            elif strict:
+                _stop_at(list_problems(annotations, notes[index]["problems"]))
+            if shard is shards[-1] or shards[index + 1].split != shard.split:
+                _check_split(annotations, shard.split, shards, notes)
+    return notes
 
 
-def _usable(folder: Path, row: dict, problems: list) -> Iterator[bytes]:
-    """The row's record, or nothing but an entry in `problems`."""
+def _rows(annotations: Annotations, positions: Any) -> list[dict]:
+    rows = annotations.table.iloc[positions].to_dict("records")
+    for row, position in zip(rows, positions, strict=True):
+        row["position"] = int(position)
+    return rows
 
-    def note(problem: str, action: str) -> None:
-        problems.append((row["image"], row["source"], problem, action))
 
+def _next(results: Iterator[Prepared], annotations: Annotations) -> Prepared:
     try:
-        name = str(folder / row["image"])
-        encoded, width, height, repair = upright_jpeg(
-            read_photograph(folder / row["image"]), name
-        )
-    except InputError as error:
-        note(str(error).removeprefix(f"{name}: "), "left out")
-        return
-    if repair:
-        note(repair, "kept")
-    box = np.array([row[name] for name in BOX], np.float64)
-    if np.isnan(box).any():
-        box = np.array([0, 0, width, height], np.float64)
-    inside = np.clip(box, 0, [width, height, width, height])
-    if (inside[2:] <= inside[:2]).any():
-        note(
-            f"the box {box.tolist()} has no area in the photograph of "
-            f"{width} x {height}",
-            "left out",
-        )
-        return
-    if (inside != box).any():
-        note(
-            f"the box {box.tolist()} leaves the photograph of "
-            f"{width} x {height}",
-            "cut to the photograph",
-        )
-    landmarks = row["landmarks"].copy()
-    x, y, visibility = landmarks.T
-    beyond = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
-    if (beyond & (visibility == VISIBLE)).any():
-        note("a visible landmark lies outside the photograph", "made truncated")
-    landmarks[beyond, 2] = TRUNCATED
-    yield make_example(row, encoded, width, height, inside, landmarks)
+        return next(results)
+    except WorkerDiedError as error:
+        raise InterruptedConversionError(
+            f"{annotations.folder}: a process that converts was killed, "
+            "perhaps for memory; run it again to go on"
+        ) from error
 
 
-def _write_problems(path: Path, problems: list) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "source", "problem", "action"])
-        writer.writerows(problems)
+def _stop_at(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        raise InputError(f"{problem}; without --strict: {problem.action}")
+
+
+def _check_split(
+    annotations: Annotations,
+    split: str,
+    shards: list[Shard],
+    notes: list[dict[str, Any]],
+) -> None:
+    """Raises InputError if no image of a split became a record."""
+    made = [
+        note
+        for shard, note in zip(shards, notes, strict=True)
+        if shard.split == split
+    ]
+    if any(note["images"] for note in made):
+        return
+    found = [problem for note in made for problem in note["problems"]]
+    first = list_problems(annotations, found)[0]
+    raise InputError(
+        f"{annotations.folder}: no image of the split {split} can be used; "
+        f"the first is {first.image}: {first.kind.value} ({first.detail})"
+    )

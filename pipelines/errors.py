@@ -1,4 +1,6 @@
-"""The one exception that means "the input is wrong, not the program"."""
+"""Exceptions that mean "the input is wrong, not the program"."""
+
+from pipelines.problems import Kind
 
 
 class InputError(ValueError):
@@ -8,3 +10,18 @@ class InputError(ValueError):
     wrong with it, and the way out. Commands print that line and exit with
     code 2; in Python it is an ordinary `ValueError`.
     """
+
+
+class UnusableError(InputError):
+    """One photograph, or its labels, that cannot be used.
+
+    Args:
+        name: what to call the photograph.
+        kind: which problem it is.
+        detail: the values that were found.
+    """
+
+    def __init__(self, name: str, kind: Kind, detail: str) -> None:
+        super().__init__(f"{name}: {kind.value} ({detail})")
+        self.kind = kind
+        self.detail = detail

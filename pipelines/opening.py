@@ -9,6 +9,7 @@ from pipelines.records import Records
 from pipelines.records import is_records
 from pipelines.records import load_records
 from pipelines.sources import read_annotations
+from pipelines.workers import available_cores
 
 
 def open_records(
@@ -31,4 +32,6 @@ def open_records(
     if is_records(data):
         return load_records(data)
     annotations = read_annotations(data)
-    return write_records(annotations, scratch, splits, progress)
+    return write_records(
+        annotations, scratch, splits, progress, available_cores()
+    )

@@ -14,6 +14,7 @@ from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
 
 FILE_NAME = "records.json"
+VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,12 @@ def load_records(folder: Path) -> Records:
     path = folder / FILE_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["versions"]["records"]
+        if version != VERSION:
+            raise InputError(
+                f"{path}: is of version {version}, this is for {VERSION}; "
+                "run afn-convert again"
+            )
         shards = {
             split: [shard["file"] for shard in shards]
             for split, shards in content["shards"].items()
@@ -84,7 +91,7 @@ def load_records(folder: Path) -> Records:
     return records
 
 
-def count_problems(folder: Path) -> int:
-    """Number of problems that the conversion listed in `problems.csv`."""
+def count_problems(folder: Path) -> dict[str, int]:
+    """How many problems of each kind `problems.csv` lists."""
     content = json.loads((Path(folder) / FILE_NAME).read_text("utf-8"))
     return content["problems"]

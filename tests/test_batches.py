@@ -11,11 +11,11 @@ from pipelines.batches import load_split
 from pipelines.batches import targets
 from pipelines.conversion import write_records
 from pipelines.errors import InputError
-from pipelines.examples import make_example
 from pipelines.examples import parse
 from pipelines.resampling import decode_window
 from pipelines.resampling import resample
 from pipelines.sources import read_annotations
+from pipelines.tfrecords import make_example
 
 LANDMARKS_ALONE = make_vocabulary((), (), (), True)
 ALL = Augmentation(flip=True, scale=0.25, shift=0.1, colour=0.2)
@@ -253,7 +253,7 @@ def test_evaluation_is_in_record_order(records):
 
 
 def test_evaluation_reads_shards_in_order(hand_written, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.conversion.SHARD_BYTES", 2000)
+    monkeypatch.setattr("pipelines.sharding.SHARD_BYTES", 2000)
     annotations = read_annotations(hand_written)
     many = write_records(annotations, tmp_path / "records")
     assert len(many.shards["train"]) > 1

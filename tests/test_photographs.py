@@ -1,79 +1,241 @@
 import io
+import struct
 
+import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from pipelines.errors import InputError
+from pipelines.errors import UnusableError
 from pipelines.photographs import upright_jpeg
+from pipelines.problems import Kind
+
+RED, BLUE = (200, 30, 40), (20, 60, 180)
 
 
-def encode(image, kind, **options):
+def encode(image, kind="JPEG", **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
+def decode(encoded):
+    """What training sees: TensorFlow's pixels."""
+    return tf.io.decode_jpeg(encoded, channels=3).numpy().astype(int)
+
+
+def kinds(photograph):
+    return [kind for kind, _ in photograph.found]
+
+
+def textured(width=90, height=60):
+    """A photograph that fills some thousand bytes."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (height // 6, width // 6, 3), np.uint8)
+    return Image.fromarray(
+        cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
+    )
+
+
 @pytest.fixture
-def half_red():
+def two_halves():
     """40 wide, 20 high; its left half is red, its right half blue."""
     pixels = np.zeros((20, 40, 3), np.uint8)
-    pixels[:, :20, 0] = 255
-    pixels[:, 20:, 2] = 255
+    pixels[:, :20] = RED
+    pixels[:, 20:] = BLUE
     return Image.fromarray(pixels)
 
 
-def test_jpeg_stays_as_it_is(half_red):
-    encoded = encode(half_red, "JPEG")
-    assert upright_jpeg(encoded, "a") == (encoded, 40, 20, "")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"progressive": True},
+        {"optimize": True, "restart_marker_blocks": 2},
+        {"comment": b"\xff\xd9 is no end here \xff\xd8"},
+    ],
+)
+def test_jpeg_stays_as_it_is(two_halves, options):
+    encoded = encode(two_halves, **options)
+    assert upright_jpeg(encoded, "a") == (encoded, 40, 20, [])
+    # Whatever a downloader left behind it does no harm.
+    longer = encoded + b"\0\0\r\n<html>"
+    assert upright_jpeg(longer, "a") == (longer, 40, 20, [])
+    assert decode(longer).shape == (20, 40, 3)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP"])
-def test_other_formats_become_jpeg(half_red, kind):
-    stored, width, height, repair = upright_jpeg(encode(half_red, kind), "a")
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_other_formats_become_jpeg(two_halves, kind):
+    stored, width, height, found = upright_jpeg(encode(two_halves, kind), "a")
     assert (width, height) == (40, 20)
-    assert repair == f"is {kind}, stored as JPEG"
-    pixels = np.array(Image.open(io.BytesIO(stored))).astype(int)
-    assert np.abs(pixels[10, 5] - [255, 0, 0]).max() < 12
+    assert found == [(Kind.OTHER_FORMAT, kind)]
+    pixels = decode(stored)
+    assert np.abs(pixels[10, 5] - RED).max() < 6
+    assert np.abs(pixels[10, 35] - BLUE).max() < 6
 
 
-def test_exif_rotation_is_applied(half_red):
+def test_a_jpeg_with_further_pictures_stays_as_it_is(two_halves):
+    encoded = encode(
+        two_halves, "MPO", save_all=True, append_images=[textured(40, 20)]
+    )
+    assert upright_jpeg(encoded, "a") == (encoded, 40, 20, [])
+    assert np.abs(decode(encoded)[10, 5] - RED).max() < 6
+
+
+def test_greyscale_is_listed_and_stays(two_halves):
+    encoded = encode(two_halves.convert("L"))
+    assert upright_jpeg(encoded, "a") == (
+        encoded,
+        40,
+        20,
+        [(Kind.GREYSCALE, "mode L")],
+    )
+    pixels = decode(encoded)
+    # Rec. 601: 0.299 of red, 0.587 of green, 0.114 of blue.
+    assert np.abs(pixels[10, 5] - 82).max() <= 2
+    assert np.abs(pixels[10, 35] - 62).max() <= 2
+
+
+def test_sixteen_bits_are_scaled():
+    deep = Image.fromarray(np.full((8, 8), 200 * 257, np.uint16))
+    photograph = upright_jpeg(encode(deep, "PNG"), "a")
+    assert kinds(photograph) == [Kind.OTHER_FORMAT, Kind.GREYSCALE]
+    assert np.abs(decode(photograph.encoded) - 200).max() <= 1
+
+
+@pytest.mark.parametrize("inverted", [True, False])
+def test_cmyk_becomes_rgb(inverted):
+    # Half cyan, no black: (1 - 128 / 255, 1, 1). Adobe's programs write the
+    # inks inverted, and a segment APP14 that says so.
+    inks = np.zeros((16, 16, 4), np.uint8)
+    inks[..., 0] = 128
+    encoded = encode(Image.fromarray(inks, "CMYK"), quality=95)
+    start = encoded.index(b"\xff\xee")
+    (length,) = struct.unpack(">H", encoded[start + 2 : start + 4])
+    assert encoded[start + 4 : start + 9] == b"Adobe"
+    if not inverted:
+        inks = 255 - inks
+        encoded = encode(Image.fromarray(inks, "CMYK"), quality=95)
+        encoded = encoded[:start] + encoded[start + 2 + length :]
+    stored, *_, found = upright_jpeg(encoded, "a")
+    assert found == [(Kind.CMYK, "mode CMYK")]
+    assert np.abs(decode(stored)[8, 8] - [127, 255, 255]).max() <= 3
+
+
+# What shows each picture as it was taken, from the EXIF standard: the places
+# of red and blue, seen from the centre, as (x, y).
+UPRIGHT = {
+    2: ((1, 0), (-1, 0)),
+    3: ((1, 0), (-1, 0)),
+    4: ((-1, 0), (1, 0)),
+    5: ((0, -1), (0, 1)),
+    6: ((0, -1), (0, 1)),
+    7: ((0, 1), (0, -1)),
+    8: ((0, 1), (0, -1)),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_exif_rotation_is_applied(two_halves, orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6  # The camera was turned: rotate by 90 degrees to see.
-    encoded = encode(half_red, "JPEG", exif=exif, quality=95)
-    stored, width, height, repair = upright_jpeg(encoded, "a")
-    assert (width, height) == (20, 40)
-    assert "EXIF" in repair
-    upright = Image.open(io.BytesIO(stored))
-    assert upright.getexif().get(0x0112, 1) == 1
-    pixels = np.array(upright).astype(int)
-    # Turned clockwise, what was left is on top.
-    assert pixels[5, 10, 0] > 200
-    assert pixels[35, 10, 2] > 200
+    exif[0x0112] = orientation
+    encoded = encode(two_halves, exif=exif, quality=95)
+    stored, width, height, found = upright_jpeg(encoded, "a")
+    assert (width, height) == ((40, 20) if orientation < 5 else (20, 40))
+    assert found == [(Kind.EXIF_ROTATION, f"orientation {orientation}")]
+    assert Image.open(io.BytesIO(stored)).getexif().get(0x0112, 1) == 1
+    pixels = decode(stored)
+    assert pixels.shape == (height, width, 3)
+    for (x, y), colour in zip(UPRIGHT[orientation], (RED, BLUE), strict=True):
+        pixel = pixels[height // 2 + 8 * y, width // 2 + 8 * x]
+        assert np.abs(pixel - colour).max() < 12
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0MM\0*\0", b"Exif\0\0nonsense"])
+def test_exif_that_makes_no_sense_is_overlooked(two_halves, exif):
+    encoded = encode(two_halves, exif=exif)
+    assert upright_jpeg(encoded, "a") == (encoded, 40, 20, [])
 
 
 def test_transparency_becomes_white():
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    stored, *_ = upright_jpeg(encode(clear, "PNG"), "a")
-    assert np.array(Image.open(io.BytesIO(stored))).min() > 250
+    assert decode(upright_jpeg(encode(clear, "PNG"), "a").encoded).min() > 250
 
 
 @pytest.mark.parametrize(
-    ("spoil", "reason"),
+    ("encoded", "kind", "message"),
     [
-        (lambda encoded: b"", "the file is empty"),
-        (lambda encoded: b"hello", "no known image format"),
-        (lambda encoded: encoded[: len(encoded) // 2], "truncated"),
+        (b"", Kind.IMAGE_EMPTY, "image empty (the file has no bytes)"),
+        (b"hello", Kind.NOT_AN_IMAGE, "not an image (no known image format)"),
+        (b"\0" * 999, Kind.NOT_AN_IMAGE, "not an image (no known image format"),
+        (
+            encode(textured())[:1500],
+            Kind.IMAGE_TRUNCATED,
+            "image truncated (image file is truncated",
+        ),
+        (
+            encode(textured())[:300],
+            Kind.IMAGE_TRUNCATED,
+            "image truncated (",
+        ),
+        (
+            encode(textured())[:-2],
+            Kind.IMAGE_TRUNCATED,
+            "image truncated (",
+        ),
+        (
+            encode(textured(), "PNG")[:1500],
+            Kind.IMAGE_TRUNCATED,
+            "image truncated (",
+        ),
     ],
 )
-def test_what_is_no_photograph(half_red, spoil, reason):
-    with pytest.raises(
-        InputError, match=f"(?i)a.jpg: is no photograph.*{reason}"
-    ):
-        upright_jpeg(spoil(encode(half_red, "JPEG")), "a.jpg")
+def test_what_is_no_photograph(encoded, kind, message):
+    with pytest.raises(InputError) as error:
+        upright_jpeg(encoded, "a.jpg")
+    assert isinstance(error.value, UnusableError)
+    assert error.value.kind == kind
+    assert str(error.value).startswith(f"a.jpg: {message}")
 
 
-def test_decompression_bomb_is_not_decoded():
-    encoded = encode(Image.new("1", (20_000, 20_000)), "PNG")
-    with pytest.raises(InputError, match="more than 89,478,485 pixels"):
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_whatever_is_kept_is_decoded_by_tensorflow(options):
+    whole = encode(textured(), quality=90, **options)
+    rng = np.random.default_rng(0)
+    kept = 0
+    for i in range(300):
+        spoilt = bytearray(whole)
+        if i % 3 == 0:
+            del spoilt[rng.integers(len(spoilt)) :]
+        elif i % 3 == 1:
+            for place in rng.integers(2, len(spoilt), 3):
+                spoilt[place] = rng.integers(256)
+        else:
+            start = rng.integers(2, len(spoilt))
+            spoilt[start : start + 300] = bytes(len(spoilt[start:][:300]))
+        try:
+            photograph = upright_jpeg(bytes(spoilt), "a")
+        except UnusableError:
+            continue
+        kept += 1
+        decode(photograph.encoded)
+    # A part of the changes only paints over some blocks.
+    assert kept > 50
+
+
+def test_too_many_pixels_are_not_decoded():
+    # 182 million pixels in 25 kB, and a JPEG's header without its pixels.
+    encoded = encode(Image.new("1", (14_000, 13_000)), "PNG")
+    with pytest.raises(UnusableError, match="89,478,485 are the most") as error:
         upright_jpeg(encoded, "a.png")
+    assert error.value.kind == Kind.IMAGE_TOO_LARGE
+    header = bytearray(encode(Image.new("RGB", (8, 8))))
+    start = header.index(b"\xff\xc0") + 5
+    header[start : start + 4] = struct.pack(">HH", 10_000, 9_000)
+    with pytest.raises(UnusableError) as error:
+        upright_jpeg(bytes(header), "a.jpg")
+    assert str(error.value) == (
+        "a.jpg: image too large (9000 x 10000 pixels; 89,478,485 are the most)"
+    )

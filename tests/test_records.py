@@ -1,8 +1,11 @@
 import csv
 import hashlib
 import json
+import shutil
+from importlib import metadata
 
 import numpy as np
+import PIL
 import pytest
 import tensorflow as tf
 from conftest import write_photograph
@@ -106,7 +109,13 @@ def test_counts_and_checksums(records):
     assert records.images == {"train": 8, "val": 2, "test": 2}
     content = json.loads((records.folder / "records.json").read_text())
     assert content["images"] == records.images
-    assert content["problems"] == count_problems(records.folder) == 0
+    assert content["problems"] == count_problems(records.folder) == {}
+    assert content["versions"] == {
+        "records": 1,
+        "afn-keras": metadata.version("afn-keras"),
+        "pillow": PIL.__version__,
+        "tensorflow": tf.__version__,
+    }
     for split, shards in content["shards"].items():
         assert [shard["file"] for shard in shards] == records.shards[split]
         assert sum(shard["images"] for shard in shards) == len(
@@ -165,18 +174,26 @@ def test_bad_photographs_are_listed_and_left_out(benchmark, tmp_path):
     assert kept == {f"img/a_b/{i:03d}.jpg".encode() for i in (1, 7, 8, 9)}
 
     found = {row["image"]: row for row in problems(records.folder)}
-    assert count_problems(records.folder) == len(found) == 4
+    assert count_problems(records.folder) == {
+        "image missing": 1,
+        "image empty": 1,
+        "not an image": 1,
+        "image truncated": 1,
+    }
+    # In the order of the annotations, not in that of the shuffled records.
+    assert list(found) == [f"img/a_b/{i:03d}.jpg" for i in (0, 2, 3, 6)]
     partition = benchmark / "Eval" / "list_eval_partition.txt"
     # A count and a header stand before the rows.
-    for number, problem in {
-        0: "cannot be read (No such file or directory)",
-        2: "is no photograph (the file is empty)",
-        3: "is no photograph (no known image format)",
-        6: "is no photograph (",
+    for number, (kind, detail) in {
+        0: ("image missing", "no such file"),
+        2: ("image empty", "the file has no bytes"),
+        3: ("not an image", "no known image format"),
+        6: ("image truncated", ""),
     }.items():
         row = found[f"img/a_b/{number:03d}.jpg"]
         assert row["source"] == f"{partition}, line {number + 3}"
-        assert row["problem"].startswith(problem)
+        assert row["kind"] == kind
+        assert row["detail"].startswith(detail)
         assert row["action"] == "left out"
 
 
@@ -208,20 +225,20 @@ def test_boxes_outside_and_over_the_edge(tmp_path):
     assert found == {
         "beyond.jpg": {
             "source": f"{path}, line 3",
-            "problem": "the box [60.0, 10.0, 90.0, 70.0] has no area in the "
-            "photograph of 60 x 80",
+            "kind": "box without area",
+            "detail": "60 10 90 70 in 60 x 80 pixels",
             "action": "left out",
         },
         "over.jpg": {
             "source": f"{path}, line 4",
-            "problem": "the box [-5.0, 10.0, 30.5, 95.0] leaves the "
-            "photograph of 60 x 80",
+            "kind": "box beyond the image",
+            "detail": "-5 10 30.5 95 in 60 x 80 pixels",
             "action": "cut to the photograph",
         },
         "empty.jpg": {
             "source": f"{path}, line 5",
-            "problem": "the box [20.0, 20.0, 20.0, 40.0] has no area in the "
-            "photograph of 60 x 80",
+            "kind": "box without area",
+            "detail": "20 20 20 40",
             "action": "left out",
         },
     }
@@ -247,14 +264,18 @@ def test_landmark_outside_becomes_truncated(tmp_path):
         "a.jpg": [0, 2, 2, 2, 2, 2, 0, 2],
         "b.jpg": [2, 1, 2, 2, 2, 2, 2, 2],
     }
-    # Only one that was called visible is a problem.
     assert problems(records.folder) == [
         {
-            "image": "b.jpg",
-            "source": f"{path}, line 3",
-            "problem": "a visible landmark lies outside the photograph",
+            "image": image,
+            "source": f"{path}, line {line}",
+            "kind": "landmark beyond the image",
+            "detail": f"{places} in 60 x 80 pixels",
             "action": "made truncated",
         }
+        for line, image, places in (
+            (2, "a.jpg", "right_collar 70 10"),
+            (3, "b.jpg", "left_collar 59.6 10, left_hem 10 90"),
+        )
     ]
 
 
@@ -265,8 +286,13 @@ def test_other_formats_are_listed_and_kept(tmp_path):
     assert example["image/encoded"][0].startswith(b"\xff\xd8")
     assert (example["image/width"], example["image/height"]) == ([60], [80])
     (problem,) = problems(records.folder)
-    assert problem["problem"] == "is PNG, stored as JPEG"
-    assert problem["action"] == "kept"
+    assert problem == {
+        "image": "a.png",
+        "source": f"{path}, line 2",
+        "kind": "another format",
+        "detail": "PNG",
+        "action": "stored as JPEG",
+    }
 
 
 def test_split_without_a_usable_image_leaves_no_folder(benchmark, tmp_path):
@@ -277,7 +303,7 @@ def test_split_without_a_usable_image_leaves_no_folder(benchmark, tmp_path):
         write_records(read_annotations(benchmark), tmp_path / "records")
     assert str(error.value) == (
         f"{benchmark}: no image of the split val can be used; the first is "
-        "img/a_b/004.jpg: is no photograph (the file is empty)"
+        "img/a_b/004.jpg: image empty (the file has no bytes)"
     )
     assert set(tmp_path.iterdir()) == before
     # Whoever needs no val split gets the rest.
@@ -309,12 +335,56 @@ def test_same_input_gives_the_same_bytes(records, hand_written, tmp_path):
         assert again == (records.folder / name).read_bytes(), name
 
 
+def test_photographs_inside_a_zip_file(records, benchmark, tmp_path):
+    shutil.make_archive(str(benchmark / "img"), "zip", benchmark, "img")
+    shutil.rmtree(benchmark / "img")
+    zipped = write_records(read_annotations(benchmark), tmp_path / "records")
+    for names in records.shards.values():
+        for name in names:
+            made = (zipped.folder / name).read_bytes()
+            assert made == (records.folder / name).read_bytes()
+
+
+def test_names_that_lead_elsewhere(tmp_path):
+    write_photograph(tmp_path / "secret.jpg")
+    path = write_labels(
+        tmp_path / "data",
+        "image,split",
+        "../secret.jpg,train",
+        f"{tmp_path}/secret.jpg,train",
+        "Folder/a.jpg,train",
+    )
+    path.write_text(path.read_text().replace("Folder", "folder"))
+    records = write_records(read_annotations(path), tmp_path / "records")
+    (example,) = examples(records, "train")
+    # By the name that the annotations give it.
+    assert example["image/filename"] == [b"folder/a.jpg"]
+    found = [(row["kind"], row["action"]) for row in problems(records.folder)]
+    assert found == [
+        ("path leaves the folder", "left out"),
+        ("path leaves the folder", "left out"),
+        ("path differs by case", "read from the folder that is there"),
+    ]
+
+
+def test_records_of_another_version(records, tmp_path):
+    folder = tmp_path / "records"
+    shutil.copytree(records.folder, folder)
+    path = folder / "records.json"
+    path.write_text(path.read_text().replace('"records": 1', '"records": 0'))
+    with pytest.raises(InputError) as error:
+        load_records(folder)
+    assert str(error.value) == (
+        f"{path}: is of version 0, this is for 1; run afn-convert again"
+    )
+
+
 def test_several_shards_hold_every_image_once(
     records, hand_written, tmp_path, monkeypatch
 ):
     paths = [hand_written / f"img/a_b/{i:03d}.jpg" for i in range(12)]
     size = sum(paths[i].stat().st_size for i in (0, 1, 2, 3, 6, 7, 8, 9))
-    monkeypatch.setattr("pipelines.conversion.SHARD_BYTES", size / 3)
+    monkeypatch.setattr("pipelines.sharding.SHARD_BYTES", size / 3)
     several = write_records(read_annotations(hand_written), tmp_path / "many")
     assert several.images == records.images
     assert several.shards["train"] == [
@@ -340,7 +410,7 @@ def test_several_shards_hold_every_image_once(
 def test_more_shards_than_images_hold_every_image_once(
     hand_written, records, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("pipelines.conversion.SHARD_BYTES", 100)
+    monkeypatch.setattr("pipelines.sharding.SHARD_BYTES", 300)
     many = write_records(read_annotations(hand_written), tmp_path / "many")
     assert many.images == records.images
     assert len(many.shards["train"]) > 8

@@ -25,22 +25,53 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "records", metavar="RECORDS", type=Path, help="folder to make"
     )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="processes that read and check photographs (default: one for "
+        "each core); the records do not depend on it",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first problem, instead of listing it and going on",
+    )
     run_command(parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> None:
+    from tabulate import tabulate
+
     from pipelines.conversion import write_records
+    from pipelines.errors import InputError
+    from pipelines.problems import RULES
+    from pipelines.problems import Kind
     from pipelines.records import count_problems
     from pipelines.sources import read_annotations
+    from pipelines.workers import available_cores
     from pipelines.writing import check_new
 
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"--workers {options.workers}: choose 1 or more")
     check_new(options.records)
-    annotations = read_annotations(options.data)
-    records = write_records(annotations, options.records, progress=True)
+    annotations = read_annotations(options.data, options.strict)
+    records = write_records(
+        annotations,
+        options.records,
+        progress=True,
+        workers=options.workers or available_cores(),
+        strict=options.strict,
+    )
     for split, images in records.images.items():
         print(f"{split}: {images} images")
     problems = count_problems(options.records)
-    print(f"{problems} problems, listed in {options.records}/problems.csv")
+    if not problems:
+        print("no problems")
+        return
+    rows = [(n, kind, RULES[Kind(kind)]) for kind, n in problems.items()]
+    print(f"\n{tabulate(rows, ['number', 'problem', 'action'])}\n")
+    print(f"Each is listed in {options.records / 'problems.csv'}")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def _train(recipe: "Recipe", run: Path) -> None:
     from pipelines.samples import extract_samples
 
     records = open_records(Path(data), run / "records", progress=True)
-    problems = count_problems(records.folder)
+    problems = sum(count_problems(records.folder).values())
     if problems:
         print(f"{problems} problems, see {records.folder / 'problems.csv'}")
     recipe.save(run)

@@ -1,0 +1,228 @@
+"""Where photographs lie: in a folder, or still in the benchmark's zip file."""
+
+import functools
+import os
+import posixpath
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+
+from pipelines.errors import InputError
+from pipelines.errors import UnusableError
+from pipelines.problems import Kind
+
+# More than any photograph of as many pixels as we take; a file beyond it would
+# only fill the memory.
+MAX_BYTES = 256 * 2**20
+
+# Images named img/... may lie here, seen from the folder of the data: as
+# unpacked, with the folder of the download, in pieces of it, or not unpacked.
+_FOLDERS = ("Img", "img-[0-9]*")
+_ZIPS = ("img.zip", "Img/img.zip")
+
+
+class PhotographStore:
+    """Photographs by the names that annotations give them.
+
+    A name must stay inside the folder: `..`, an absolute path or a symbolic
+    link that leads out of it is refused. The folder itself may be a link, that
+    is its owner's choice. A name that is there only in other capitals is read
+    nevertheless, unless two files would do.
+
+    Files stay open and folders stay listed, so a store serves one process; a
+    pickled one starts anew.
+
+    Args:
+        folder: folder that the names are relative to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.folder,)
+
+    def read(self, name: str) -> tuple[bytes, list[tuple[Kind, str]]]:
+        """The file's bytes, and what is odd about its path.
+
+        Raises:
+            UnusableError: if there is no such file inside the folder, or it
+                is larger than `MAX_BYTES`.
+            InputError: if a zip file of photographs cannot be read at all.
+        """
+        place, real, found = self._locate(name)
+        try:
+            size, _ = place.stamp(real)
+            if size > MAX_BYTES:
+                raise UnusableError(
+                    name, Kind.IMAGE_TOO_LARGE, f"{size:,} bytes"
+                )
+            return place.read(real), found
+        except OSError as error:
+            raise UnusableError(
+                name, Kind.IMAGE_MISSING, error.strerror or str(error)
+            ) from error
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise UnusableError(
+                name, Kind.IMAGE_TRUNCATED, f"damaged in its zip file: {error}"
+            ) from error
+
+    def size(self, name: str) -> int:
+        """Size of the file in bytes, 0 if it cannot be read."""
+        return self.stamp(name)[0]
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Size and a number that changes with the contents; (0, 0) if none."""
+        try:
+            place, real, _ = self._locate(name)
+            return place.stamp(real)
+        except (UnusableError, OSError):
+            return 0, 0
+
+    @functools.cached_property
+    def _places(self) -> list["_Folder | _Zip"]:
+        places: list[_Folder | _Zip] = [_Folder(self.folder, self.folder)]
+        if not (self.folder / "img").is_dir():
+            for pattern in _FOLDERS:
+                places += [
+                    _Folder(path, self.folder)
+                    for path in sorted(self.folder.glob(pattern))
+                    if (path / "img").is_dir()
+                ]
+            places += [
+                _Zip(self.folder / name)
+                for name in _ZIPS
+                if (self.folder / name).is_file()
+            ]
+        return places
+
+    def _locate(
+        self, name: str
+    ) -> tuple["_Folder | _Zip", str, list[tuple[Kind, str]]]:
+        plain = posixpath.normpath(name)
+        if plain.startswith(("/", "../")) or plain in ("..", "."):
+            raise UnusableError(name, Kind.PATH_OUTSIDE, "its name leads out")
+        try:
+            for place in self._places:
+                if real := place.find(plain):
+                    return place, real, []
+            for place in self._places:
+                alike = place.find_in_any_case(plain)
+                if len(alike) > 1:
+                    raise UnusableError(
+                        name,
+                        Kind.IMAGE_MISSING,
+                        f"may be any of {', '.join(alike)}",
+                    )
+                if alike:
+                    return place, alike[0], [(Kind.PATH_CASE, alike[0])]
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            # A null byte, or what is no text in the file system's encoding.
+            raise UnusableError(name, Kind.IMAGE_MISSING, str(error)) from error
+        raise UnusableError(name, Kind.IMAGE_MISSING, "no such file")
+
+
+class _Folder:
+    """Photographs under `root`, none of which may lie outside `bound`."""
+
+    def __init__(self, root: Path, bound: Path) -> None:
+        self._root = str(root)
+        self._bound = os.path.realpath(bound)
+        self._real: dict[str, str] = {}
+        self._entries: dict[str, dict[str, list[str]]] = {}
+
+    def find(self, name: str) -> str:
+        path = os.path.join(self._root, name)
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError:
+            return ""
+        parent = os.path.dirname(path)
+        # Resolving takes a call for each folder above; do it once a folder.
+        if parent not in self._real:
+            self._real[parent] = os.path.realpath(parent)
+        real = os.path.realpath(path) if stat.S_ISLNK(mode) else None
+        real = real or os.path.join(self._real[parent], os.path.basename(path))
+        if os.path.commonpath([real, self._bound]) != self._bound:
+            raise UnusableError(
+                name, Kind.PATH_OUTSIDE, f"a link leads to {real}"
+            )
+        return name
+
+    def find_in_any_case(self, name: str) -> list[str]:
+        found = [""]
+        for part in name.split("/"):
+            found = [
+                posixpath.join(folder, entry)
+                for folder in found
+                for entry in self._list(folder).get(part.casefold(), [])
+            ]
+        return [name for name in found if self.find(name)]
+
+    def _list(self, folder: str) -> dict[str, list[str]]:
+        """The folder's entries by their names without capitals."""
+        if folder not in self._entries:
+            entries: dict[str, list[str]] = {}
+            try:
+                names = sorted(os.listdir(os.path.join(self._root, folder)))
+            except OSError:
+                names = []
+            for name in names:
+                entries.setdefault(name.casefold(), []).append(name)
+            self._entries[folder] = entries
+        return self._entries[folder]
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        status = os.stat(os.path.join(self._root, name))
+        return status.st_size, status.st_mtime_ns
+
+    def read(self, name: str) -> bytes:
+        with open(os.path.join(self._root, name), "rb") as file:
+            return file.read()
+
+
+class _Zip:
+    """Photographs in a zip file, with or without its own folder `img/`."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path}: is no zip file that can be read ({error}); "
+                "download it again"
+            ) from error
+        members = self._file.infolist()
+        if any(member.flag_bits & 1 for member in members):
+            raise InputError(
+                f"{path}: is encrypted; unpack it to {path.parent / 'img'}"
+            )
+        self._members = {
+            member.filename: member for member in members if not member.is_dir()
+        }
+
+    @functools.cached_property
+    def _alike(self) -> dict[str, list[str]]:
+        alike: dict[str, list[str]] = {}
+        for name in sorted(self._members):
+            alike.setdefault(name.casefold(), []).append(name)
+        return alike
+
+    def find(self, name: str) -> str:
+        inner = name.removeprefix("img/")
+        return next((n for n in (name, inner) if n in self._members), "")
+
+    def find_in_any_case(self, name: str) -> list[str]:
+        name = name.casefold()
+        inner = name.removeprefix("img/")
+        return self._alike.get(name) or self._alike.get(inner, [])
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        member = self._members[name]
+        return member.file_size, member.CRC
+
+    def read(self, name: str) -> bytes:
+        return self._file.read(self._members[name])

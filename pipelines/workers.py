@@ -1,0 +1,138 @@
+"""Work shared among processes, with results in order and in flat memory.
+
+The pools of the standard library wait for ever if a process is killed while it
+sends a result; here that is an error. Each process has a pipe of its own,
+which ends with whoever ends first.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait
+from typing import Any
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Results for each process that may wait for an earlier one: enough that none
+# stands still, and few enough that they do not pile up.
+_AHEAD = 4
+
+
+class WorkerDiedError(RuntimeError):
+    """A process was killed, by a person or for memory."""
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Iterator[Result]]:
+    """`map(function, items)` in several processes, to use in a `with`.
+
+    Processes are spawned, not forked: a fork of a process that runs
+    TensorFlow's threads may hang. They end with the one that started them,
+    however it ends, and leave Ctrl-C to it.
+
+    Args:
+        function: can be pickled, and is, once for each process.
+        items: arguments; they are taken only shortly before they are needed.
+        workers: number of processes; with 1 all happens in this one.
+
+    Raises:
+        WorkerDiedError: from the iterator, if a process was killed.
+    """
+    if workers <= 1:
+        yield map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    # It would start with the first process, and no longer hold back Ctrl-C.
+    resource_tracker.ensure_running()
+    processes, connections = [], []
+    try:
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(theirs, function), daemon=True
+            )
+            # A process inherits that Ctrl-C is held back; here it is held
+            # back only for as long as the process takes to start.
+            old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, old)
+            theirs.close()
+            processes.append(process)
+            connections.append(ours)
+        yield _results(connections, items)
+    finally:
+        for connection in connections:
+            connection.close()
+        for process in processes:
+            process.join()
+
+
+def _results(
+    connections: list[Connection], items: Iterable[Item]
+) -> Iterator[Any]:
+    numbered = enumerate(items)
+    idle = list(connections)
+    working: dict[Connection, int] = {}
+    done: dict[int, Any] = {}
+    wanted = sent = 0
+    while True:
+        # To idle ones only: two that send to each other would both wait.
+        while idle and sent < wanted + _AHEAD * len(connections):
+            sent, item = next(numbered, (sent, None))
+            if item is None:
+                break
+            with _noticing_death():
+                idle[-1].send(item)
+            working[idle.pop()] = sent
+        if wanted in done:
+            result, error, trace = done.pop(wanted)
+            if error is not None:
+                raise error from RuntimeError(trace)
+            yield result
+            wanted += 1
+        elif working:
+            for connection in wait(list(working)):
+                with _noticing_death():
+                    done[working.pop(connection)] = connection.recv()
+                idle.append(connection)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _noticing_death() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise WorkerDiedError("a process was killed") from error
+
+
+def _serve(connection: Connection, function: Callable) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            item = connection.recv()
+            try:
+                answer = function(item), None, ""
+            except Exception as error:
+                answer = None, error, traceback.format_exc()
+            connection.send(answer)

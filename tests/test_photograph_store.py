@@ -1,0 +1,198 @@
+import pickle
+import zipfile
+
+import pytest
+
+from pipelines.errors import InputError
+from pipelines.errors import UnusableError
+from pipelines.photograph_store import PhotographStore
+from pipelines.problems import Kind
+
+NAME = "img/Red_Dress/1.jpg"
+
+
+def write(path, content=b"photograph"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def write_zip(path, members):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+
+
+def refused(store, name):
+    with pytest.raises(UnusableError) as error:
+        store.read(name)
+    assert store.stamp(name) == (0, 0)
+    return error.value.kind
+
+
+@pytest.mark.parametrize("prefix", ["", "Img/", "img-001/"])
+def test_unpacked_anywhere_in_the_folder(tmp_path, prefix):
+    write(tmp_path / prefix / NAME)
+    store = PhotographStore(tmp_path)
+    assert store.read(NAME) == (b"photograph", [])
+    assert store.size(NAME) == 10
+    assert refused(store, "img/Red_Dress/2.jpg") == Kind.IMAGE_MISSING
+
+
+def test_pieces_of_a_download(tmp_path):
+    write(tmp_path / "img-001" / NAME)
+    write(tmp_path / "img-002" / "img/Tee/1.jpg", b"other")
+    store = PhotographStore(tmp_path)
+    assert store.read(NAME)[0] == b"photograph"
+    assert store.read("img/Tee/1.jpg")[0] == b"other"
+
+
+@pytest.mark.parametrize("archive", ["img.zip", "Img/img.zip"])
+@pytest.mark.parametrize("inner", ["img/", ""])
+def test_read_in_place_from_a_zip_file(tmp_path, archive, inner):
+    members = {
+        f"{inner}Red_Dress/1.jpg": b"photograph",
+        "../outside.jpg": b"secret",
+    }
+    write_zip(tmp_path / archive, members)
+    store = PhotographStore(tmp_path)
+    for _ in range(2):
+        assert store.read(NAME) == (b"photograph", [])
+        assert store.size(NAME) == 10
+        # A process that it is sent to opens the file for itself.
+        store = pickle.loads(pickle.dumps(store))
+    assert refused(store, "img/Red_Dress/2.jpg") == Kind.IMAGE_MISSING
+    assert refused(store, "../outside.jpg") == Kind.PATH_OUTSIDE
+    assert refused(store, "img/../../outside.jpg") == Kind.PATH_OUTSIDE
+    assert store.read("img/red_dress/1.JPG") == (
+        b"photograph",
+        [(Kind.PATH_CASE, f"{inner}Red_Dress/1.jpg")],
+    )
+
+
+def test_a_damaged_member_spoils_no_other(tmp_path):
+    write_zip(tmp_path / "img.zip", {"img/a.jpg": b"a" * 99, "img/b.jpg": b"b"})
+    whole = (tmp_path / "img.zip").read_bytes()
+    # A local header has 30 bytes and the name; the data come behind it.
+    place = 30 + len("img/a.jpg")
+    spoilt = whole[:place] + b"\xff" + whole[place + 1 :]
+    (tmp_path / "img.zip").write_bytes(spoilt)
+    store = PhotographStore(tmp_path)
+    with pytest.raises(UnusableError, match="damaged in its zip file") as error:
+        store.read("img/a.jpg")
+    assert error.value.kind == Kind.IMAGE_TRUNCATED
+    assert store.read("img/b.jpg") == (b"b", [])
+
+
+def test_what_is_no_zip_file_stops_everything(tmp_path):
+    write(tmp_path / "img.zip", b"<html>quota exceeded</html>")
+    with pytest.raises(InputError) as error:
+        PhotographStore(tmp_path).read(NAME)
+    assert not isinstance(error.value, UnusableError)
+    assert str(error.value) == (
+        f"{tmp_path}/img.zip: is no zip file that can be read "
+        "(File is not a zip file); download it again"
+    )
+
+
+def test_an_encrypted_zip_file_stops_everything(tmp_path):
+    write_zip(tmp_path / "img.zip", {"img/a.jpg": b"a"})
+    content = bytearray((tmp_path / "img.zip").read_bytes())
+    # Bit 0 of the flags, 8 bytes into the central directory's entry.
+    content[content.index(b"PK\1\2") + 8] |= 1
+    (tmp_path / "img.zip").write_bytes(content)
+    with pytest.raises(InputError, match=r"img\.zip: is encrypted; unpack it"):
+        PhotographStore(tmp_path).read("img/a.jpg")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.jpg", "img/../../secret.jpg", "..", "{folder}/secret.jpg"],
+)
+def test_a_name_that_leaves_the_folder(tmp_path, name):
+    write(tmp_path / "secret.jpg")
+    write(tmp_path / "data" / NAME)
+    store = PhotographStore(tmp_path / "data")
+    name = name.format(folder=tmp_path)
+    assert refused(store, name) == Kind.PATH_OUTSIDE
+
+
+def test_a_name_with_dots_that_stays_inside(tmp_path):
+    write(tmp_path / NAME)
+    store = PhotographStore(tmp_path)
+    assert store.read(f"img/../{NAME}") == (b"photograph", [])
+    assert store.read(f"./{NAME}") == (b"photograph", [])
+
+
+def test_links_that_leave_the_folder_and_links_that_stay(tmp_path):
+    data = tmp_path / "data"
+    write(tmp_path / "elsewhere" / "1.jpg", b"secret")
+    write(data / NAME)
+    (data / "file.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
+    (data / "folder").symlink_to(tmp_path / "elsewhere")
+    (data / "Folder").symlink_to(tmp_path / "elsewhere")
+    (data / "inside.jpg").symlink_to(data / NAME)
+    (data / "nowhere.jpg").symlink_to(data / "none.jpg")
+    store = PhotographStore(data)
+    assert refused(store, "file.jpg") == Kind.PATH_OUTSIDE
+    assert refused(store, "folder/1.jpg") == Kind.PATH_OUTSIDE
+    assert refused(store, "FOLDER/1.jpg") == Kind.PATH_OUTSIDE
+    assert refused(store, "nowhere.jpg") == Kind.IMAGE_MISSING
+    assert store.read("inside.jpg") == (b"photograph", [])
+    # The folder itself may be a link.
+    (tmp_path / "link").symlink_to(data)
+    assert PhotographStore(tmp_path / "link").read(NAME)[0] == b"photograph"
+
+
+def test_other_capitals_are_found(tmp_path):
+    write(tmp_path / NAME)
+    write(tmp_path / "img/Red_Dress/2.JPG", b"second")
+    store = PhotographStore(tmp_path)
+    assert store.read("IMG/red_dress/2.jpg") == (
+        b"second",
+        [(Kind.PATH_CASE, "img/Red_Dress/2.JPG")],
+    )
+    assert store.size("IMG/red_dress/2.jpg") == 6
+    assert store.read(NAME) == (b"photograph", [])
+
+
+def test_of_two_that_differ_by_capitals_none_is_guessed(tmp_path):
+    write(tmp_path / "img/Tee/1.jpg", b"one")
+    write(tmp_path / "img/TEE/1.jpg", b"other")
+    store = PhotographStore(tmp_path)
+    assert store.read("img/Tee/1.jpg") == (b"one", [])
+    with pytest.raises(UnusableError) as error:
+        store.read("img/tee/1.jpg")
+    assert error.value.kind == Kind.IMAGE_MISSING
+    assert error.value.detail == "may be any of img/TEE/1.jpg, img/Tee/1.jpg"
+
+
+@pytest.mark.parametrize(
+    "name", ["img/\0.jpg", "img/" + 300 * "a", "img/Red_Dress", "img/\ud800"]
+)
+def test_names_that_no_file_can_have(tmp_path, name):
+    write(tmp_path / NAME)
+    with pytest.raises(UnusableError) as error:
+        PhotographStore(tmp_path).read(name)
+    assert error.value.kind == Kind.IMAGE_MISSING
+
+
+def test_a_file_that_would_fill_the_memory(tmp_path):
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.truncate(2**40)
+    assert refused_large(PhotographStore(tmp_path), "a.jpg")
+    with (
+        zipfile.ZipFile(
+            tmp_path / "img.zip", "w", zipfile.ZIP_DEFLATED
+        ) as file,
+        file.open("img/b.jpg", "w", force_zip64=True) as member,
+    ):
+        for _ in range(257):
+            member.write(bytes(2**20))
+    assert refused_large(PhotographStore(tmp_path), "img/b.jpg")
+
+
+def refused_large(store, name):
+    with pytest.raises(UnusableError) as error:
+        store.read(name)
+    return error.value.kind == Kind.IMAGE_TOO_LARGE
