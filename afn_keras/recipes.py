@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
 
@@ -15,6 +16,9 @@ import yaml
 from pydantic import Field
 
 from pipelines.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.augmentation import Augmentation
 
 FILE_NAME = "recipe.yaml"
 
@@ -71,7 +75,20 @@ class Recipe:
     flip: bool = False
     scale: float = Field(0.0, ge=0, lt=1)
     shift: float = Field(0.0, ge=0, lt=1)
+    # In degrees.
+    rotation: float = Field(0.0, ge=0, le=180)
+    jitter: float = Field(0.0, ge=0, lt=0.5)
     colour: float = Field(0.0, ge=0, lt=1)
+    erasing: float = Field(0.0, ge=0, le=1)
+
+    @property
+    def augmentation(self) -> "Augmentation":
+        """How the recipe varies training images."""
+        # Not before: TensorFlow takes seconds, and reading a recipe none.
+        from pipelines.augmentation import Augmentation
+
+        names = [field.name for field in dataclasses.fields(Augmentation)]
+        return Augmentation(**{name: getattr(self, name) for name in names})
 
     def save(self, folder: Path) -> None:
         """Writes `recipe.yaml`, which `load_recipe` takes again."""

@@ -43,7 +43,7 @@ def extract_samples(
     for index, record in enumerate(tf.data.TFRecordDataset(files)):
         if index not in wanted:
             continue
-        example = step({"serialized": record, "seed": tf.constant(0)})
+        example = step({"serialized": record})
         path = folder / f"{len(samples):02d}.jpg"
         path.write_bytes(example["encoded"].numpy())
         box = tuple(map(float, example["window"].numpy()))
