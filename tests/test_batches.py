@@ -246,3 +246,25 @@ def test_augmentation_differs_from_epoch_to_epoch(records):
     # Nor do images of one batch share their chance.
     boxes = one["heatmaps"][one["category"] == 0][:, 0]
     assert len(np.unique(boxes, axis=0)) == len(boxes)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_size_changes_no_image(records, training):
+    def images(batch_size):
+        dataset = load_split(
+            records,
+            "train",
+            image_size=32,
+            batch_size=batch_size,
+            training=training,
+            augmentation=ALL,
+            seed=3,
+        )
+        return [
+            np.concatenate([image for image, _ in epoch(dataset)])
+            for _ in range(2)
+        ]
+
+    # Of both epochs.
+    np.testing.assert_array_equal(images(3), images(5))
+    np.testing.assert_array_equal(images(3), images(8))
