@@ -21,6 +21,8 @@ from pipelines.vocabulary import Vocabulary
 
 # As photographs are shuffled undecoded, this many take some 80 MB.
 _SHUFFLE = 4096
+# Images whose numbers are worked out together; it changes none of them.
+_BLOCK = 128
 
 
 def load_split(
@@ -59,11 +61,7 @@ def load_split(
     """
     if not isinstance(records, Records):
         records = load_records(records)
-    if not records.images.get(split):
-        raise InputError(
-            f"{records.folder}: no image of the split {split}; it has "
-            f"{', '.join(records.images)}"
-        )
+    check_split(records, split)
     *_, dataset = stages(
         records, split, image_size, batch_size, training, augmentation, seed
     ).values()
@@ -71,6 +69,15 @@ def load_split(
     batches = -(-records.images[split] // batch_size)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def check_split(records: Records, split: str) -> None:
+    """Raises InputError unless the records hold images of the split."""
+    if not records.images.get(split):
+        raise InputError(
+            f"{records.folder}: no image of the split {split}; it has "
+            f"{', '.join(records.images)}"
+        )
 
 
 def stages(
@@ -84,8 +91,8 @@ def stages(
 ) -> dict[str, tf.data.Dataset]:
     """The stages of `load_split`, each a data set made from the one before.
 
-    All that is numbers goes in batches, where a step costs the same for 16
-    images as for one. Photographs are decoded one by one, as they are of
+    All that is numbers goes in blocks, where a step costs nearly the same for
+    many images as for one. Photographs are decoded one by one, as they are of
     different sizes, and drawn in batches again.
     """
     result = {}
@@ -96,7 +103,7 @@ def stages(
         dataset = dataset.map(
             lambda example, chance: example | {"chance": chance}
         )
-    result["read"] = dataset = dataset.batch(batch_size)
+    result["read"] = dataset = dataset.batch(_BLOCK)
     step = plan(records.vocabulary, image_size, augmentation)
     result["plan"] = dataset = dataset.map(step, tf.data.AUTOTUNE)
     dataset = dataset.unbatch().map(decode_crop, tf.data.AUTOTUNE)

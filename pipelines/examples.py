@@ -74,14 +74,16 @@ def make_example(
 def parse(vocabulary: Vocabulary) -> Step:
     """Reads `serialized`, one record or a batch of them.
 
-    Adds `encoded`, `size` (..., 2) int32, `window` (..., 4) float32, the box
-    in pixels, `landmarks` (..., L, 2) float32 in pixels, `visible` (..., L)
-    bool, `category` (...) and `attributes` (..., A) int8.
+    Adds `name`, `encoded`, `size` (..., 2) int32, `window` (..., 4) float32,
+    the box in pixels, `landmarks` (..., L, 2) float32 in pixels, `visibility`
+    (..., L), `visible` (..., L) bool, `category` (...) and `attributes`
+    (..., A) int8.
     """
     count = len(vocabulary.landmarks)
     box = [f"image/object/bbox/{name}" for name in ("xmin", "ymin")]
     box += [f"image/object/bbox/{name}" for name in ("xmax", "ymax")]
     fields = {
+        "image/filename": tf.io.FixedLenFeature([], tf.string),
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
         "image/width": tf.io.FixedLenFeature([], tf.int64),
         "image/height": tf.io.FixedLenFeature([], tf.int64),
@@ -108,13 +110,16 @@ def parse(vocabulary: Vocabulary) -> Step:
         attributes = tf.io.decode_raw(
             record["image/object/attributes"], tf.int8
         )
+        visibility = record["image/object/landmark/visibility"]
         return example | {
+            "name": record["image/filename"],
             "encoded": record["image/encoded"],
             "size": tf.cast(size, tf.int32),
             "window": tf.stack([record[name] for name in box], -1)
             * tf.concat([scale, scale], -1),
             "landmarks": tf.stack(points, -1) * scale[..., None, :],
-            "visible": record["image/object/landmark/visibility"] == VISIBLE,
+            "visibility": visibility,
+            "visible": visibility == VISIBLE,
             "category": record["image/object/class/label"],
             "attributes": tf.ensure_shape(
                 attributes,
