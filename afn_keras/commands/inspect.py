@@ -89,6 +89,12 @@ def _run(options: argparse.Namespace) -> None:
             options.data, Path(scratch) / "records", progress=True
         )
         if options.draw:
+            if not records.images.get(options.split):
+                # Named as the user knows it: the records may be scratch.
+                raise InputError(
+                    f"{options.data}: no image of the split {options.split}; "
+                    f"it has {', '.join(records.images)}"
+                )
             # Before anything is printed: the reader, such as `head`, may
             # leave early.
             save_sheet(
