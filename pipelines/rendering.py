@@ -112,50 +112,61 @@ def render(image_size: int) -> Step:
 
 
 def _draw(batch: dict[str, np.ndarray], image_size: int) -> np.ndarray:
-    images = np.empty((len(batch["part"]), image_size, image_size, 3), np.uint8)
+    matrices = batch["matrix"].astype(np.float64)
+    linear = matrices[..., :2] / image_size
+    # OpenCV's coordinates are those of pixels' centres.
+    offset = matrices[..., 2:] + linear.sum(-1, keepdims=True) / 2 - 0.5
+    affine = np.concatenate([linear, offset], -1)
+    strides = np.hypot(linear[..., 0], linear[..., 1])
+    sizes = batch["crop"][:, 2:]
+    whole = np.zeros_like(matrices)
+    whole[:, [0, 1], [0, 1]] = sizes
+    is_whole = np.abs(matrices - whole).max((1, 2)) < 2 * _ROUNDING
+
+    images = np.empty((len(sizes), image_size, image_size, 3), np.uint8)
     for index, image in enumerate(images):
-        example = {name: values[index] for name, values in batch.items()}
-        width, height = example["crop"][2:]
-        _resample(example["part"][:height, :width], example["matrix"], image)
-        if "colour" in example:
-            _change_colour(image, *example["colour"])
-        if "erased" in example:
-            x1, y1, x2, y2 = np.rint(example["erased"] * image_size).astype(int)
-            image[y1:y2, x1:x2] = example["fill"]
+        width, height = sizes[index]
+        part = batch["part"][index, :height, :width]
+        part = _smoothed(part, *strides[index])
+        if is_whole[index]:
+            # The same with half the work, and all that evaluation asks for.
+            cv2.resize(part, (image_size, image_size), dst=image)
+        else:
+            _warp(part, affine[index], image)
+        if "colour" in batch:
+            _change_colour(image, *batch["colour"][index])
+        if "erased" in batch:
+            corners = np.rint(batch["erased"][index] * image_size)
+            x1, y1, x2, y2 = corners.astype(int)
+            image[y1:y2, x1:x2] = batch["fill"][index]
     return images
 
 
-def _resample(part: np.ndarray, matrix: np.ndarray, image: np.ndarray) -> None:
-    """Fills `image` with what the matrix shows of `part`."""
-    size = len(image)
-    linear, offset = matrix[:, :2].astype(np.float64) / size, matrix[:, 2]
-    kernels = [_antialiasing(stride) for stride in np.hypot(*linear.T)]
-    if any(len(kernel) > 1 for kernel in kernels):
-        part = cv2.sepFilter2D(
-            part, -1, *kernels, borderType=cv2.BORDER_REPLICATE
-        )
-    if np.abs(matrix - _whole(part)).max() < 2 * _ROUNDING:
-        # The same with half the work, and what evaluation always asks for.
-        cv2.resize(part, (size, size), dst=image)
-        return
+def _warp(part: np.ndarray, affine: np.ndarray, image: np.ndarray) -> None:
     # One pixel more at each side, so that nothing fades before the edge.
     # OpenCV resamples four channels in half the time of three.
     part = cv2.copyMakeBorder(part, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     part = cv2.cvtColor(part, cv2.COLOR_RGB2RGBA)
-    # Its coordinates are those of pixels' centres.
-    offset = offset + linear.sum(1) / 2 - 0.5 + 1
     warped = cv2.warpAffine(
         part,
-        np.column_stack([linear, offset]),
-        (size, size),
+        affine + [[0, 0, 1], [0, 0, 1]],
+        image.shape[:2],
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
     cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=image)
 
 
-def _whole(part: np.ndarray) -> np.ndarray:
-    height, width = part.shape[:2]
-    return np.array([[width, 0, 0], [0, height, 0]])
+def _smoothed(part: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Smoothed as much as strides of x and y pixels ask for."""
+    if max(x, y) <= 1:
+        return part
+    return cv2.sepFilter2D(
+        part,
+        -1,
+        _antialiasing(x),
+        _antialiasing(y),
+        borderType=cv2.BORDER_REPLICATE,
+    )
 
 
 def _antialiasing(stride: float) -> np.ndarray:
