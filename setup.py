@@ -5,7 +5,15 @@ from pathlib import Path
 from setuptools import find_packages
 from setuptools import setup
 
-COMMANDS = ("convert", "evaluate", "export", "predict", "synthesize", "train")
+COMMANDS = (
+    "convert",
+    "evaluate",
+    "export",
+    "inspect",
+    "predict",
+    "synthesize",
+    "train",
+)
 
 setup(
     name="afn-keras",

@@ -9,16 +9,17 @@ import numpy as np
 from PIL import Image
 from PIL import ImageOps
 
+from afn_keras.marks import BOX
+from afn_keras.marks import FONT
+from afn_keras.marks import INK
+from afn_keras.marks import colour
+from afn_keras.marks import draw_point
+from afn_keras.marks import write
 from afn_keras.prediction import Prediction
 from pipelines.errors import InputError
 from pipelines.photographs import read_photograph
 
-# Okabe and Ito's colours (RGB), told apart with any colour vision.
-_LEFT = (86, 180, 233)
-_RIGHT = (230, 159, 0)
-_BOX = (240, 228, 66)
 _BAR = (0, 114, 178)
-_INK = (30, 30, 30)
 _PALE = (225, 225, 225)
 
 _LONG_SIDE = 640
@@ -44,13 +45,13 @@ def draw_prediction(
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = cv2.resize(photograph, size, interpolation=way)
     x1, y1, x2, y2 = (round(side * scale) for side in prediction.box)
-    cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), _BOX, 1)
+    cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), BOX, 1)
     points = {
         name: ((x + 0.5) * scale, (y + 0.5) * scale)
         for name, (x, y, _) in prediction.landmarks.items()
     }
     # All names first, so that none hides a point.
-    for draw in (_draw_name, _draw_point):
+    for draw in (_draw_name, draw_point):
         for name, (x, y) in points.items():
             draw(picture, name, x, y)
     panel = _draw_panel(prediction)
@@ -96,29 +97,17 @@ def draw_predictions(
     return written
 
 
-def _draw_point(picture: np.ndarray, name: str, x: float, y: float) -> None:
-    # OpenCV draws between pixels if told how many bits are the fraction;
-    # its pixel centres are whole numbers.
-    centre = (round((x - 0.5) * 16), round((y - 0.5) * 16))
-    for radius, ink in ((6, (255, 255, 255)), (5, _colour(name))):
-        cv2.circle(picture, centre, radius * 16, ink, -1, cv2.LINE_AA, 4)
-
-
 def _draw_name(picture: np.ndarray, name: str, x: float, y: float) -> None:
     text = name.replace("_", " ")
-    (width, height), _ = cv2.getTextSize(text, _FONT, 0.42, 1)
+    (width, height), _ = cv2.getTextSize(text, FONT, 0.42, 1)
     left = int(np.clip(x - width / 2, 2, max(2, picture.shape[1] - width - 2)))
     # Above the point, or below it where there is no room.
     base = int(y) - 10 if y > height + 14 else int(y) + height + 10
     base = min(base, picture.shape[0] - 4)
     # On a plate, since a photograph may have any colour there.
     corners = (left - 3, base - height - 3), (left + width + 3, base + 4)
-    cv2.rectangle(picture, *corners, _INK, -1)
-    _write(picture, text, (left, base), 0.42, _colour(name))
-
-
-def _colour(name: str) -> tuple[int, int, int]:
-    return _LEFT if name.startswith("left") else _RIGHT
+    cv2.rectangle(picture, *corners, INK, -1)
+    write(picture, text, (left, base), 0.42, colour(name))
 
 
 def _draw_panel(prediction: Prediction) -> np.ndarray:
@@ -134,34 +123,19 @@ def _draw_panel(prediction: Prediction) -> np.ndarray:
     panel = np.full((_ROW * rows + 12, _PANEL, 3), 255, np.uint8)
     y = 12
     for title, scored in sections:
-        _write(panel, title, (14, y + 18), 0.55, _INK)
+        write(panel, title, (14, y + 18), 0.55, INK)
         y += _ROW
         for name, score in scored:
-            # Names come from any vocabulary; the font has only ASCII.
-            shown = name.encode("ascii", "replace").decode()
-            shown = shown if len(shown) <= 20 else f"{shown[:18]}.."
-            _write(panel, shown, (14, y + 18), 0.45, _INK)
+            shown = name if len(name) <= 20 else f"{name[:18]}.."
+            write(panel, shown, (14, y + 18), 0.45, INK)
             cv2.rectangle(panel, (180, y + 6), (279, y + 20), _PALE, -1)
             end = 180 + round(99 * score)
             cv2.rectangle(panel, (180, y + 6), (end, y + 20), _BAR, -1)
             percent = f"{100 * score:.0f}%"
-            _write(panel, percent, (290, y + 18), 0.45, _INK)
+            write(panel, percent, (290, y + 18), 0.45, INK)
             y += _ROW
         y += _ROW
     return panel
-
-
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-
-def _write(
-    picture: np.ndarray,
-    text: str,
-    place: tuple[int, int],
-    size: float,
-    colour: tuple[int, int, int],
-) -> None:
-    cv2.putText(picture, text, place, _FONT, size, colour, 1, cv2.LINE_AA)
 
 
 def _padded(picture: np.ndarray, height: int) -> np.ndarray:

@@ -3,10 +3,13 @@
 Each opens with its command, what it costs and the score to expect.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
 
@@ -15,6 +18,9 @@ import yaml
 from pydantic import Field
 
 from pipelines.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.augmentation import Augmentation
 
 FILE_NAME = "recipe.yaml"
 
@@ -71,7 +77,20 @@ class Recipe:
     flip: bool = False
     scale: float = Field(0.0, ge=0, lt=1)
     shift: float = Field(0.0, ge=0, lt=1)
+    # In degrees.
+    rotation: float = Field(0.0, ge=0, le=180)
+    jitter: float = Field(0.0, ge=0, lt=0.5)
     colour: float = Field(0.0, ge=0, lt=1)
+    erasing: float = Field(0.0, ge=0, le=1)
+
+    @property
+    def augmentation(self) -> "Augmentation":
+        """How the recipe varies training images."""
+        # Not before: TensorFlow takes seconds, and reading a recipe none.
+        from pipelines.augmentation import Augmentation
+
+        names = [field.name for field in dataclasses.fields(Augmentation)]
+        return Augmentation(**{name: getattr(self, name) for name in names})
 
     def save(self, folder: Path) -> None:
         """Writes `recipe.yaml`, which `load_recipe` takes again."""
@@ -195,6 +214,32 @@ def load_recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
             f"{field} of the recipe: {first['msg'].lower()}, "
             f"got {first['input']!r}"
         ) from error
+
+
+def parse_changes(settings: Sequence[str]) -> dict[str, Any]:
+    """What `--set FIELD=VALUE ...` changes, for `load_recipe`.
+
+    Raises:
+        InputError: if one is not of that form.
+    """
+    changes = {}
+    for setting in settings:
+        field, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError(
+                f"--set {setting}: should be FIELD=VALUE, such as epochs=5"
+            )
+        try:
+            changes[field] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(
+                f"--set {setting}: the value does not parse"
+            ) from error
+        # YAML takes 1e-3, which everybody writes, for a text.
+        if isinstance(changes[field], str):
+            with contextlib.suppress(ValueError):
+                changes[field] = float(value)
+    return changes
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from afn_keras.network import build_afn
 from afn_keras.pretrained import load_backbone
 from afn_keras.progress import ProgressLine
 from afn_keras.recipes import Recipe
-from pipelines.augmentation import Augmentation
 from pipelines.batches import load_split
 from pipelines.records import Records
 from pipelines.vocabulary import Vocabulary
@@ -42,9 +41,7 @@ def train(recipe: Recipe, records: Records, folder: Path) -> None:
         image_size=recipe.image_size,
         batch_size=recipe.batch_size,
         training=True,
-        augmentation=Augmentation(
-            recipe.flip, recipe.scale, recipe.shift, recipe.colour
-        ),
+        augmentation=recipe.augmentation,
         seed=recipe.seed,
     )
     validation = None

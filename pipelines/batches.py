@@ -5,17 +5,24 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.augmentation import Augmentation
-from pipelines.augmentation import Example
-from pipelines.augmentation import Step
-from pipelines.augmentation import show
 from pipelines.errors import InputError
 from pipelines.examples import parse
+from pipelines.geometry import place_landmarks
+from pipelines.geometry import show_box
 from pipelines.records import Records
 from pipelines.records import load_records
+from pipelines.rendering import decode_crop
+from pipelines.rendering import plan_crop
+from pipelines.rendering import render
+from pipelines.steps import Example
+from pipelines.steps import Step
+from pipelines.steps import chances
 from pipelines.vocabulary import Vocabulary
 
 # As photographs are shuffled undecoded, this many take some 80 MB.
 _SHUFFLE = 4096
+# Images whose numbers are worked out together; it changes none of them.
+_BLOCK = 128
 
 
 def load_split(
@@ -54,49 +61,96 @@ def load_split(
     """
     if not isinstance(records, Records):
         records = load_records(records)
+    check_split(records, split)
+    *_, dataset = stages(
+        records, split, image_size, batch_size, training, augmentation, seed
+    ).values()
+    # Neither shards nor shuffling say how many there are, so say it for them.
+    batches = -(-records.images[split] // batch_size)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def check_split(records: Records, split: str) -> None:
+    """Raises InputError unless the records hold images of the split."""
     if not records.images.get(split):
         raise InputError(
             f"{records.folder}: no image of the split {split}; it has "
             f"{', '.join(records.images)}"
         )
+
+
+def stages(
+    records: Records,
+    split: str,
+    image_size: int,
+    batch_size: int,
+    training: bool,
+    augmentation: Augmentation | None,
+    seed: int,
+) -> dict[str, tf.data.Dataset]:
+    """The stages of `load_split`, each a data set made from the one before.
+
+    All that is numbers goes in blocks, where a step costs nearly the same for
+    many images as for one. Photographs are decoded one by one, as they are of
+    different sizes, and drawn in batches again.
+    """
+    result = {}
+    dataset = _read(records, split, training, seed)
+    dataset = dataset.map(lambda record: {"serialized": record})
+    if augmentation is not None:
+        dataset = tf.data.Dataset.zip(dataset, chances(seed + 2))
+        dataset = dataset.map(
+            lambda example, chance: example | {"chance": chance}
+        )
+    result["read"] = dataset = dataset.batch(_BLOCK)
+    step = plan(records.vocabulary, image_size, augmentation)
+    result["plan"] = dataset = dataset.map(step, tf.data.AUTOTUNE)
+    dataset = dataset.unbatch().map(decode_crop, tf.data.AUTOTUNE)
+    result["decode"] = dataset = dataset.padded_batch(batch_size)
+    draw = render(image_size)
+    result["render"] = dataset.map(
+        lambda example: (draw(example)["image"], example["targets"]),
+        tf.data.AUTOTUNE,
+    )
+    return result
+
+
+def _read(
+    records: Records, split: str, training: bool, seed: int
+) -> tf.data.Dataset:
     files = [str(records.folder / name) for name in records.shards[split]]
     dataset = tf.data.Dataset.from_tensor_slices(files)
-    if training:
-        # Shards first, then photographs, each with a seed of its own.
-        dataset = dataset.shuffle(len(files), seed=seed)
-        dataset = dataset.interleave(
-            tf.data.TFRecordDataset, cycle_length=min(8, len(files))
-        )
-        dataset = dataset.shuffle(_SHUFFLE, seed=seed + 1)
-    else:
-        dataset = dataset.flat_map(tf.data.TFRecordDataset)
-
-    steps: list[Step] = [parse(records.vocabulary)]
-    if augmentation is not None:
-        steps += augmentation.window_steps()
-    steps.append(show(records.vocabulary, image_size))
-    if augmentation is not None:
-        steps += augmentation.colour_steps()
-    chance = tf.data.Dataset.random(
-        seed=seed + 2, rerandomize_each_iteration=True
+    if not training:
+        return dataset.flat_map(tf.data.TFRecordDataset)
+    # Shards first, then photographs, each with a seed of its own.
+    dataset = dataset.shuffle(len(files), seed=seed)
+    dataset = dataset.interleave(
+        tf.data.TFRecordDataset, cycle_length=min(8, len(files))
     )
+    return dataset.shuffle(_SHUFFLE, seed=seed + 1)
 
-    def example(serialized: tf.Tensor, number: tf.Tensor) -> tuple:
-        result = {
-            "serialized": serialized,
-            "seed": tf.cast(number % 2**31, tf.int32),
-        }
+
+def plan(
+    vocabulary: Vocabulary, image_size: int, augmentation: Augmentation | None
+) -> Step:
+    """All that is decided of examples before a photograph is decoded.
+
+    Keeps what `decode_crop` and `render` need, and adds `targets`.
+    """
+    steps: list[Step] = [parse(vocabulary), show_box]
+    if augmentation is not None:
+        steps += augmentation.steps()
+    steps += [place_landmarks(vocabulary), plan_crop(image_size)]
+    kept = ("encoded", "crop", "halvings", "matrix", "colour", "erased", "fill")
+
+    def step(example: Example) -> Example:
         for step in steps:
-            result = step(result)
-        return result["image"], targets(records.vocabulary, result)
+            example = step(example)
+        result = {name: example[name] for name in kept if name in example}
+        return result | {"targets": targets(vocabulary, example)}
 
-    dataset = tf.data.Dataset.zip(dataset, chance)
-    dataset = dataset.map(example, tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size)
-    # Neither shards nor shuffling say how many there are, so say it for them.
-    batches = -(-records.images[split] // batch_size)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return step
 
 
 def targets(vocabulary: Vocabulary, example: Example) -> dict[str, tf.Tensor]:
@@ -107,12 +161,10 @@ def targets(vocabulary: Vocabulary, example: Example) -> dict[str, tf.Tensor]:
         inside = tf.reduce_all((points >= 0) & (points < 1), -1)
         counts = tf.cast(example["visible"] & inside, tf.float32)
         # Where a landmark does not count, its place must not matter either.
-        points = tf.where(counts[:, None] > 0, points, 0.0)
-        result["heatmaps"] = tf.concat([points, counts[:, None]], -1)
+        points = tf.where(counts[..., None] > 0, points, 0.0)
+        result["heatmaps"] = tf.concat([points, counts[..., None]], -1)
     if vocabulary.categories:
         result["category"] = tf.cast(example["category"], tf.int32)
     if vocabulary.attributes:
-        attributes = tf.cast(example["attributes"], tf.float32)
-        attributes = tf.ensure_shape(attributes, [len(vocabulary.attributes)])
-        result["attributes"] = attributes
+        result["attributes"] = tf.cast(example["attributes"], tf.float32)
     return result

@@ -3,21 +3,24 @@
 import tensorflow as tf
 
 from pipelines.annotations import VISIBLE
-from pipelines.augmentation import Example
-from pipelines.augmentation import Step
+from pipelines.steps import Example
+from pipelines.steps import Step
 from pipelines.vocabulary import Vocabulary
 
 
 def parse(vocabulary: Vocabulary) -> Step:
-    """Reads a record; positions become pixels, the window is the box.
+    """Reads `serialized`, one record or a batch of them.
 
-    Adds `encoded`, `size` (2,) int32, `window` (4,) float32, `landmarks`
-    (L, 2) float32, `visible` (L,) bool, `category` and `attributes` (A,).
+    Adds `name`, `encoded`, `size` (..., 2) int32, `window` (..., 4) float32,
+    the box in pixels, `landmarks` (..., L, 2) float32 in pixels, `visibility`
+    (..., L), `visible` (..., L) bool, `category` (...) and `attributes`
+    (..., A) int8.
     """
     count = len(vocabulary.landmarks)
     box = [f"image/object/bbox/{name}" for name in ("xmin", "ymin")]
     box += [f"image/object/bbox/{name}" for name in ("xmax", "ymax")]
     fields = {
+        "image/filename": tf.io.FixedLenFeature([], tf.string),
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
         "image/width": tf.io.FixedLenFeature([], tf.int64),
         "image/height": tf.io.FixedLenFeature([], tf.int64),
@@ -26,42 +29,38 @@ def parse(vocabulary: Vocabulary) -> Step:
     }
     for name in box:
         fields[name] = tf.io.FixedLenFeature([], tf.float32)
-    if count:
-        for name, kind in (
-            ("x", tf.float32),
-            ("y", tf.float32),
-            ("visibility", tf.int64),
-        ):
-            fields[f"image/object/landmark/{name}"] = tf.io.FixedLenFeature(
-                [count], kind
-            )
+    for name, kind in (
+        ("x", tf.float32),
+        ("y", tf.float32),
+        ("visibility", tf.int64),
+    ):
+        fields[f"image/object/landmark/{name}"] = tf.io.FixedLenFeature(
+            [count], kind
+        )
 
     def step(example: Example) -> Example:
-        record = tf.io.parse_single_example(example["serialized"], fields)
-        size = tf.stack([record["image/width"], record["image/height"]])
+        example = dict(example)
+        record = tf.io.parse_example(example.pop("serialized"), fields)
+        size = tf.stack([record["image/width"], record["image/height"]], -1)
         scale = tf.cast(size, tf.float32)
-        landmarks = tf.zeros([0, 2])
-        visible = tf.zeros([0], tf.bool)
-        if count:
-            landmarks = scale * tf.stack(
-                [
-                    record["image/object/landmark/x"],
-                    record["image/object/landmark/y"],
-                ],
-                -1,
-            )
-            visible = record["image/object/landmark/visibility"] == VISIBLE
-        return {
-            "seed": example["seed"],
+        points = [record[f"image/object/landmark/{axis}"] for axis in "xy"]
+        attributes = tf.io.decode_raw(
+            record["image/object/attributes"], tf.int8
+        )
+        visibility = record["image/object/landmark/visibility"]
+        return example | {
+            "name": record["image/filename"],
             "encoded": record["image/encoded"],
             "size": tf.cast(size, tf.int32),
-            "window": tf.stack([record[name] for name in box])
-            * tf.concat([scale, scale], 0),
-            "landmarks": landmarks,
-            "visible": visible,
+            "window": tf.stack([record[name] for name in box], -1)
+            * tf.concat([scale, scale], -1),
+            "landmarks": tf.stack(points, -1) * scale[..., None, :],
+            "visibility": visibility,
+            "visible": visibility == VISIBLE,
             "category": record["image/object/class/label"],
-            "attributes": tf.io.decode_raw(
-                record["image/object/attributes"], tf.int8
+            "attributes": tf.ensure_shape(
+                attributes,
+                [*scale.shape[:-1], len(vocabulary.attributes)],
             ),
         }
 

@@ -3,10 +3,18 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
+from pipelines.augmentation import Augmentation
+from pipelines.batches import check_split
+from pipelines.batches import plan
 from pipelines.examples import parse
 from pipelines.records import Records
+from pipelines.rendering import decode_crop
+from pipelines.rendering import render
+from pipelines.steps import chances
+from pipelines.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +51,60 @@ def extract_samples(
     for index, record in enumerate(tf.data.TFRecordDataset(files)):
         if index not in wanted:
             continue
-        example = step({"serialized": record, "seed": tf.constant(0)})
+        example = step({"serialized": record})
         path = folder / f"{len(samples):02d}.jpg"
         path.write_bytes(example["encoded"].numpy())
         box = tuple(map(float, example["window"].numpy()))
         samples.append(Sample(path, box))
     return samples
+
+
+def draw_lots(
+    records: Records, split: str, count: int, seed: int
+) -> list[bytes]:
+    """Serialized examples from all over a split, chosen by chance.
+
+    Args:
+        records: where to take them from.
+        split: which split.
+        count: how many; fewer if the split has fewer.
+        seed: the same one chooses the same examples.
+
+    Raises:
+        InputError: if the records hold no image of the split.
+    """
+    check_split(records, split)
+    total = records.images[split]
+    lots = np.random.default_rng(seed).permutation(total)[:count]
+    wanted = set(lots.tolist())
+    files = [str(records.folder / name) for name in records.shards[split]]
+    found = {}
+    for index, record in enumerate(tf.data.TFRecordDataset(files)):
+        if index in wanted:
+            found[index] = record.numpy()
+            if len(found) == len(wanted):
+                break
+    return [found[index] for index in lots]
+
+
+def augment(
+    serialized: list[bytes],
+    vocabulary: Vocabulary,
+    image_size: int,
+    augmentation: Augmentation | None,
+    seed: int,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What a network is shown of examples, and what it should answer.
+
+    Returns:
+        image and targets, as a batch of `load_split`.
+    """
+    examples = tf.data.Dataset.zip(
+        tf.data.Dataset.from_tensor_slices(serialized), chances(seed)
+    ).map(lambda record, chance: {"serialized": record, "chance": chance})
+    examples = examples.batch(len(serialized))
+    dataset = examples.map(plan(vocabulary, image_size, augmentation))
+    dataset = dataset.unbatch().map(decode_crop)
+    (batch,) = dataset.padded_batch(len(serialized)).map(render(image_size))
+    targets = {name: value.numpy() for name, value in batch["targets"].items()}
+    return batch["image"].numpy(), targets

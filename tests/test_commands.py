@@ -11,11 +11,12 @@ import pytest
 from afn_keras.commands import convert
 from afn_keras.commands import evaluate
 from afn_keras.commands import export
+from afn_keras.commands import inspect
 from afn_keras.commands import predict
 from afn_keras.commands import synthesize
 from afn_keras.commands import train
 
-COMMANDS = [convert, evaluate, export, predict, synthesize, train]
+COMMANDS = [convert, evaluate, export, inspect, predict, synthesize, train]
 
 
 def fails(command, arguments, capsys):

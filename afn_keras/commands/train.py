@@ -1,7 +1,6 @@
 """afn-train: from photographs to a trained, judged and exported network."""
 
 import argparse
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +8,6 @@ from typing import Any
 
 from afn_keras.commands.command import Parser
 from afn_keras.commands.command import run_command
-from pipelines.errors import InputError
 
 if TYPE_CHECKING:
     from afn_keras.recipes import Recipe
@@ -135,25 +133,9 @@ Next:
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """Fields of the recipe that the command line changes."""
-    import yaml
+    from afn_keras.recipes import parse_changes
 
-    changes = {}
-    for setting in options.set:
-        field, equals, value = setting.partition("=")
-        if not equals:
-            raise InputError(
-                f"--set {setting}: should be FIELD=VALUE, such as epochs=5"
-            )
-        try:
-            changes[field] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(
-                f"--set {setting}: the value does not parse"
-            ) from error
-        # YAML takes 1e-3, which everybody writes, for a text.
-        if isinstance(changes[field], str):
-            with contextlib.suppress(ValueError):
-                changes[field] = float(value)
+    changes = parse_changes(options.set)
     if options.data is not None:
         # A recipe must find its data wherever it is repeated.
         changes["data"] = str(Path(options.data).absolute())

@@ -1,0 +1,114 @@
+"""afn-inspect: what is in a data set, in numbers and to look at."""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from afn_keras.commands.command import Parser
+from afn_keras.commands.command import run_command
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    parser = Parser(
+        "afn-inspect",
+        "Counts what a data set holds and draws a sheet of photographs with "
+        "their labels. Anything but records is converted first.",
+        "afn-inspect DeepFashion --split train --draw sheet.png",
+    )
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        type=Path,
+        help="benchmark folder, labels file or records",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test"),
+        default="train",
+        help="which part to draw from (default train)",
+    )
+    parser.add_argument(
+        "--draw", metavar="FILE", type=Path, help="write the sheet, a PNG file"
+    )
+    parser.add_argument(
+        "--images",
+        metavar="N",
+        type=int,
+        default=24,
+        help="photographs on the sheet (default 24)",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="S",
+        type=int,
+        default=0,
+        help="of the choice and of augmentation (default 0)",
+    )
+    parser.add_argument(
+        "--augmented",
+        action="store_true",
+        help="draw what a network sees in training",
+    )
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        default="small",
+        help="whose augmentation and image size (default small)",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        nargs="+",
+        default=[],
+        help="change fields of the recipe, such as rotation=20 erasing=0.3",
+    )
+    run_command(parser, _run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from afn_keras.recipes import load_recipe
+    from afn_keras.recipes import parse_changes
+    from afn_keras.sheets import check_sheet
+    from afn_keras.sheets import save_sheet
+    from afn_keras.sheets import split_sheet
+    from pipelines.errors import InputError
+    from pipelines.opening import open_records
+    from pipelines.summary import describe
+
+    recipe = load_recipe(options.recipe, parse_changes(options.set))
+    if options.images < 1:
+        raise InputError(f"--images {options.images}: should be 1 or more")
+    if options.seed < 0:
+        raise InputError(f"--seed {options.seed}: should be 0 or more")
+    if options.draw:
+        check_sheet(options.draw)
+    with tempfile.TemporaryDirectory() as scratch:
+        records = open_records(
+            options.data, Path(scratch) / "records", progress=True
+        )
+        if options.draw:
+            if not records.images.get(options.split):
+                # Named as the user knows it: the records may be scratch.
+                raise InputError(
+                    f"{options.data}: no image of the split {options.split}; "
+                    f"it has {', '.join(records.images)}"
+                )
+            # Before anything is printed: the reader, such as `head`, may
+            # leave early.
+            save_sheet(
+                split_sheet(
+                    records,
+                    options.split,
+                    options.images,
+                    options.seed,
+                    recipe if options.augmented else None,
+                ),
+                options.draw,
+            )
+        print(describe(records))
+
+
+if __name__ == "__main__":
+    main()

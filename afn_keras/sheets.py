@@ -1,0 +1,305 @@
+"""Sheets: many photographs with their labels, to look at before training."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from afn_keras.marks import BOX
+from afn_keras.marks import INK
+from afn_keras.marks import LEFT
+from afn_keras.marks import RIGHT
+from afn_keras.marks import draw_point
+from afn_keras.marks import text_width
+from afn_keras.marks import write
+from afn_keras.recipes import Recipe
+from pipelines.annotations import OCCLUDED
+from pipelines.annotations import TRUNCATED
+from pipelines.annotations import VISIBLE
+from pipelines.errors import InputError
+from pipelines.examples import parse
+from pipelines.records import Records
+from pipelines.resampling import EXACT
+from pipelines.samples import augment
+from pipelines.samples import draw_lots
+from pipelines.vocabulary import Vocabulary
+
+_SIDE = 260
+_GAP = 14
+_LINE = 18
+_LINES = 5
+_HEADER = 44
+_SIZE = 0.42
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One photograph of a sheet.
+
+    Args:
+        image: (h, w, 3) uint8 RGB.
+        box: x1, y1, x2, y2 in pixels, or None to draw none.
+        points: (L, 2) x, y in pixels from the image's corner.
+        visibility: (L,) as annotations have it; truncated ones are not drawn.
+        caption: lines below the photograph; long ones are wrapped.
+    """
+
+    image: np.ndarray
+    box: np.ndarray | None
+    points: np.ndarray
+    visibility: np.ndarray
+    caption: Sequence[str]
+
+
+def split_sheet(
+    records: Records,
+    split: str,
+    count: int,
+    seed: int,
+    recipe: Recipe | None = None,
+) -> np.ndarray:
+    """Draws some photographs of a split, chosen by chance.
+
+    Args:
+        records: where to take them from.
+        split: which split.
+        count: how many; fewer if the split has fewer.
+        seed: the same one chooses the same photographs.
+        recipe: draw them as the network sees them in its training.
+
+    Raises:
+        InputError: if the records hold no image of the split.
+    """
+    vocabulary = records.vocabulary
+    serialized = draw_lots(records, split, count, seed)
+    title = f"{len(serialized)} of {records.images[split]}, {split}"
+    if recipe is None:
+        tiles = photograph_tiles(serialized, vocabulary)
+        return draw_sheet(tiles, vocabulary, title)
+    images, targets = augment(
+        serialized, vocabulary, recipe.image_size, recipe.augmentation, seed
+    )
+    tiles = batch_tiles(images, targets, vocabulary)
+    varied = [
+        f"{name} {value:g}"
+        for name, value in dataclasses.asdict(recipe.augmentation).items()
+        if value
+    ]
+    title += f", {recipe.image_size} pixels, {', '.join(varied) or 'as it is'}"
+    return draw_sheet(tiles, vocabulary, title)
+
+
+def photograph_tiles(
+    serialized: Sequence[bytes], vocabulary: Vocabulary
+) -> list[Tile]:
+    """Photographs as they are stored, with all that is known of them."""
+    step = parse(vocabulary)
+    tiles = []
+    for record in serialized:
+        example = step({"serialized": tf.constant(record)})
+        image = tf.io.decode_jpeg(
+            example["encoded"], channels=3, dct_method=EXACT
+        )
+        name = example["name"].numpy().decode()
+        labels = _labels(
+            vocabulary,
+            example["category"].numpy(),
+            example["attributes"].numpy(),
+        )
+        tiles.append(
+            Tile(
+                image.numpy(),
+                example["window"].numpy(),
+                example["landmarks"].numpy(),
+                example["visibility"].numpy(),
+                [_ending(name), *labels],
+            )
+        )
+    return tiles
+
+
+def batch_tiles(
+    images: np.ndarray, targets: dict[str, np.ndarray], vocabulary: Vocabulary
+) -> list[Tile]:
+    """A batch of `load_split`: what a network sees, and what counts for it."""
+    tiles = []
+    for index, image in enumerate(images):
+        points = np.zeros((0, 3))
+        if "heatmaps" in targets:
+            points = targets["heatmaps"][index]
+        labels = _labels(
+            vocabulary,
+            targets["category"][index] if "category" in targets else -1,
+            targets["attributes"][index] if "attributes" in targets else [],
+        )
+        tiles.append(
+            Tile(
+                np.rint(image).astype(np.uint8),
+                None,
+                points[:, :2] * image.shape[1::-1],
+                np.where(points[:, 2] > 0, VISIBLE, TRUNCATED),
+                labels,
+            )
+        )
+    return tiles
+
+
+def draw_sheet(
+    tiles: Sequence[Tile], vocabulary: Vocabulary, title: str
+) -> np.ndarray:
+    """Draws tiles side by side.
+
+    Returns:
+        (H, W, 3) uint8 RGB, about one and a half times as wide as high.
+    """
+    columns = min(len(tiles), max(3, round((1.7 * len(tiles)) ** 0.5)))
+    rows = -(-len(tiles) // columns)
+    captions = [_wrapped(tile.caption) for tile in tiles]
+    across = _SIDE + _GAP
+    down = _SIDE + max(map(len, captions)) * _LINE + 2 * _GAP
+    # Wide enough for the header, too.
+    width = max(columns * across + _GAP, _header_width(title))
+    sheet = np.full((_HEADER + rows * down, width, 3), 255, np.uint8)
+    _draw_header(sheet, vocabulary, title)
+    for index, (tile, lines) in enumerate(zip(tiles, captions, strict=True)):
+        row, column = divmod(index, columns)
+        x, y = _GAP + column * across, _HEADER + row * down
+        picture = _marked(tile, vocabulary)
+        height, wide = picture.shape[:2]
+        # Beside each other at the bottom, right above their captions.
+        left, top = x + (_SIDE - wide) // 2, y + _SIDE - height
+        sheet[top : top + height, left : left + wide] = picture
+        for number, line in enumerate(lines):
+            base = y + _SIDE + (number + 1) * _LINE - 3
+            write(sheet, line, (x, base), _SIZE, INK)
+    return sheet
+
+
+def check_sheet(path: Path) -> None:
+    """Raises InputError unless a sheet can be written to `path`."""
+    if path.suffix.lower() != ".png":
+        raise InputError(f"--draw {path}: should end in .png")
+    if path.exists():
+        raise InputError(
+            f"--draw {path}: exists already; choose another file or remove it"
+        )
+    if not path.parent.is_dir():
+        raise InputError(
+            f"--draw {path}: there is no folder {path.parent}; make it first"
+        )
+
+
+def save_sheet(sheet: np.ndarray, path: Path) -> None:
+    """Writes a sheet as PNG.
+
+    Raises:
+        InputError: if there is a file already, or it cannot be written.
+    """
+    check_sheet(path)
+    try:
+        with path.open("xb") as file:
+            Image.fromarray(sheet).save(file, "PNG")
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise InputError(
+            f"--draw {path}: cannot be written ({error.strerror})"
+        ) from error
+
+
+def _marked(tile: Tile, vocabulary: Vocabulary) -> np.ndarray:
+    scale = _SIDE / max(tile.image.shape[:2])
+    size = [max(1, round(side * scale)) for side in tile.image.shape[1::-1]]
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = cv2.resize(tile.image, size, interpolation=way)
+    if tile.box is not None:
+        x1, y1, x2, y2 = (round(float(side) * scale) for side in tile.box)
+        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), BOX, 1)
+    for name, (x, y), visibility in zip(
+        vocabulary.landmarks, tile.points, tile.visibility, strict=True
+    ):
+        if visibility in (VISIBLE, OCCLUDED):
+            hollow = visibility == OCCLUDED
+            draw_point(picture, name, x * scale, y * scale, hollow)
+    return picture
+
+
+def _labels(
+    vocabulary: Vocabulary, category: int, attributes: Sequence[float]
+) -> list[str]:
+    lines = []
+    if vocabulary.categories:
+        known = category >= 0
+        lines.append(vocabulary.categories[category] if known else "(unknown)")
+    if vocabulary.attributes:
+        has = [
+            name
+            for name, value in zip(
+                vocabulary.attributes, attributes, strict=True
+            )
+            if value > 0
+        ]
+        lines.append(", ".join(has) or "(no attribute)")
+    return lines
+
+
+def _ending(name: str) -> str:
+    """A path's end, as much of it as there is room for."""
+    shown = name
+    while text_width(shown, _SIZE) > _SIDE:
+        name = name[1:]
+        shown = f"..{name}"
+    return shown
+
+
+def _wrapped(caption: Sequence[str]) -> list[str]:
+    """The caption in lines that fit, `_LINES` at most."""
+    lines = []
+    for text in caption:
+        line = ""
+        for word in text.split():
+            longer = f"{line} {word}".strip()
+            if line and text_width(longer, _SIZE) > _SIDE:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    if len(lines) > _LINES:
+        lines = [*lines[: _LINES - 1], f"{lines[_LINES - 1]} .."]
+    return [_cut(line) for line in lines]
+
+
+def _cut(line: str) -> str:
+    """A line, cut where it is wider than a tile."""
+    if text_width(line, _SIZE) <= _SIDE:
+        return line
+    while text_width(f"{line}..", _SIZE) > _SIDE:
+        line = line[:-1]
+    return f"{line}.."
+
+
+_KEY = (
+    ("left", LEFT, False),
+    ("right", RIGHT, False),
+    ("occluded", LEFT, True),
+)
+
+
+def _header_width(title: str) -> int:
+    key = sum(text_width(text, 0.5) + 40 for text, _, _ in _KEY)
+    return 2 * _GAP + text_width(title, 0.5) + 20 + key
+
+
+def _draw_header(sheet: np.ndarray, vocabulary: Vocabulary, title: str) -> None:
+    write(sheet, title, (_GAP, 26), 0.5, INK)
+    if not vocabulary.landmarks:
+        return
+    x = _GAP + text_width(title, 0.5) + 30
+    for text, _, hollow in _KEY:
+        name = "right" if text == "right" else "left"
+        draw_point(sheet, name, x, 22, hollow)
+        write(sheet, text, (x + 12, 26), 0.5, INK)
+        x += text_width(text, 0.5) + 40
