@@ -9,7 +9,6 @@ from pipelines.augmentation import change_colour
 from pipelines.augmentation import erase
 from pipelines.batches import load_split
 from pipelines.batches import plan
-from pipelines.examples import make_example
 from pipelines.geometry import jitter
 from pipelines.geometry import mirror
 from pipelines.geometry import rotate
@@ -19,6 +18,7 @@ from pipelines.geometry import show_box
 from pipelines.rendering import decode_crop
 from pipelines.rendering import render
 from pipelines.steps import chances
+from pipelines.tfrecords import make_example
 
 LANDMARKS_ALONE = make_vocabulary((), (), (), True)
 # Without erasing, which may cover what the tests look for.

@@ -38,6 +38,10 @@ class Cut:
     hood: bool = False
     pocket: str = ""  # "chest", "hip" or "kangaroo"
     belt: bool = False
+    roll: bool = False  # A high neck, rolled over.
+    ribbed: bool = False  # Bands of ribs at the hem and the wrists.
+    cuffs: bool = False  # Elastic bands at the ankles.
+    drawstring: bool = False
     ripped: bool = False
 
 
@@ -76,10 +80,23 @@ _A_LINE = {"a-line": {"waist": 0.6, "hip": 0.9, "flare": 0.32}}
 _POCKETS = {None: {}, "pocket": {"pocket": "hip"}}
 _BELT = {None: {}, "belted": {"belt": True}}
 _FRONTS = {"zip": {"front": "zip"}, "button": {"front": "button"}}
-_OPEN = {None: {"front": "open"}}
+_OPEN = {"open-front": {"front": "open"}}
 _LEGS = {"legs": True, "waist": 0.64, "hip": 0.82}
 
 CATEGORIES = {
+    "Cardigan": Category(
+        1,
+        {"chest": 0.9, "waist": 0.86, "ribbed": True},
+        (
+            _LONG,
+            {"v-neck": {"v_neck": True, "neck_depth": 0.95, "neck": 0.34}},
+            {"button": {"front": "button"}} | _OPEN,
+            {None: {"hem_y": 3.9}, "longline": {"hem_y": 4.8}},
+            _POCKETS,
+        ),
+        ("knit",),
+        only_fabrics=True,
+    ),
     "Hoodie": Category(
         1,
         {"chest": 0.95, "waist": 0.95, "hip": 0.88},
@@ -95,13 +112,24 @@ CATEGORIES = {
             {"hooded": {"hood": True}} | _COLLAR | {None: {}},
             _POCKETS,
         ),
-        ("knit", "leather", "denim", "quilted"),
+        ("leather", "denim", "quilted"),
     ),
     "Poncho": Category(
         1,
         {"cape": True, "hem_y": 3.7},
         (_NECKS, {None: {}, "button": {"front": "button"}}),
         ("knit", "lace"),
+    ),
+    "Sweater": Category(
+        1,
+        {"chest": 0.95, "waist": 0.9, "hip": 0.88, "ribbed": True},
+        (
+            _LONG,
+            _NECKS,
+            {None: {"hem_y": 3.9}, "cropped": {"hem_y": 2.95}},
+        ),
+        ("knit",),
+        only_fabrics=True,
     ),
     "Tank": Category(
         1,
@@ -130,7 +158,30 @@ CATEGORIES = {
             },
             {None: {}, "pocket": {"pocket": "chest"}},
         ),
-        ("knit", "lace"),
+        ("lace",),
+    ),
+    "Turtleneck": Category(
+        1,
+        {"chest": 0.78, "waist": 0.72, "neck_depth": 0.1, "roll": True},
+        (
+            _LONG | {"sleeveless": {"shoulder": 0.8}},
+            {
+                None: {"hem_y": 3.9},
+                "cropped": {"hem_y": 2.85},
+                "longline": {"hem_y": 4.7, "flare": 0.04},
+            },
+        ),
+        ("lace",),
+    ),
+    "Culottes": Category(
+        2,
+        _LEGS | {"waist_y": 3.1, "hem_y": 5.9, "knee": 0.58, "ankle": 0.66},
+        (
+            {"wide-leg": {}},
+            _BELT,
+            {None: {}, "button": {"front": "button"}},
+        ),
+        ("pleated", "lace"),
     ),
     "Jeans": Category(
         2,
@@ -147,6 +198,22 @@ CATEGORIES = {
         ),
         ("denim",),
         only_fabrics=True,
+    ),
+    "Joggers": Category(
+        2,
+        _LEGS
+        | {"waist_y": 3.1, "hem_y": 7.2, "knee": 0.42, "ankle": 0.24}
+        | {"cuffs": True},
+        ({"drawstring": {"drawstring": True}}, _POCKETS),
+        ("quilted",),
+    ),
+    "Leggings": Category(
+        2,
+        _LEGS
+        | {"waist_y": 3.0, "hem_y": 7.55, "hip": 0.72, "waist": 0.58}
+        | {"knee": 0.22, "ankle": 0.13},
+        ({"skinny": {}},),
+        ("leather", "lace"),
     ),
     "Shorts": Category(
         2,
@@ -206,6 +273,17 @@ CATEGORIES = {
             {None: {}, "zip": {"front": "zip"}},
         ),
         ("denim", "pleated"),
+    ),
+    "Kimono": Category(
+        3,
+        {"chest": 0.95, "waist": 0.86, "hip": 0.95, "flare": 0.04}
+        | {"sleeve": 1.75, "cuff": 0.62, "v_neck": True, "neck_depth": 0.9},
+        (
+            {"midi": {"hem_y": 6.1}, "maxi": {"hem_y": 7.3}},
+            _OPEN,
+            _BELT,
+        ),
+        ("lace",),
     ),
     "Romper": Category(
         3,

@@ -24,8 +24,8 @@ _GROUPS = {
         "pencil, skinny, wide-leg"
     ),
     "part": (
-        "belted, button, collared, crew neck, hooded, long-sleeve, pocket, "
-        "sleeveless, v-neck, zip"
+        "belted, button, collared, crew neck, drawstring, hooded, "
+        "long-sleeve, open-front, pocket, sleeveless, v-neck, zip"
     ),
     "style": "dark, pink, rainbow, red, smile, solid, stars, varsity",
 }
@@ -34,8 +34,8 @@ ATTRIBUTES = {
 }
 """Attribute names by group; groups in the order of the benchmark's types."""
 
-AT_TOP = {"belted", "collared", "crew neck", "hooded", "v-neck"}
-AT_WAIST = {"belted", "button", "pocket", "zip"}
+AT_TOP = {"belted", "collared", "crew neck", "drawstring", "hooded", "v-neck"}
+AT_WAIST = {"belted", "button", "drawstring", "pocket", "zip"}
 AT_BOTTOM = {"colorblock", "cropped", "flared", "longline", "ombre"}
 AT_BOTTOM |= {"maxi", "midi", "mini", "skinny", "wide-leg"}
 """Attributes that show at the top, the waist and the bottom of a garment."""

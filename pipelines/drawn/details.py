@@ -35,6 +35,8 @@ def draw_details(pen: Pen, design: Design) -> None:
         pen.line(band[:2], edge, 0.03)
     if design.cloth == "denim":
         _stitches(pen, cut, design, bottom)
+    if cut.ribbed:
+        _ribs(pen, _band(cut, cut.hem_y - 0.14, 0.14), edge)
     if cut.front == "open":
         _opening(pen, design, bottom, edge)
     elif cut.front == "zip":
@@ -52,6 +54,8 @@ def draw_details(pen: Pen, design: Design) -> None:
         for side in SIDES:
             ends = [(0.13 * side, top - 0.04), (0.2 * side, top + 0.6)]
             pen.line(ends, trim, 0.05)
+    if cut.roll:
+        _roll(pen, cut, design, edge)
     if cut.pocket:
         _pockets(pen, cut, design, trim)
     if cut.belt:
@@ -60,8 +64,33 @@ def draw_details(pen: Pen, design: Design) -> None:
         buckle = np.concatenate([buckle, [(-0.17, 0.15)]]) + (0, cut.waist_y)
         pen.area(buckle, (225, 185, 80))
         pen.area((buckle - (0, cut.waist_y)) * 0.5 + (0, cut.waist_y), trim)
+    if cut.drawstring:
+        _drawstring(pen, cut, trim)
     if design.motif:
         _motif(pen, design, top)
+
+
+def draw_cuffs(
+    pen: Pen, design: Design, joints: np.ndarray, end: float, side: int
+) -> None:
+    """A ribbed band at the end of a sleeve or a trouser leg.
+
+    Args:
+        pen: draws on the picture.
+        design: of the garment.
+        joints: (3, 2) from `arm` or `leg`.
+        end: how far down the limb the garment ends, in heads.
+        side: the side of the limb.
+    """
+    cut = design.cut
+    widths = (0.34, cut.cuff + 0.06, cut.cuff)
+    if cut.cuffs:
+        widths = (0.4, cut.knee, cut.ankle)
+    (outer, inner), (outer_up, inner_up) = (
+        limb_edges(joints, end - up, widths, side) for up in (0.0, 0.26)
+    )
+    band = [outer[-1], inner[-1], inner_up[-1], outer_up[-1]]
+    _ribs(pen, np.array(band), np.float32(design.colour) * 0.45)
 
 
 def draw_rips(pen: Pen, skin: Sequence[int], pose: Pose) -> None:
@@ -129,6 +158,35 @@ def _collar(pen: Pen, cut: Cut, design: Design, edge: Sequence[int]) -> None:
         ) * (side, 1)
         pen.area(flap, 0.72 * np.float32(design.colour) + 12)
         pen.line(np.concatenate([flap, flap[:1]]), edge, 0.04)
+
+
+def _ribs(pen: Pen, band: np.ndarray, edge: Sequence[int]) -> None:
+    """Short lines across a band, its corners in order (4, 2)."""
+    pen.line(np.concatenate([band[2:], band[2:3]])[:2], edge, 0.05)
+    ribs = max(3, round(np.linalg.norm(band[1] - band[0]) / 0.12))
+    for at in np.linspace(0, 1, ribs):
+        low = band[0] + at * (band[1] - band[0])
+        high = band[3] + at * (band[2] - band[3])
+        pen.line([low, high], edge, 0.04)
+
+
+def _roll(pen: Pen, cut: Cut, design: Design, edge: Sequence[int]) -> None:
+    """The rolled neck, up to the chin."""
+    low, high = NECK_Y + 0.1, 1.02
+    neck = [(-cut.neck, low), (cut.neck, low), (0.28, high), (-0.28, high)]
+    pen.area(neck, 0.8 * np.float32(design.colour) + 10)
+    pen.line([*neck, neck[0]], edge, 0.04)
+    pen.line([(-0.29, 1.26), (0.29, 1.26)], edge, 0.04)
+
+
+def _drawstring(pen: Pen, cut: Cut, trim: Sequence[int]) -> None:
+    """Two strings that hang from the middle of the waist, tied in a bow."""
+    y = cut.waist_y + 0.14
+    for side in SIDES:
+        loop = ellipse((0.15 * side, y + 0.02), 0.14, 0.08)
+        pen.line(np.concatenate([loop, loop[:1]]), trim, 0.05)
+        pen.line([(0, y), (0.1 * side, y + 0.62)], trim, 0.06)
+        pen.disc((0.1 * side, y + 0.62), 0.06, trim)
 
 
 def _pockets(pen: Pen, cut: Cut, design: Design, trim: Sequence[int]) -> None:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from pipelines.drawn.designs import Design
+from pipelines.drawn.details import draw_cuffs
 from pipelines.drawn.details import draw_details
 from pipelines.drawn.details import draw_rips
 from pipelines.drawn.details import draw_sleeve_stripes
@@ -11,6 +12,8 @@ from pipelines.drawn.fabrics import paint_cloth
 from pipelines.drawn.outlines import NECK_Y
 from pipelines.drawn.outlines import SIDES
 from pipelines.drawn.outlines import Garment
+from pipelines.drawn.outlines import arm
+from pipelines.drawn.outlines import leg
 from pipelines.drawn.pen import Pen
 from pipelines.drawn.pen import ellipse
 from pipelines.drawn.pen import fill
@@ -41,8 +44,13 @@ def draw_garment(
     cloth = paint_cloth(
         rng, design, size, pen.to_pixels @ frame, extent[1] / unit
     )
-    folds = 1 + 0.07 * rng.standard_normal((7, 7), np.float32)
-    folds = cv2.resize(folds, size[::-1], interpolation=cv2.INTER_CUBIC)
+    # Cloth hangs: its folds are longer than wide.
+    folds = 1.0
+    for amount, cells in ((0.07, (7, 7)), (0.06, (4, 18))):
+        coarse = amount * rng.standard_normal(cells, np.float32)
+        folds = folds + cv2.resize(
+            coarse, size[::-1], interpolation=cv2.INTER_CUBIC
+        )
     image = cloth.image * folds[..., None]
     whole, over_body = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
     edge = 0.42 * np.float32(design.colour)
@@ -58,6 +66,9 @@ def draw_garment(
     if design.cut.ripped:
         draw_rips(pen, wearer.skin, wearer.pose)
     draw_details(pen, design)
+    for side in SIDES if design.cut.cuffs else ():
+        joints = leg(wearer.pose, side)
+        draw_cuffs(pen, design, joints, design.cut.hem_y - joints[0, 1], side)
     if worn and not design.cut.cape:
         draw_forearms(Pen(pen.image, pen.to_pixels, over_body), wearer)
     for side, name in zip(SIDES, ("sleeve_left", "sleeve_right"), strict=True):
@@ -68,6 +79,9 @@ def draw_garment(
         turned = _turned(image, pen.pixels(outline)[0], angle)
         _lay(pen, turned, cloth.opacity, outline, whole, edge)
         fill(over_body, pen.pixels(outline), 255)
+        if design.cut.ribbed:
+            joints = arm(wearer.pose, side)
+            draw_cuffs(pen, design, joints, design.cut.sleeve, side)
         if design.motif == "varsity":
             draw_sleeve_stripes(pen, design, wearer.pose, side)
     return whole, over_body

@@ -21,6 +21,7 @@ from pipelines.drawn.pen import Pen
 from pipelines.drawn.pen import fill
 from pipelines.drawn.wearer import choose_wearer
 from pipelines.drawn.wearer import draw_body
+from pipelines.drawn.wearer import draw_bystander
 from pipelines.drawn.wearer import draw_front
 
 LONG_SIDE = 300
@@ -62,6 +63,12 @@ def draw_picture(rng: np.random.Generator, category: str) -> Picture:
     worn = rng.random() < 0.85 or design.cloth == "lace"
     pen = Pen(_background(rng, size, plain=not worn), to_pixels)
     if worn:
+        if rng.random() < 0.3:
+            # Beside the wearer; how much of them shows is up to the camera.
+            away = rng.choice((-1, 1)) * rng.uniform(2.0, 3.0)
+            aside = to_pixels.copy()
+            aside[:, 2] += to_pixels[:, :2] @ (away, rng.uniform(-0.4, 0.4))
+            draw_bystander(rng, Pen(pen.image, aside))
         draw_body(pen, wearer, design.clothes_type)
     whole, over_body = draw_garment(rng, pen, design, garment, wearer, worn)
     over_all = np.zeros(size, np.uint8)
@@ -131,6 +138,17 @@ def _background(
         corners = cv2.convexHull(corners.astype(np.float32))
         colour = np.clip(base + rng.uniform(-50, 50, 3), 0, 255)
         fill(image, corners[:, 0], tuple(map(int, colour)))
+    for _ in range(0 if plain else int(rng.integers(0, 5))):
+        # Rails, door frames, kerbs.
+        ends = rng.uniform(-0.2, 1.2, (2, 2)) * size[::-1]
+        colour = np.clip(base + rng.uniform(-70, 70, 3), 0, 255)
+        cv2.line(
+            image,
+            *(tuple(map(int, end)) for end in ends),
+            tuple(map(int, colour)),
+            int(rng.integers(1, 7)),
+            cv2.LINE_AA,
+        )
     return image
 
 

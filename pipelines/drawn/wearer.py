@@ -9,6 +9,7 @@ from pipelines.drawn.categories import Cut
 from pipelines.drawn.outlines import SIDES
 from pipelines.drawn.outlines import Pose
 from pipelines.drawn.outlines import arm
+from pipelines.drawn.outlines import choose_pose
 from pipelines.drawn.outlines import leg
 from pipelines.drawn.outlines import limb_edges
 from pipelines.drawn.outlines import make_garment
@@ -116,6 +117,21 @@ def draw_front(
         pen.area(bag * (side, 1), (124, 84, 54))
         flap = np.array([(0.45, 3.4), (1.25, 3.4), (0.85, 3.85)])
         pen.area(flap * (side, 1), (94, 62, 40))
+
+
+def draw_bystander(rng: np.random.Generator, pen: Pen) -> None:
+    """Someone in other clothes, who has nothing to do with the labels."""
+    pose = choose_pose(rng)
+    wearer = choose_wearer(rng, pose, may_hide_waist=False)
+    draw_body(pen, wearer, 1)
+    category = CATEGORIES[("Tee", "Sweater")[rng.integers(2)]]
+    cut = Cut(**(category.cut | {"sleeve": rng.uniform(0.7, 2.5)}))
+    top = make_garment(cut, category.clothes_type, pose)
+    colour = rng.uniform(30, 230, 3)
+    for piece in top.pieces.values():
+        pen.area(piece, colour)
+        pen.line(piece, 0.5 * colour, 0.04)
+    draw_front(pen, wearer, 1, hooded=False)
 
 
 def _arm_edges(wearer: Wearer, side: int) -> tuple[np.ndarray, np.ndarray]:
