@@ -80,6 +80,17 @@ _OPEN = {None: {"front": "open"}}
 _LEGS = {"legs": True, "waist": 0.64, "hip": 0.82}
 
 CATEGORIES = {
+    "Cardigan": Category(
+        1,
+        {"chest": 0.9, "waist": 0.86, "hem_y": 3.95, "neck": 0.34},
+        (
+            _LONG,
+            {"v-neck": {"v_neck": True, "neck_depth": 0.95}},
+            {"button": {"front": "button"}},
+        ),
+        ("knit",),
+        only_fabrics=True,
+    ),
     "Hoodie": Category(
         1,
         {"chest": 0.95, "waist": 0.95, "hip": 0.88},
@@ -95,7 +106,7 @@ CATEGORIES = {
             {"hooded": {"hood": True}} | _COLLAR | {None: {}},
             _POCKETS,
         ),
-        ("knit", "leather", "denim", "quilted"),
+        ("leather", "denim", "quilted"),
     ),
     "Poncho": Category(
         1,
@@ -132,6 +143,18 @@ CATEGORIES = {
         ),
         ("knit", "lace"),
     ),
+    "Capris": Category(
+        2,
+        _LEGS | {"waist_y": 3.1, "hem_y": 6.3, "knee": 0.3, "ankle": 0.24},
+        (_BELT, _POCKETS, {None: {}, "button": {"front": "button"}}),
+        ("denim", "leather"),
+    ),
+    "Culottes": Category(
+        2,
+        _LEGS | {"waist_y": 3.0, "hem_y": 6.4},
+        ({"wide-leg": {"knee": 0.56, "ankle": 0.72}}, _BELT),
+        ("pleated",),
+    ),
     "Jeans": Category(
         2,
         _LEGS | {"waist_y": 3.15, "hem_y": 7.5},
@@ -147,6 +170,12 @@ CATEGORIES = {
         ),
         ("denim",),
         only_fabrics=True,
+    ),
+    "Leggings": Category(
+        2,
+        _LEGS | {"waist_y": 3.1, "waist": 0.6, "hem_y": 7.55},
+        ({"skinny": {"hip": 0.72, "knee": 0.23, "ankle": 0.14}},),
+        ("knit", "leather"),
     ),
     "Shorts": Category(
         2,
