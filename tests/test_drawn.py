@@ -1,6 +1,7 @@
 """The drawn benchmark: its layout, its labels, and that it repeats."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -17,8 +18,31 @@ from pipelines.drawn.outlines import make_garment
 from pipelines.drawn.pen import Pen
 from pipelines.errors import InputError
 
-IMAGES = 130  # Ten or eleven of each category, so all are in every split.
+IMAGES = 190  # Ten of each category, so all are in every split.
 LANDMARKS_OF = {1: 6, 2: 4, 3: 8}
+
+# Copied by hand from the benchmark's list, with their clothes types.
+TYPE_OF = {
+    "Cardigan": 1,
+    "Hoodie": 1,
+    "Jacket": 1,
+    "Poncho": 1,
+    "Sweater": 1,
+    "Tank": 1,
+    "Tee": 1,
+    "Turtleneck": 1,
+    "Culottes": 2,
+    "Jeans": 2,
+    "Joggers": 2,
+    "Leggings": 2,
+    "Shorts": 2,
+    "Skirt": 2,
+    "Coat": 3,
+    "Dress": 3,
+    "Jumpsuit": 3,
+    "Kimono": 3,
+    "Romper": 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +119,7 @@ def test_every_split_has_every_category(drawn):
         sum(split == [name] for split in splits.values())
         for name in ("train", "val", "test")
     ]
-    assert counts == [104, 13, 13]
+    assert counts == [152, 19, 19]
 
 
 def test_ten_images_fill_three_splits(tmp_path):
@@ -197,6 +221,24 @@ def test_length_attributes_say_how_long():
     assert min(lengths["midi"]) > 5.5
     assert max(lengths["midi"]) < 6.5
     assert min(lengths["maxi"]) > 7
+
+
+def test_categories_are_the_benchmarks():
+    assert {
+        name: row.clothes_type for name, row in CATEGORIES.items()
+    } == TYPE_OF
+
+
+def test_every_attribute_occurs_often_enough_to_be_learned():
+    rng = np.random.default_rng(1)
+    designs = [
+        choose_design(rng, name) for name in CATEGORIES for _ in range(500)
+    ]
+    counts = Counter(
+        attribute for design in designs for attribute in design.attributes
+    )
+    assert len(counts) >= 40
+    assert min(counts.values()) >= 0.01 * len(designs), counts
 
 
 def test_every_attribute_can_be_drawn():
