@@ -36,12 +36,12 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """200 photographs of a megapixel, a few of which are none."""
+    """300 photographs of a megapixel, a few of which are none."""
     folder = tmp_path_factory.mktemp("conversion") / "data"
     folder.mkdir()
     rng = np.random.default_rng(0)
     rows = ["image,split,x1,y1,x2,y2"]
-    for i in range(200):
+    for i in range(300):
         if i % 20 == 0:
             coarse = rng.integers(0, 256, (50, 50, 3), np.uint8)
             pixels = cv2.resize(coarse, (1000, 1000))
@@ -70,10 +70,10 @@ def undisturbed(script, data, tmp_path_factory):
     assert code == 0, errors
     records = contents(output)
     assert len(records) > 10
-    # 7, 57, 107 and 157; and boxes of 9 in 20 end beyond 1000, but those of
-    # 57 and 157 have no photograph.
-    assert records["problems.csv"].count(b"image truncated") == 4
-    assert records["problems.csv"].count(b"box beyond the image") == 88
+    # 7, 57, ..., 257; and boxes of 9 in 20 end beyond 1000, but those of 57,
+    # 157 and 257 have no photograph.
+    assert records["problems.csv"].count(b"image truncated") == 6
+    assert records["problems.csv"].count(b"box beyond the image") == 132
     return records
 
 
