@@ -16,6 +16,7 @@ from pipelines.drawn.designs import choose_design
 from pipelines.drawn.outlines import choose_pose
 from pipelines.drawn.outlines import make_garment
 from pipelines.drawn.pen import Pen
+from pipelines.drawn.scenes import draw_picture
 from pipelines.errors import InputError
 
 IMAGES = 190  # Ten of each category, so all are in every split.
@@ -223,6 +224,15 @@ def test_length_attributes_say_how_long():
     assert min(lengths["maxi"]) > 7
 
 
+@pytest.mark.parametrize("name", ["Culottes", "Romper", "Shorts"])
+def test_a_length_that_tells_the_category_is_never_cut_off(name):
+    for seed in range(20):
+        picture = draw_picture(np.random.default_rng(seed), name)
+        hems = picture.landmarks[-2:]
+        # A side of the picture may hide one hem; its bottom hides both.
+        assert (hems[:, 0] != 2).any()
+
+
 def test_categories_are_the_benchmarks():
     assert {
         name: row.clothes_type for name, row in CATEGORIES.items()
@@ -301,7 +311,6 @@ def test_nothing_is_left_when_drawing_fails(tmp_path, monkeypatch):
             raise RuntimeError("stopped")
         return draw_picture(rng, name)
 
-    draw_picture = benchmark.draw_picture
     monkeypatch.setattr(benchmark, "draw_picture", fail_at_the_eighth)
     with pytest.raises(RuntimeError, match="stopped"):
         draw_benchmark(tmp_path / "out", 40)

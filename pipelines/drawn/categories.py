@@ -175,7 +175,7 @@ CATEGORIES = {
     ),
     "Culottes": Category(
         2,
-        _LEGS | {"waist_y": 3.1, "hem_y": 5.9, "knee": 0.58, "ankle": 0.66},
+        _LEGS | {"waist_y": 3.1, "hem_y": 5.9, "knee": 0.48, "ankle": 0.56},
         (
             {"wide-leg": {}},
             _BELT,

@@ -53,7 +53,8 @@ def draw_picture(rng: np.random.Generator, category: str) -> Picture:
         rng,
         garment,
         may_cut_top=not AT_TOP & design.attributes,
-        may_cut_bottom=not AT_BOTTOM & design.attributes,
+        # Culottes without their hems could be shorts, a romper a jumpsuit.
+        may_cut_bottom=not (AT_BOTTOM & design.attributes or design.cut.legs),
     )
     may_hide_waist = design.clothes_type == 2 and not (
         AT_WAIST & design.attributes
