@@ -107,6 +107,8 @@ def demo() -> Recipe:
     """
     return Recipe(
         name="demo",
+        # A hundred of each category.
+        drawn_images=1900,
         image_size=64,
         width=0.25,
         dropout=0.3,

@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example:\n  python benchmarks/input_speed.py --images 1000",
+        epilog="example:\n  python benchmarks/input_speed.py --turns 5",
     )
     parser.add_argument(
         "--data",
@@ -32,7 +32,7 @@ def main() -> None:
         help="benchmark folder, labels file or records (default: drawn)",
     )
     parser.add_argument("--split", default="train")
-    parser.add_argument("--images", type=int, default=1000, help="to draw")
+    parser.add_argument("--images", type=int, default=2500, help="to draw")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--turns", type=int, default=9)

@@ -158,15 +158,10 @@ def _warp(part: np.ndarray, affine: np.ndarray, image: np.ndarray) -> None:
 
 def _smoothed(part: np.ndarray, x: float, y: float) -> np.ndarray:
     """Smoothed as much as strides of x and y pixels ask for."""
-    if max(x, y) <= 1:
+    kernels = _antialiasing(x), _antialiasing(y)
+    if all(len(kernel) == 1 for kernel in kernels):
         return part
-    return cv2.sepFilter2D(
-        part,
-        -1,
-        _antialiasing(x),
-        _antialiasing(y),
-        borderType=cv2.BORDER_REPLICATE,
-    )
+    return cv2.sepFilter2D(part, -1, *kernels, borderType=cv2.BORDER_REPLICATE)
 
 
 def _antialiasing(stride: float) -> np.ndarray:
@@ -178,7 +173,8 @@ def _antialiasing(stride: float) -> np.ndarray:
     stride: sampled, and scaled to a sum of 1, it is off by up to 0.075 pixels.
     """
     variance = max(0.0, (stride**2 - 1) / 6)
-    if variance < 1e-3:
+    # Up to a stride of 1.2 what it would smooth away is hardly there.
+    if variance < 0.075:
         return np.ones(1)
     if variance <= 0.5:
         return np.array([variance / 2, 1 - variance, variance / 2])
