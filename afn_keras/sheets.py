@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from afn_keras.marks import BOX
@@ -17,13 +16,13 @@ from afn_keras.marks import draw_point
 from afn_keras.marks import text_width
 from afn_keras.marks import write
 from afn_keras.recipes import Recipe
+from afn_keras.tiles import Tile
+from afn_keras.tiles import batch_tiles
+from afn_keras.tiles import photograph_tiles
 from pipelines.annotations import OCCLUDED
-from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE
 from pipelines.errors import InputError
-from pipelines.examples import parse
 from pipelines.records import Records
-from pipelines.resampling import EXACT
 from pipelines.samples import augment
 from pipelines.samples import draw_lots
 from pipelines.vocabulary import Vocabulary
@@ -31,28 +30,9 @@ from pipelines.vocabulary import Vocabulary
 _SIDE = 260
 _GAP = 14
 _LINE = 18
-_LINES = 5
+_LINES = 4
 _HEADER = 44
 _SIZE = 0.42
-
-
-@dataclasses.dataclass(frozen=True)
-class Tile:
-    """One photograph of a sheet.
-
-    Args:
-        image: (h, w, 3) uint8 RGB.
-        box: x1, y1, x2, y2 in pixels, or None to draw none.
-        points: (L, 2) x, y in pixels from the image's corner.
-        visibility: (L,) as annotations have it; truncated ones are not drawn.
-        caption: lines below the photograph; long ones are wrapped.
-    """
-
-    image: np.ndarray
-    box: np.ndarray | None
-    points: np.ndarray
-    visibility: np.ndarray
-    caption: Sequence[str]
 
 
 def split_sheet(
@@ -93,61 +73,6 @@ def split_sheet(
     return draw_sheet(tiles, vocabulary, title)
 
 
-def photograph_tiles(
-    serialized: Sequence[bytes], vocabulary: Vocabulary
-) -> list[Tile]:
-    """Photographs as they are stored, with all that is known of them."""
-    step = parse(vocabulary)
-    tiles = []
-    for record in serialized:
-        example = step({"serialized": tf.constant(record)})
-        image = tf.io.decode_jpeg(
-            example["encoded"], channels=3, dct_method=EXACT
-        )
-        name = example["name"].numpy().decode()
-        labels = _labels(
-            vocabulary,
-            example["category"].numpy(),
-            example["attributes"].numpy(),
-        )
-        tiles.append(
-            Tile(
-                image.numpy(),
-                example["window"].numpy(),
-                example["landmarks"].numpy(),
-                example["visibility"].numpy(),
-                [_ending(name), *labels],
-            )
-        )
-    return tiles
-
-
-def batch_tiles(
-    images: np.ndarray, targets: dict[str, np.ndarray], vocabulary: Vocabulary
-) -> list[Tile]:
-    """A batch of `load_split`: what a network sees, and what counts for it."""
-    tiles = []
-    for index, image in enumerate(images):
-        points = np.zeros((0, 3))
-        if "heatmaps" in targets:
-            points = targets["heatmaps"][index]
-        labels = _labels(
-            vocabulary,
-            targets["category"][index] if "category" in targets else -1,
-            targets["attributes"][index] if "attributes" in targets else [],
-        )
-        tiles.append(
-            Tile(
-                np.rint(image).astype(np.uint8),
-                None,
-                points[:, :2] * image.shape[1::-1],
-                np.where(points[:, 2] > 0, VISIBLE, TRUNCATED),
-                labels,
-            )
-        )
-    return tiles
-
-
 def draw_sheet(
     tiles: Sequence[Tile], vocabulary: Vocabulary, title: str
 ) -> np.ndarray:
@@ -158,7 +83,7 @@ def draw_sheet(
     """
     columns = min(len(tiles), max(3, round((1.7 * len(tiles)) ** 0.5)))
     rows = -(-len(tiles) // columns)
-    captions = [_wrapped(tile.caption) for tile in tiles]
+    captions = [_caption(tile) for tile in tiles]
     across = _SIDE + _GAP
     down = _SIDE + max(map(len, captions)) * _LINE + 2 * _GAP
     # Wide enough for the header, too.
@@ -227,23 +152,10 @@ def _marked(tile: Tile, vocabulary: Vocabulary) -> np.ndarray:
     return picture
 
 
-def _labels(
-    vocabulary: Vocabulary, category: int, attributes: Sequence[float]
-) -> list[str]:
-    lines = []
-    if vocabulary.categories:
-        known = category >= 0
-        lines.append(vocabulary.categories[category] if known else "(unknown)")
-    if vocabulary.attributes:
-        has = [
-            name
-            for name, value in zip(
-                vocabulary.attributes, attributes, strict=True
-            )
-            if value > 0
-        ]
-        lines.append(", ".join(has) or "(no attribute)")
-    return lines
+def _caption(tile: Tile) -> list[str]:
+    """The lines below a photograph, all of which fit."""
+    lines = _wrapped(tile.caption)
+    return [_ending(tile.name), *lines] if tile.name else lines
 
 
 def _ending(name: str) -> str:

@@ -9,8 +9,8 @@ from afn_keras.commands.inspect import main
 from afn_keras.marks import BOX
 from afn_keras.marks import LEFT
 from afn_keras.marks import RIGHT
-from afn_keras.sheets import Tile
 from afn_keras.sheets import draw_sheet
+from afn_keras.tiles import Tile
 from pipelines.annotations import OCCLUDED
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE
