@@ -33,10 +33,7 @@ def export_onnx(trained: TrainedModel, path: Path) -> None:
         import onnxruntime  # noqa: F401  It checks the file afterwards.
         import tf2onnx  # noqa: F401  Keras calls it.
     except ImportError as error:
-        raise InputError(
-            f"{path}: ONNX needs the package {error.name}; "
-            "pip install 'afn-keras[onnx]'"
-        ) from error
+        raise without_extra(path, error) from error
     model = AnsweringModel(trained.model)
     side = trained.image_size
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,3 +72,11 @@ def read_labels(metadata: dict[str, str]) -> Vocabulary:
         ValueError, KeyError, TypeError: if there are none.
     """
     return Vocabulary.from_json(metadata[VOCABULARY])
+
+
+def without_extra(path: Path, error: ImportError) -> InputError:
+    """What to say where a package of the extra is missing."""
+    return InputError(
+        f"{path}: ONNX needs the package {error.name}; "
+        "pip install 'afn-keras[onnx]'"
+    )

@@ -11,6 +11,8 @@ import numpy as np
 from afn_keras.answers import Answering
 from afn_keras.runs import MODEL
 from afn_keras.runs import load_model
+from exports.onnx_file import read_labels as read_onnx_labels
+from exports.onnx_file import without_extra
 from exports.saved_model import EXTRA
 from exports.saved_model import versions
 from exports.tflite import read_labels as read_tflite_labels
@@ -119,20 +121,15 @@ def _open_onnx(path: Path) -> Artifact:
     try:
         import onnxruntime
     except ImportError as error:
-        raise InputError(
-            f"{path}: ONNX needs the package {error.name}; "
-            "pip install 'afn-keras[onnx]'"
-        ) from error
+        raise without_extra(path, error) from error
     from onnxruntime.capi import onnxruntime_pybind11_state as states
-
-    from exports.onnx_file import read_labels
 
     try:
         session = onnxruntime.InferenceSession(
             path, providers=["CPUExecutionProvider"]
         )
         metadata = session.get_modelmeta().custom_metadata_map
-        vocabulary = read_labels(metadata)
+        vocabulary = read_onnx_labels(metadata)
     except (
         ValueError,
         KeyError,

@@ -1,4 +1,5 @@
 import shutil
+import sys
 import zipfile
 
 import pytest
@@ -70,3 +71,19 @@ def test_another_projects_saved_model(run, tmp_path):
         f"{folder}: is no SavedModel that afn-export wrote, with its labels "
         "inside"
     )
+
+
+def test_without_the_extra(run, tmp_path, monkeypatch):
+    from exports.onnx_file import export_onnx
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    path = tmp_path / "afn.onnx"
+    line = (
+        f"{path}: ONNX needs the package onnxruntime; "
+        "pip install 'afn-keras[onnx]'"
+    )
+    with pytest.raises(InputError) as error:
+        export_onnx(open_model(run), path)
+    assert str(error.value) == line
+    path.write_bytes(b"")
+    assert refused(path) == line

@@ -1,5 +1,4 @@
 import io
-import json
 import shutil
 import subprocess
 import sys
@@ -187,7 +186,6 @@ def test_exif_rotation_is_honoured(loaded, kind):
     for index in range(8):
         # Chroma blocks of a turned JPEG fall elsewhere.
         assert_same(row(answers, index), row(expected, index), atol=0.7)
-    assert np.ptp(ask(loaded, stored[5:6])["landmarks"][0, :, 1]) >= 0
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -390,4 +388,4 @@ def test_categories_alone(tmp_path, samples):
     )
     assert answers["landmarks"].shape == (1, 0, 2)
     assert answers["attribute_names"].shape == (1, 0)
-    assert json.dumps(answers["category_scores"].tolist())
+    assert answers["category_scores"].sum() == pytest.approx(1, abs=1e-5)
