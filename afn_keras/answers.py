@@ -7,6 +7,7 @@ import numpy as np
 
 from afn_keras.backend import keras
 from afn_keras.backend import ops
+from afn_keras.heatmaps import Decoding
 from afn_keras.heatmaps import decode_heatmaps
 from pipelines.vocabulary import Vocabulary
 
@@ -40,6 +41,7 @@ class AnsweringModel(keras.Model):
 
     Args:
         network: what `build_afn` made.
+        decoding: how points are read off heatmaps.
 
     Calling it takes the network's `image` and gives a dict of those of these
     that the network has: `landmarks` (B, L, 2) x, y in 0..1 of the image,
@@ -47,9 +49,12 @@ class AnsweringModel(keras.Model):
     and `attributes` (B, A) probabilities.
     """
 
-    def __init__(self, network: keras.Model) -> None:
+    def __init__(
+        self, network: keras.Model, decoding: Decoding = "subpixel"
+    ) -> None:
         super().__init__(name="afn_answers")
         self.network = network
+        self.decoding = decoding
         self.build(network.input_shape)
 
     def call(self, image: Any, training: bool = False) -> dict[str, Any]:
@@ -57,7 +62,9 @@ class AnsweringModel(keras.Model):
         outputs = self.network(image, training=training)
         answers = {}
         if "heatmaps" in outputs:
-            points, heights = decode_heatmaps(outputs["heatmaps"])
+            points, heights = decode_heatmaps(
+                outputs["heatmaps"], self.decoding
+            )
             answers["landmarks"] = ops.clip(points, 0.0, 1.0)
             answers["landmark_scores"] = ops.clip(heights, 0.0, 1.0)
         if "category" in outputs:

@@ -1,36 +1,47 @@
 """Judging: a trained network against the labels of one split."""
 
 from typing import Any
+from typing import get_args
 
 import numpy as np
 
 from afn_keras.answers import Answering
+from afn_keras.metrics import AreaUnderCurve
 from afn_keras.metrics import AttributeRecall
 from afn_keras.metrics import CorrectKeypoints
 from afn_keras.metrics import NormalizedError
+from afn_keras.metrics import Protocol
 from afn_keras.metrics import TopKAccuracy
+from afn_keras.metrics import group_columns
 from pipelines.batches import load_split
 from pipelines.errors import InputError
 from pipelines.records import Records
 from pipelines.vocabulary import Vocabulary
 
-PROTOCOL = "corrected"
+# Images that are scored together: a call of a metric costs as much as the
+# arithmetic of some hundred.
+_BLOCK = 512
 
 
 def evaluate(
-    answering: Answering, records: Records, split: str, batch_size: int = 32
+    answering: Answering,
+    records: Records,
+    split: str,
+    batch_size: int = 32,
+    protocol: Protocol = "corrected",
 ) -> dict[str, Any]:
     """Scores a network on a split, and the guesses it has to beat.
 
-    The corrected protocol: errors of visible landmarks inside the box, in
-    units of the box's sides, averaged per landmark and then over landmarks;
-    category top-k; attribute recall@k by group and over all.
+    Errors of visible landmarks inside the box, in units of the box's sides,
+    averaged per landmark and then over landmarks; category top-k; attribute
+    recall@k by group and over all.
 
     Args:
         answering: the network, or an artifact of it.
         records: the data, with the same vocabulary.
         split: which split to score.
         batch_size: images a batch; it changes no score.
+        protocol: "corrected", or "released" as `NormalizedError` says.
 
     Returns:
         What `evaluation.json` holds: fractions, None where the data has no
@@ -39,13 +50,19 @@ def evaluate(
 
     Raises:
         InputError: if the vocabularies differ or the split has no image.
+        ValueError: if there is no such protocol.
     """
+    if protocol not in get_args(Protocol):
+        raise ValueError(
+            f"protocol must be one of {get_args(Protocol)}: {protocol!r}"
+        )
     _check_vocabulary(answering.vocabulary, records)
     data = load_split(
         records, split, image_size=answering.image_size, batch_size=batch_size
     )
-    network = _Scores(answering.vocabulary)
-    guess = _Scores(answering.vocabulary)
+    size = answering.image_size
+    network = Scores(answering.vocabulary, protocol, size)
+    guess = Scores(answering.vocabulary, protocol, size)
     images = 0
     for image, targets in data:
         answers = answering.answer(image.numpy())
@@ -62,7 +79,7 @@ def evaluate(
             **result["landmarks"],
         }
     return {
-        "protocol": PROTOCOL,
+        "protocol": protocol,
         "split": split,
         "images": images,
         **result,
@@ -70,18 +87,33 @@ def evaluate(
     }
 
 
-class _Scores:
-    """All metrics of the tasks that a vocabulary has."""
+class Scores:
+    """All metrics of the tasks that a vocabulary has.
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    Args:
+        vocabulary: names of the labels.
+        protocol: how landmarks are judged.
+        image_size: side of the network's images in pixels.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        protocol: Protocol = "corrected",
+        image_size: int = 224,
+    ) -> None:
         self.vocabulary = vocabulary
+        self._waiting: list[tuple[dict, dict]] = []
         count = len(vocabulary.landmarks)
-        self.landmarks = [NormalizedError(count), CorrectKeypoints(0.1, count)]
+        judged = {"protocol": protocol, "image_size": image_size}
+        self.landmarks = [
+            NormalizedError(count, **judged),
+            CorrectKeypoints(0.1, count, **judged),
+            CorrectKeypoints(0.2, count, **judged),
+            AreaUnderCurve(0.2, count, **judged),
+        ]
         self.category = [TopKAccuracy(k) for k in (1, 3, 5)]
-        groups = np.array(vocabulary.attribute_groups)
-        columns = {"all": None}
-        for group in vocabulary.groups:
-            columns[group] = np.flatnonzero(groups == group)
+        columns = {"all": None, **group_columns(vocabulary)}
         self.recall = {
             f"recall@{k}": {
                 group: AttributeRecall(k, chosen)
@@ -91,6 +123,27 @@ class _Scores:
         }
 
     def update(self, targets: dict, answers: dict) -> None:
+        """Adds a batch.
+
+        Args:
+            targets: as `load_split` gives them, in NumPy.
+            answers: as `Answering.answer` gives them.
+        """
+        self._waiting.append((targets, answers))
+        if sum(len(next(iter(t.values()))) for t, _ in self._waiting) >= _BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        targets, answers = (
+            {
+                name: np.concatenate([part[name] for part in parts])
+                for name in parts[0]
+            }
+            for parts in zip(*self._waiting, strict=True)
+        )
+        self._waiting.clear()
         for metric in self.landmarks if "heatmaps" in targets else ():
             metric.update_state(targets["heatmaps"], answers["landmarks"])
         for metric in self.category if "category" in targets else ():
@@ -103,7 +156,9 @@ class _Scores:
                     )
 
     def result(self) -> dict[str, Any]:
-        error, correct = self.landmarks
+        """The scores of all batches, as `evaluation.json` has them."""
+        self._flush()
+        error, *others = self.landmarks
         landmarks = category = attributes = None
         if self.vocabulary.landmarks:
             landmarks = {
@@ -115,7 +170,7 @@ class _Scores:
                         strict=True,
                     )
                 ),
-                correct.name: _number(correct.result()),
+                **{other.name: _number(other.result()) for other in others},
             }
         if self.vocabulary.categories:
             category = {

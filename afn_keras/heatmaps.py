@@ -4,10 +4,13 @@ Positions are fractions of the image: pixel i's centre lies at (i + 0.5) / W.
 """
 
 from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from afn_keras.backend import ops
+
+Decoding = Literal["subpixel", "argmax"]
 
 # Smoothing before the sub-pixel step, in pixels: it quiets the noise of a
 # trained heatmap and hardly moves its peak.
@@ -40,8 +43,31 @@ def render_heatmaps(points: Any, height: int, width: int, sigma: float) -> Any:
     return vertical[:, :, None, :] * horizontal[:, None, :, :]
 
 
-def decode_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
-    """Finds the peaks to a fraction of a pixel.
+def render_exponentials(
+    points: Any, height: int, width: int, sigma: float
+) -> Any:
+    """Draws the target of the authors' released code, exp(-0.5 d / sigma).
+
+    d is the distance in pixels of the heatmaps, not squared: the peak is a
+    cusp, and what it drops is not separable, unlike a Gaussian.
+
+    Args and returned shape as of `render_heatmaps`.
+    """
+
+    def squares(position: Any, size: int) -> Any:
+        pixels = ops.arange(size, dtype="float32")[None, :, None]
+        return ops.square(pixels - (position[:, None, :] * size - 0.5))
+
+    horizontal = squares(points[..., 0], width)
+    vertical = squares(points[..., 1], height)
+    distance = ops.sqrt(vertical[:, :, None, :] + horizontal[:, None, :, :])
+    return ops.exp(-0.5 * distance / sigma)
+
+
+def decode_heatmaps(
+    heatmaps: Any, decoding: Decoding = "subpixel"
+) -> tuple[Any, Any]:
+    """Finds the peaks, to a fraction of a pixel.
 
     The highest pixel, then a Taylor step on the logarithm of the smoothed
     heatmap, which is a parabola where the heatmap is a Gaussian (DARK; Zhang
@@ -49,6 +75,8 @@ def decode_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
 
     Args:
         heatmaps: (B, H, W, L), H and W at least 3.
+        decoding: "subpixel", or "argmax" for the highest pixel's centre, as
+            the released code does.
 
     Returns:
         points, (B, L, 2) x, y in 0..1, and the heights of the peaks, (B, L).
@@ -61,6 +89,11 @@ def decode_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
     # TFLite has not.
     scores, peak = ops.top_k(flat, 1)
     scores, peak = scores[..., 0], ops.cast(peak[..., 0], "int32")
+    if decoding == "argmax":
+        row, column = peak // width, peak % width
+        x = (ops.cast(column, "float32") + 0.5) / width
+        y = (ops.cast(row, "float32") + 0.5) / height
+        return ops.stack([x, y], axis=-1), scores
     # Away from the border, so that all eight neighbours exist.
     row = ops.clip(peak // width, 1, height - 2)
     column = ops.clip(peak % width, 1, width - 2)

@@ -5,13 +5,17 @@ Unknown labels count nowhere; a metric of nothing known is NaN, never 0.
 
 from collections.abc import Sequence
 from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from afn_keras.backend import keras
 from afn_keras.backend import ops
+from afn_keras.heatmaps import Decoding
 from afn_keras.heatmaps import decode_heatmaps
 from pipelines.vocabulary import Vocabulary
+
+Protocol = Literal["corrected", "released"]
 
 
 class _RatioMetric(keras.metrics.Metric):
@@ -56,25 +60,46 @@ class NormalizedError(_RatioMetric):
 
     Args:
         num_landmarks: how many landmarks there are.
+        decoding: how points are read off heatmaps.
+        protocol: "corrected", or "released" for what the released evaluator
+            does: with pixels counted from 0 at their centres, it divides
+            predictions by W - 1 and the truth by W, which alone is worth
+            0.002 at 224 pixels.
+        image_size: W, where points are given; heatmaps know their own.
 
     `update_state` takes `y_true` (B, L, 3) as x, y in 0..1 of the box and 1
     where it counts, and `y_pred` either heatmaps (B, H, W, L) or points
     (B, L, 2) in 0..1.
     """
 
-    def __init__(self, num_landmarks: int = 8, name: str = "ne") -> None:
+    def __init__(
+        self,
+        num_landmarks: int = 8,
+        name: str = "ne",
+        *,
+        decoding: Decoding = "subpixel",
+        protocol: Protocol = "corrected",
+        image_size: int = 224,
+    ) -> None:
         super().__init__(num_landmarks, name)
+        self.decoding = decoding
+        self.protocol = protocol
+        self.image_size = image_size
 
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Adds a batch; every landmark counts alike, whatever the weight."""
         y_true = ops.cast(y_true, "float32")
-        points = y_pred
+        truth, counts = y_true[..., :2], y_true[..., 2]
+        points, size = y_pred, self.image_size
         if len(y_pred.shape) == 4:
-            points, _ = decode_heatmaps(y_pred)
-        counts = y_true[..., 2]
-        distance = ops.norm(points - y_true[..., :2], axis=-1)
+            points, _ = decode_heatmaps(y_pred, self.decoding)
+            size = y_pred.shape[2]
+        if self.protocol == "released":
+            points = (points * size - 0.5) / (size - 1)
+            truth = truth - 0.5 / size
+        distance = ops.norm(points - truth, axis=-1)
         self._add(
             ops.sum(ops.where(counts > 0, self.of(distance), 0.0), axis=0),
             ops.sum(counts, axis=0),
@@ -91,17 +116,46 @@ class CorrectKeypoints(NormalizedError):
     Args:
         threshold: in units of the box's sides.
         num_landmarks: how many landmarks there are.
+        **kwargs: as of `NormalizedError`.
 
     Averaged, and updated, as NE is.
     """
 
-    def __init__(self, threshold: float = 0.1, num_landmarks: int = 8) -> None:
-        super().__init__(num_landmarks, f"pck@{threshold}")
+    def __init__(
+        self, threshold: float = 0.1, num_landmarks: int = 8, **kwargs: Any
+    ) -> None:
+        super().__init__(num_landmarks, f"pck@{threshold}", **kwargs)
         self.threshold = threshold
 
     def of(self, distance: Any) -> Any:
         """What is averaged: 1 where the landmark is near enough."""
         return ops.cast(distance < self.threshold, "float32")
+
+
+class AreaUnderCurve(NormalizedError):
+    """AUC: area under PCK over thresholds from 0 to a limit, divided by it.
+
+    A landmark at distance d is correct for the thresholds above d, so its
+    share of the area is 1 - d / limit, and none beyond the limit: exact,
+    without steps.
+
+    Args:
+        limit: the largest threshold, in units of the box's sides.
+        num_landmarks: how many landmarks there are.
+        **kwargs: as of `NormalizedError`.
+
+    Averaged, and updated, as NE is.
+    """
+
+    def __init__(
+        self, limit: float = 0.2, num_landmarks: int = 8, **kwargs: Any
+    ) -> None:
+        super().__init__(num_landmarks, f"auc@{limit}", **kwargs)
+        self.limit = limit
+
+    def of(self, distance: Any) -> Any:
+        """What is averaged: the landmark's share of the area."""
+        return ops.maximum(1 - distance / self.limit, 0.0)
 
 
 class TopKAccuracy(_RatioMetric):
@@ -166,13 +220,32 @@ class AttributeRecall(_RatioMetric):
         self._add(ops.sum(hits)[None], ops.sum(present)[None])
 
 
-def headline_metrics(vocabulary: Vocabulary) -> dict[str, list]:
-    """The few metrics to watch while training, by the model's outputs."""
+def headline_metrics(
+    vocabulary: Vocabulary, decoding: Decoding = "subpixel"
+) -> dict[str, list]:
+    """The metrics to watch while training, by the model's outputs."""
     metrics = {}
     if vocabulary.landmarks:
-        metrics["heatmaps"] = [NormalizedError(len(vocabulary.landmarks))]
+        metrics["heatmaps"] = [
+            NormalizedError(len(vocabulary.landmarks), decoding=decoding)
+        ]
     if vocabulary.categories:
         metrics["category"] = [TopKAccuracy(k) for k in (1, 3, 5)]
     if vocabulary.attributes:
         metrics["attributes"] = [AttributeRecall(k) for k in (3, 5)]
+        groups = group_columns(vocabulary)
+        if len(groups) > 1:
+            metrics["attributes"] += [
+                AttributeRecall(k, columns, f"recall@{k}_{group}")
+                for k in (3, 5)
+                for group, columns in groups.items()
+            ]
     return metrics
+
+
+def group_columns(vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+    """Which attributes each group has."""
+    groups = np.array(vocabulary.attribute_groups)
+    return {
+        group: np.flatnonzero(groups == group) for group in vocabulary.groups
+    }

@@ -6,13 +6,18 @@ those of the paper: 224x224 input and width 1.
 """
 
 from typing import Any
+from typing import Literal
+from typing import get_args
 
 from afn_keras.backend import keras
 from afn_keras.backend import ops
+from afn_keras.released_attention import released_attention_branch
 from pipelines.vocabulary import LANDMARKS
 from pipelines.vocabulary import Vocabulary
 
 layers = keras.layers
+
+Attention = Literal["paper", "released", "none"]
 
 # ImageNet's mean colour, which VGG16's weights expect to be subtracted.
 _MEAN_RGB = (123.68, 116.779, 103.939)
@@ -32,6 +37,8 @@ def build_afn(
     image_size: int = 224,
     width: float = 1.0,
     dropout: float = 0.0,
+    attention: Attention = "paper",
+    upsampling: bool = True,
 ) -> keras.Model:
     """Builds the network of the paper as a functional model.
 
@@ -48,16 +55,22 @@ def build_afn(
             heads' hidden layers.
         dropout: rate before and after the hidden layer of each head. The
             paper has none; it helps where photographs are few.
+        attention: "paper", as printed; "released", the U-Net of its authors'
+            code; or "none", to see what attention is worth.
+        upsampling: whether heatmaps are upsampled to the image's size, as in
+            the paper, or stay at an eighth of it, to see what that is worth.
 
     Returns:
         A model from `image`, (B, image_size, image_size, 3) RGB in 0..255, to
-        a dict with `heatmaps` (B, image_size, image_size, L), `category`
-        (B, C) logits and `attributes` (B, A) logits, all float32 under any
-        precision policy. A task without labels has no entry.
+        a dict with `heatmaps` (B, image_size, image_size, L), an eighth of
+        that size without upsampling, `category` (B, C) logits and
+        `attributes` (B, A) logits, all float32 under any precision policy. A
+        task without labels has no entry.
 
     Raises:
         ValueError: if `image_size` is no multiple of 32, `width` is not
-            positive, or nothing is to be predicted.
+            positive, `attention` is none of the three, or nothing is to be
+            predicted.
 
     Example:
         >>> model = build_afn(num_categories=46, num_attributes=1000)
@@ -78,18 +91,28 @@ def build_afn(
     def channels(count: int) -> int:
         return max(1, round(count * width))
 
+    if attention not in get_args(Attention):
+        raise ValueError(
+            f"attention must be one of {get_args(Attention)}: {attention!r}"
+        )
+
     image = layers.Input((image_size, image_size, 3), name="image")
     features = vgg16_to_conv4_3(image, channels)  # 28x28x512, F
     outputs = {}
-    landmark_map = None
+    heatmaps = None
     if num_landmarks:
-        heatmaps = landmark_branch(features, num_landmarks)
+        heatmaps = landmark_branch(features, num_landmarks, upsampling)
         outputs["heatmaps"] = heatmaps  # 224x224x8, M'
-        landmark_map = landmark_information(heatmaps)  # 28x28x1
-    attention = attention_branch(features, landmark_map, channels)
-    # Below 1 filters out, above 1 magnifies: (1/2 + A) * F, 0 < A < 1.
-    gate = layers.Rescaling(1.0, offset=0.5, name="attention_gate")(attention)
-    attended = layers.Multiply(name="attended_features")([gate, features])
+    if attention == "paper":
+        # Below 1 filters out, above 1 magnifies: (1/2 + A) * F, 0 < A < 1.
+        weights = attention_branch(features, heatmaps, channels)
+        attended = _attend(features, weights, offset=0.5)
+    elif attention == "released":
+        # (1 + A) * F, -1 < A < 1.
+        weights = released_attention_branch(features, heatmaps, channels)
+        attended = _attend(features, weights, offset=1.0)
+    else:
+        attended = features
     pooled = vgg16_from_pool4(attended, channels)  # 7x7x512
     if num_categories:
         outputs["category"] = label_head(
@@ -119,34 +142,38 @@ def vgg16_to_conv4_3(image: Any, channels: Any) -> Any:
     return _vgg_block(x, 4, 3, channels(512))  # 28x28x512
 
 
-def landmark_branch(features: Any, num_landmarks: int) -> Any:
+def landmark_branch(
+    features: Any, num_landmarks: int, upsampling: bool = True
+) -> Any:
     """Feature map upsampling: 28x28x512 -> heatmaps M', 224x224x8.
 
     Its 64 to 16 channels are few already, so `width` leaves them alone: at a
-    quarter of them, some landmarks' heatmaps stayed flat.
+    quarter of them, some landmarks' heatmaps stayed flat. Without upsampling
+    the convolutions are the same, all at 28x28.
     """
     x = _conv(64, 1, "landmark_conv1x1", _KEEP)(features)  # 28x28x64
     # 56x56x64, 112x112x32, 224x224x16; the middle width is not printed in
     # the paper, its released code has 32.
-    for stage, count in enumerate((64, 32, 16), start=1):
+    for stage, (count, upsampled) in enumerate(
+        ((64, 64), (64, 32), (32, 16)), start=1
+    ):
         name = f"landmark{stage}"
-        before = x.shape[-1]
-        x = _conv(before, 3, f"{name}_conv1", _KEEP)(x)
-        x = _conv(before, 3, f"{name}_conv2", _KEEP)(x)
-        x = _upsample(count, f"{name}_upsample")(x)
+        x = _conv(count, 3, f"{name}_conv1", _KEEP)(x)
+        x = _conv(count, 3, f"{name}_conv2", _KEEP)(x)
+        if upsampling:
+            x = _upsample(upsampled, f"{name}_upsample")(x)
     return layers.Conv2D(num_landmarks, 1, dtype="float32", name="heatmaps")(x)
 
 
-def landmark_information(heatmaps: Any) -> Any:
+def landmark_information(heatmaps: Any, size: int) -> Any:
     """Where any landmark is: 224x224x8 -> M'' 28x28x8 -> max, 28x28x1."""
-    size = heatmaps.shape[1] // 8
-    small = layers.Resizing(
+    x = layers.Resizing(
         size, size, interpolation="bilinear", name="heatmaps_downsampled"
     )(heatmaps)
-    return ops.max(small, axis=-1, keepdims=True)
+    return ops.max(x, axis=-1, keepdims=True)
 
 
-def attention_branch(features: Any, landmark_map: Any, channels: Any) -> Any:
+def attention_branch(features: Any, heatmaps: Any, channels: Any) -> Any:
     """Landmark-driven attention: 28x28x(512 + 1) -> A, 28x28x512 in 0..1.
 
     The squeeze to 7x7 lets the attention at one place see most of the image.
@@ -154,8 +181,9 @@ def attention_branch(features: Any, landmark_map: Any, channels: Any) -> Any:
     two transposed convolutions, are this project's choice.
     """
     x = features
-    if landmark_map is not None:
-        x = layers.Concatenate(name="attention_input")([x, landmark_map])
+    if heatmaps is not None:
+        where = landmark_information(heatmaps, features.shape[1])  # 28x28x1
+        x = layers.Concatenate(name="attention_input")([x, where])
     x = _conv(channels(32), 1, "attention_conv1x1")(x)  # 28x28x32
     x = _conv(channels(32), 3, "attention_conv1")(x)
     x = layers.MaxPooling2D(name="attention_pool1")(x)  # 14x14x32
@@ -185,6 +213,13 @@ def label_head(
     if dropout:
         x = layers.Dropout(dropout, name=f"{name}_dropout2")(x)
     return layers.Dense(count, dtype="float32", name=name)(x)
+
+
+def _attend(features: Any, attention: Any, offset: float) -> Any:
+    gate = layers.Rescaling(1.0, offset=offset, name="attention_gate")(
+        attention
+    )
+    return layers.Multiply(name="attended_features")([gate, features])
 
 
 def _vgg_block(x: Any, block: int, convs: int, count: int) -> Any:

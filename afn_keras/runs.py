@@ -13,7 +13,9 @@ import numpy as np
 
 from afn_keras.answers import AnsweringModel
 from afn_keras.backend import keras
+from afn_keras.heatmaps import Decoding
 from afn_keras.recipes import FILE_NAME as RECIPE
+from afn_keras.recipes import load_recipe
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
 from pipelines.writing import check_new
@@ -29,11 +31,13 @@ class TrainedModel:
         name: the run's or the file's, for tables.
         model: float32, whatever precision it was trained in.
         vocabulary: names of the labels.
+        decoding: how points are read off its heatmaps.
     """
 
     name: str
     model: keras.Model
     vocabulary: Vocabulary
+    decoding: Decoding = "subpixel"
 
     @property
     def image_size(self) -> int:
@@ -46,11 +50,14 @@ class TrainedModel:
 
     @functools.cached_property
     def _answering(self) -> AnsweringModel:
-        return AnsweringModel(self.model)
+        return AnsweringModel(self.model, self.decoding)
 
 
 def load_model(path: Path) -> TrainedModel:
     """Opens a run, or a `.keras` file that lies beside its vocabulary.
+
+    Points are read off heatmaps as the recipe beside it says, else to a
+    fraction of a pixel.
 
     Raises:
         InputError: if there is none, or it cannot be read.
@@ -83,9 +90,12 @@ def load_model(path: Path) -> TrainedModel:
             f"{file}: its outputs do not fit the vocabulary beside it; "
             "keep the two files of one run together"
         )
+    decoding: Decoding = "subpixel"
+    if (file.parent / RECIPE).exists():
+        decoding = load_recipe(str(file.parent / RECIPE)).decoding
     # Not resolve(): a run may be reached through a link with a better name.
     name = Path(os.path.abspath(path if path.is_dir() else path.parent)).name
-    return TrainedModel(name, model, vocabulary)
+    return TrainedModel(name, model, vocabulary, decoding)
 
 
 @contextlib.contextmanager
@@ -99,7 +109,7 @@ def new_run(folder: Path) -> Iterator[Path]:
     if (folder / RECIPE).exists():
         raise InputError(
             f"{folder}: holds another run; choose another folder with "
-            "--output, or remove this one"
+            "--output, or go on with this one: --resume"
         )
     check_new(folder)
     try:
@@ -116,6 +126,30 @@ def new_run(folder: Path) -> Iterator[Path]:
         if not (folder / MODEL).exists():
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def existing_run(folder: Path | None, changed: bool) -> Path:
+    """Finds the run to go on with.
+
+    Args:
+        folder: the run.
+        changed: whether settings were given too, which it cannot take.
+
+    Raises:
+        InputError: if there is no run, or settings were given.
+    """
+    if folder is None:
+        raise InputError("--resume: say which run with --output RUN")
+    if not (folder / RECIPE).exists():
+        raise InputError(
+            f"{folder}: holds no run to go on with; leave out --resume"
+        )
+    if changed:
+        raise InputError(
+            f"--resume: goes on with the settings in {folder / RECIPE}; leave "
+            "out --data, --recipe, --weights, --precision, --seed and --set"
+        )
+    return folder
 
 
 def free_folder(folder: Path) -> Path:

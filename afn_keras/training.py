@@ -4,21 +4,33 @@ from pathlib import Path
 from typing import Any
 
 from afn_keras.backend import keras
+from afn_keras.keeping import HISTORY
+from afn_keras.keeping import KeepNetworks
+from afn_keras.keeping import go_on
 from afn_keras.losses import AttributesLoss
 from afn_keras.losses import CategoryLoss
 from afn_keras.losses import HeatmapLoss
 from afn_keras.metrics import headline_metrics
 from afn_keras.network import build_afn
-from afn_keras.pretrained import load_backbone
+from afn_keras.optimizers import make_optimizer
+from afn_keras.pretrained import load_weights
 from afn_keras.progress import ProgressLine
 from afn_keras.recipes import Recipe
+from afn_keras.runs import MODEL
+from afn_keras.watching import LandmarkDetails
+from afn_keras.watching import Watch
+from pipelines.batches import check_split
+from pipelines.batches import epoch_steps
 from pipelines.batches import load_split
+from pipelines.errors import InputError
 from pipelines.records import Records
 from pipelines.vocabulary import Vocabulary
 
 
-def train(recipe: Recipe, records: Records, folder: Path) -> None:
-    """Trains a network and leaves the best one in the run's folder.
+def train(
+    recipe: Recipe, records: Records, folder: Path, resume: bool = False
+) -> None:
+    """Trains a network and leaves the best and the last one in the run.
 
     The best epoch is chosen on the val split by the mean of the headline
     metrics that the data has (1 - NE, category top-1, attribute recall@5).
@@ -27,14 +39,25 @@ def train(recipe: Recipe, records: Records, folder: Path) -> None:
     Args:
         recipe: how to train.
         records: what to train on.
-        folder: an existing folder; gets `model.keras`, `history.csv` and
-            `logs/` for TensorBoard.
+        folder: an existing folder; gets `model.keras`, `last-N.keras`,
+            `history.csv` and `logs/` for TensorBoard.
+        resume: go on where training in this folder stopped, and end where it
+            would have ended.
 
     Raises:
-        InputError: if there is no image of the train split, or the weights
-            to start from cannot be had.
+        InputError: if there is no image of the train split, the weights to
+            start from cannot be had, or the loss becomes no number.
     """
     keras.utils.set_random_seed(recipe.seed)
+    check_split(records, "train")
+    steps = epoch_steps(records, "train", recipe.batch_size)
+    metrics = headline_metrics(records.vocabulary, recipe.decoding)
+    model = compiled_model(recipe, records.vocabulary, steps, metrics)
+    done = go_on(model, folder) if resume else 0
+    if not done and recipe.weights != "none":
+        print(load_weights(model, recipe.weights))
+    if done >= recipe.epochs:
+        return
     data = load_split(
         records,
         "train",
@@ -43,6 +66,7 @@ def train(recipe: Recipe, records: Records, folder: Path) -> None:
         training=True,
         augmentation=recipe.augmentation,
         seed=recipe.seed,
+        epochs=range(done, recipe.epochs),
     )
     validation = None
     if records.images.get("val"):
@@ -52,30 +76,75 @@ def train(recipe: Recipe, records: Records, folder: Path) -> None:
             image_size=recipe.image_size,
             batch_size=recipe.batch_size,
         )
-    model = compiled_model(recipe, records.vocabulary, len(data))
+    keeping = KeepNetworks(folder, recipe.patience)
     model.fit(
         data,
         validation_data=validation,
+        initial_epoch=done,
         epochs=recipe.epochs,
+        steps_per_epoch=steps,
         verbose=0,
         shuffle=False,  # The data are shuffled already.
         callbacks=[
-            # First, since it adds the score that the checkpoint watches.
-            ProgressLine(),
-            keras.callbacks.ModelCheckpoint(
-                folder / "model.keras",
-                monitor="val_score",
-                mode="max",
-                save_best_only=validation is not None,
-            ),
-            keras.callbacks.CSVLogger(folder / "history.csv"),
-            keras.callbacks.TensorBoard(folder / "logs", write_graph=False),
+            *_callbacks(recipe, records, metrics, validation, folder, done),
+            keeping,
         ],
     )
+    if keeping.diverged:
+        kept = ""
+        if (folder / MODEL).exists():
+            kept = f"{folder / MODEL} is the best network before it; "
+        raise InputError(
+            f"{folder}: the loss was no number in epoch {keeping.diverged}; "
+            f"{kept}train again with a lower learning_rate (now "
+            f"{recipe.learning_rate:g}), a clip_norm or precision=float32"
+        )
+
+
+def _callbacks(
+    recipe: Recipe,
+    records: Records,
+    metrics: dict[str, list],
+    validation: Any,
+    folder: Path,
+    done: int,
+) -> list[keras.callbacks.Callback]:
+    """What watches training; in this order, as some add to the logs."""
+    vocabulary = records.vocabulary
+    callbacks: list[keras.callbacks.Callback] = []
+    if validation is not None and vocabulary.landmarks:
+        error = metrics["heatmaps"][0]
+        callbacks.append(LandmarkDetails(error, vocabulary.landmarks))
+    callbacks += [
+        ProgressLine(),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.CSVLogger(folder / HISTORY, append=True),
+        keras.callbacks.TensorBoard(folder / "logs", write_graph=False),
+    ]
+    if recipe.ema is not None:
+        averages = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        # What was saved after an epoch has them in place already.
+        averages._ema_weights_in_model = done > 0
+        callbacks.append(averages)
+    if validation is not None:
+        image, targets = next(iter(validation))
+        callbacks.append(
+            Watch(
+                image.numpy(),
+                {name: value.numpy() for name, value in targets.items()},
+                vocabulary,
+                recipe.decoding,
+                folder / "logs" / "pictures",
+            )
+        )
+    return callbacks
 
 
 def compiled_model(
-    recipe: Recipe, vocabulary: Vocabulary, steps_per_epoch: int
+    recipe: Recipe,
+    vocabulary: Vocabulary,
+    steps_per_epoch: int,
+    metrics: dict[str, list] | None = None,
 ) -> keras.Model:
     """The recipe's network with its losses, metrics and optimizer."""
     before = keras.config.dtype_policy()
@@ -86,15 +155,19 @@ def compiled_model(
             image_size=recipe.image_size,
             width=recipe.width,
             dropout=recipe.dropout,
+            attention=recipe.attention,
+            upsampling=recipe.upsampling,
         )
     finally:
         keras.config.set_dtype_policy(before)
-    if recipe.weights != "none":
-        load_backbone(model, recipe.weights)
     losses = {
-        "heatmaps": HeatmapLoss(recipe.sigma),
-        "category": CategoryLoss(),
-        "attributes": AttributesLoss(recipe.negative_weight),
+        "heatmaps": HeatmapLoss(
+            recipe.sigma, recipe.target, recipe.heatmap_error
+        ),
+        "category": CategoryLoss(recipe.label_smoothing),
+        "attributes": AttributesLoss(
+            recipe.negative_weight, recipe.attribute_loss
+        ),
     }
     weights = {
         "heatmaps": recipe.landmark_weight,
@@ -103,34 +176,9 @@ def compiled_model(
     }
     tasks = list(model.output)
     model.compile(
-        optimizer=_optimizer(recipe, steps_per_epoch),
+        optimizer=make_optimizer(recipe, model, steps_per_epoch),
         loss={task: losses[task] for task in tasks},
         loss_weights={task: weights[task] for task in tasks},
-        metrics=headline_metrics(vocabulary),
+        metrics=metrics,
     )
     return model
-
-
-def _optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
-    steps = steps_per_epoch * recipe.epochs
-    if recipe.schedule == "cosine":
-        warmup = min(int(recipe.warmup * steps_per_epoch), steps - 1)
-        rate = keras.optimizers.schedules.CosineDecay(
-            recipe.learning_rate / 20 if warmup else recipe.learning_rate,
-            decay_steps=steps - warmup,
-            warmup_target=recipe.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    else:
-        rate = keras.optimizers.schedules.ExponentialDecay(
-            recipe.learning_rate,
-            decay_steps=steps_per_epoch,
-            decay_rate=recipe.decay,
-            staircase=True,
-        )
-    # With a weight decay of 0 AdamW is Adam.
-    return keras.optimizers.AdamW(
-        rate,
-        weight_decay=recipe.weight_decay,
-        global_clipnorm=recipe.clip_norm,
-    )

@@ -34,7 +34,7 @@ def export_onnx(trained: TrainedModel, path: Path) -> None:
         import tf2onnx  # noqa: F401  Keras calls it.
     except ImportError as error:
         raise without_extra(path, error) from error
-    model = AnsweringModel(trained.model)
+    model = AnsweringModel(trained.model, trained.decoding)
     side = trained.image_size
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.partial.onnx")

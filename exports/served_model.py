@@ -51,7 +51,7 @@ class ServedModel(tf.Module):
         self._side = trained.image_size
         # One function each, which the signatures share. As closures: what
         # Keras adds to a SavedModel that holds a model is half a megabyte.
-        answering = AnsweringModel(trained.model)
+        answering = AnsweringModel(trained.model, trained.decoding)
         maps = MapsModel(trained.model)
         images = [
             tf.TensorSpec(

@@ -48,7 +48,7 @@ def export_tflite(
     """
     path = Path(path)
     check_new(path)
-    model = AnsweringModel(trained.model)
+    model = AnsweringModel(trained.model, trained.decoding)
     side = trained.image_size
 
     # Through a SavedModel: from concrete functions the converter loses the

@@ -34,6 +34,7 @@ def load_split(
     training: bool = False,
     augmentation: Augmentation | None = None,
     seed: int = 0,
+    epochs: range | None = None,
 ) -> tf.data.Dataset:
     """Batches of one split, as `model.fit` and `model.evaluate` take them.
 
@@ -46,6 +47,12 @@ def load_split(
         augmentation: how training images are varied; not at all if None.
         seed: of shuffling and augmentation; the same seed gives the same
             batches.
+        epochs: give these epochs of the training, one after another without
+            a pause between them. Each depends on the seed and its number
+            alone, so that training goes on where it stopped, and has whole
+            batches only: what is left over differs from epoch to epoch.
+            `epoch_steps` says how many. None gives one epoch, another one
+            each time it is iterated.
 
     Returns:
         A dataset of `(image, targets)`: image (B, image_size, image_size, 3)
@@ -63,12 +70,26 @@ def load_split(
         records = load_records(records)
     check_split(records, split)
     *_, dataset = stages(
-        records, split, image_size, batch_size, training, augmentation, seed
+        records,
+        split,
+        image_size,
+        batch_size,
+        training,
+        augmentation,
+        seed,
+        epochs,
     ).values()
     # Neither shards nor shuffling say how many there are, so say it for them.
     batches = -(-records.images[split] // batch_size)
+    if epochs is not None:
+        batches = len(epochs) * epoch_steps(records, split, batch_size)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def epoch_steps(records: Records, split: str, batch_size: int) -> int:
+    """Batches of an epoch, where `load_split` gives several."""
+    return max(1, records.images[split] // batch_size)
 
 
 def check_split(records: Records, split: str) -> None:
@@ -88,6 +109,7 @@ def stages(
     training: bool,
     augmentation: Augmentation | None,
     seed: int,
+    epochs: range | None = None,
 ) -> dict[str, tf.data.Dataset]:
     """The stages of `load_split`, each a data set made from the one before.
 
@@ -96,13 +118,23 @@ def stages(
     different sizes, and drawn in batches again.
     """
     result = {}
-    dataset = _read(records, split, training, seed)
-    dataset = dataset.map(lambda record: {"serialized": record})
-    if augmentation is not None:
-        dataset = tf.data.Dataset.zip(dataset, chances(seed + 2))
-        dataset = dataset.map(
-            lambda example, chance: example | {"chance": chance}
-        )
+    if epochs is not None:
+        batch_size = min(batch_size, records.images[split])
+
+    def epoch(order: tf.Tensor) -> tf.data.Dataset:
+        dataset = _read(records, split, training, order)
+        dataset = dataset.map(lambda record: {"serialized": record})
+        if augmentation is not None:
+            dataset = tf.data.Dataset.zip(dataset, chances(order + 2))
+            dataset = dataset.map(
+                lambda example, chance: example | {"chance": chance}
+            )
+        if epochs is not None:
+            steps = epoch_steps(records, split, batch_size)
+            dataset = dataset.take(steps * batch_size)
+        return dataset
+
+    dataset = _orders(seed, epochs).flat_map(epoch)
     result["read"] = dataset = dataset.batch(_BLOCK)
     step = plan(records.vocabulary, image_size, augmentation)
     result["plan"] = dataset = dataset.map(step, tf.data.AUTOTUNE)
@@ -116,19 +148,54 @@ def stages(
     return result
 
 
+def _orders(seed: int, epochs: range | None) -> tf.data.Dataset:
+    """A seed for each epoch."""
+    if epochs is None:
+        # Another number each time the dataset is iterated.
+        return tf.data.Dataset.random(
+            seed, rerandomize_each_iteration=True
+        ).take(1)
+    numbers = tf.data.Dataset.range(epochs.start, epochs.stop)
+    return numbers.map(
+        lambda number: tf.random.stateless_uniform(
+            [], tf.stack([tf.cast(seed, tf.int64), number]), 0, 2**31, tf.int64
+        )
+    )
+
+
 def _read(
-    records: Records, split: str, training: bool, seed: int
+    records: Records, split: str, training: bool, order: tf.Tensor
 ) -> tf.data.Dataset:
     files = [str(records.folder / name) for name in records.shards[split]]
     dataset = tf.data.Dataset.from_tensor_slices(files)
     if not training:
         return dataset.flat_map(tf.data.TFRecordDataset)
     # Shards first, then photographs, each with a seed of its own.
-    dataset = dataset.shuffle(len(files), seed=seed)
+    dataset = _shuffle(dataset, len(files), order)
     dataset = dataset.interleave(
         tf.data.TFRecordDataset, cycle_length=min(8, len(files))
     )
-    return dataset.shuffle(_SHUFFLE, seed=seed + 1)
+    return _shuffle(dataset, _SHUFFLE, order + 1)
+
+
+def _shuffle(
+    dataset: tf.data.Dataset, size: int, seed: tf.Tensor
+) -> tf.data.Dataset:
+    """`Dataset.shuffle` with a seed that is a tensor.
+
+    Itself it takes one too, but not where `tf.random.set_seed` was called.
+    """
+    element = dataset.element_spec
+    variant = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        buffer_size=tf.constant(size, tf.int64),
+        seed=seed,
+        seed2=tf.constant(0, tf.int64),
+        reshuffle_each_iteration=False,
+        output_types=[element.dtype],
+        output_shapes=[element.shape],
+    )
+    return tf.data.experimental.from_variant(variant, element)
 
 
 def plan(

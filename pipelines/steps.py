@@ -24,15 +24,15 @@ _NUMBERS = {
 _BLOCK = 256
 
 
-def chances(seed: int) -> tf.data.Dataset:
+def chances(seed: int | tf.Tensor) -> tf.data.Dataset:
     """For each image, in order, the chance that all steps draw on.
 
     A step takes numbers of its own, so that switching one off changes no
-    other; and what an image gets depends on its place in the epoch alone, not
+    other; and what an image gets depends on the seed and its place alone, not
     on the batch it lands in or the thread that works on it.
 
     Returns:
-        An endless dataset of (N,) float32 in -1..1, others in each epoch.
+        An endless dataset of (N,) float32 in -1..1.
     """
     count = sum(_NUMBERS.values())
 
@@ -40,11 +40,13 @@ def chances(seed: int) -> tf.data.Dataset:
         # In blocks, since a call for each image would take a tenth as long
         # as decoding it. A batch may span them.
         return tf.random.stateless_uniform(
-            [_BLOCK, count], tf.stack([number, 0]), -1.0, 1.0
+            [_BLOCK, count],
+            tf.stack([tf.cast(seed, tf.int64), number]),
+            -1.0,
+            1.0,
         )
 
-    numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-    return numbers.map(block).unbatch()
+    return tf.data.Dataset.counter().map(block).unbatch()
 
 
 def chance(example: Example, name: str) -> tf.Tensor:

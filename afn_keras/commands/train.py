@@ -1,6 +1,7 @@
 """afn-train: from photographs to a trained, judged and exported network."""
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from afn_keras.commands.command import run_command
 
 if TYPE_CHECKING:
     from afn_keras.recipes import Recipe
+
+# The last thing that is written.
+_REPORT = Path("exports") / "report.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,14 +33,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="demo, small, paper, or a recipe.yaml of another run (default: "
-        "small with --data, demo without)",
+        help="demo, small, best, paper, released, or a recipe.yaml of "
+        "another run (default: small with --data, demo without)",
     )
     parser.add_argument(
         "--output",
         metavar="RUN",
         type=Path,
         help="folder to make (default: runs/NAME, with a number if taken)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --output where it stopped",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="FROM",
+        help="where to start: none, imagenet, a file of VGG16's weights, or "
+        "a run, also one with other labels (default: the recipe's)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        help="what to compute in (default: the recipe's)",
     )
     parser.add_argument(
         "--seed", metavar="S", help="of all chance (default: the recipe's)"
@@ -53,26 +73,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from afn_keras.recipes import load_recipe
+    from afn_keras.runs import existing_run
     from afn_keras.runs import free_folder
     from afn_keras.runs import new_run
 
     changes = _changes(options)
+    if options.resume:
+        run = existing_run(options.output, bool(changes or options.recipe))
+        recipe = load_recipe(str(run / "recipe.yaml"))
+        if (run / _REPORT).exists():
+            print(f"{run} is finished")
+            return
+        _train(recipe, run, resume=True)
+        return
     name = options.recipe or ("small" if options.data else "demo")
     recipe = load_recipe(name, changes)
     output = options.output or free_folder(Path("runs") / recipe.name)
     with new_run(output) as run:
-        _train(recipe, run)
+        # At once, so that a run that is killed can go on.
+        recipe.save(run)
+        _train(recipe, run, resume=False)
 
 
-def _train(recipe: "Recipe", run: Path) -> None:
+def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
     from pipelines.drawn.benchmark import draw_benchmark
     from pipelines.records import count_problems
 
     data = recipe.data
     if data is None:
         data = run / "drawn"
-        print(f"drawing {recipe.drawn_images} photographs in {data}")
-        draw_benchmark(data, recipe.drawn_images, recipe.seed, progress=True)
+        if not data.exists():
+            print(f"drawing {recipe.drawn_images} photographs in {data}")
+            draw_benchmark(
+                data, recipe.drawn_images, recipe.seed, progress=True
+            )
 
     # Not before: TensorFlow takes seconds, and processes that draw need none.
     from afn_keras.evaluation import evaluate
@@ -87,13 +121,15 @@ def _train(recipe: "Recipe", run: Path) -> None:
     from pipelines.opening import open_records
     from pipelines.samples import extract_samples
 
-    records = open_records(Path(data), run / "records", progress=True)
+    records = run / "records"
+    records = open_records(
+        records if records.exists() else Path(data), records, progress=True
+    )
     problems = sum(count_problems(records.folder).values())
     if problems:
         print(f"{problems} problems, see {records.folder / 'problems.csv'}")
-    recipe.save(run)
     records.vocabulary.save(run)
-    train(recipe, records, run)
+    train(recipe, records, run, resume)
 
     trained = load_model(run)
     # Scored once, at the end: no choice was made on it.
@@ -103,6 +139,9 @@ def _train(recipe: "Recipe", run: Path) -> None:
     write_evaluation(evaluation, trained.name, run)
     print(f"\n{paper_tables(evaluation, trained.name)}\n")
 
+    # Made before the process was killed, perhaps not all of them.
+    for name in ("samples", "pictures", "exports"):
+        shutil.rmtree(run / name, ignore_errors=True)
     samples = extract_samples(records, split, 8, run / "samples")
     predictions = Predictor(trained).predict(
         [sample.path for sample in samples],
@@ -118,6 +157,7 @@ def _what_is_where(run: Path, photograph: Path) -> str:
     return f"""
 In {run}:
   model.keras                  the network of the best epoch
+  last-N.keras                 that of the last one, with its optimizer
   evaluation.md                the tables above
   pictures/                    photographs it never saw, with its answers
   exports/saved_model/1        for TF Serving
@@ -139,8 +179,15 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     if options.data is not None:
         # A recipe must find its data wherever it is repeated.
         changes["data"] = str(Path(options.data).absolute())
-    if options.seed is not None:
-        changes["seed"] = options.seed
+    if options.weights is not None:
+        known = options.weights in ("none", "imagenet")
+        changes["weights"] = (
+            options.weights if known else str(Path(options.weights).absolute())
+        )
+    for field in ("precision", "seed"):
+        value = getattr(options, field)
+        if value is not None:
+            changes[field] = value
     return changes
 
 

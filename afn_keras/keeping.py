@@ -1,0 +1,128 @@
+"""Keeps what training has reached: the best network, and the last to go on.
+
+Everything is written aside and renamed, and the last network comes last: a
+process killed at any moment leaves a run that goes on from its last finished
+epoch, and ends where it would have ended.
+"""
+
+import math
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from afn_keras.backend import keras
+from afn_keras.runs import MODEL
+from pipelines.errors import InputError
+
+HISTORY = "history.csv"
+_LAST = re.compile(r"last-(\d+)\.keras")
+
+
+class KeepNetworks(keras.callbacks.Callback):
+    """Saves the best and the last network after each epoch, and says stop.
+
+    Comes after `ProgressLine`, whose `val_score` says which epoch is best
+    (without one the last is), after CSVLogger, and after SwapEMAWeights.
+
+    Args:
+        folder: of the run; gets `model.keras`, the network of the best epoch
+            alone, and `last-N.keras`, that of epoch N with all that is needed
+            to go on.
+        patience: epochs without a better score after which to stop.
+
+    Attributes:
+        diverged: the epoch whose loss was no number, where training stopped.
+    """
+
+    def __init__(self, folder: Path, patience: int | None = None) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.patience = patience
+        self.diverged: int | None = None
+        scores = _scores(self.folder)
+        self._best = max(scores.values(), default=-math.inf)
+        self._best_epoch = max(scores, key=scores.get, default=0)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Saves the networks, or stops."""
+        epoch += 1  # Keras counts from 0.
+        if not math.isfinite(logs["loss"]):
+            self.diverged = epoch
+            self.model.stop_training = True
+            return
+        score = logs.get("val_score")
+        if score is None or score > self._best:
+            self._best, self._best_epoch = score, epoch
+            # Without the optimizer's state, which is twice as large.
+            network = keras.Model(
+                self.model.inputs, self.model.output, name=self.model.name
+            )
+            _save(network, self.folder / MODEL)
+        elif self.patience and epoch - self._best_epoch >= self.patience:
+            print(
+                f"no better score in {self.patience} epochs: stopped after "
+                f"epoch {epoch}, kept epoch {self._best_epoch}"
+            )
+            self.model.stop_training = True
+        earlier = _last_networks(self.folder).values()
+        _save(self.model, self.folder / f"last-{epoch}.keras")
+        for path in earlier:
+            path.unlink()
+
+
+def go_on(model: keras.Model, folder: Path) -> int:
+    """Puts a compiled model where a run's training stopped.
+
+    Rows of later epochs, which are to be trained again, leave its history.
+
+    Returns:
+        How many epochs are done; 0 if none is, and then nothing is changed.
+
+    Raises:
+        InputError: if what the run keeps is of another network.
+    """
+    networks = _last_networks(folder)
+    done = max(networks, default=0)
+    history = Path(folder) / HISTORY
+    if not done:
+        history.unlink(missing_ok=True)
+        return 0
+    try:
+        model.load_weights(networks[done])
+    except (ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{networks[done]}: does not fit the run's recipe and data "
+            f"({reason}); start anew with another --output"
+        ) from error
+    rows = pd.read_csv(history, nrows=done)
+    aside = history.with_suffix(".partial")
+    rows.to_csv(aside, index=False)
+    os.replace(aside, history)
+    return done
+
+
+def _scores(folder: Path) -> dict[int, float]:
+    """Scores of the epochs done, counted from 1."""
+    history = folder / HISTORY
+    if not history.exists():
+        return {}
+    rows = pd.read_csv(history)
+    if "val_score" not in rows:
+        return {}
+    return dict(enumerate(rows["val_score"], start=1))
+
+
+def _last_networks(folder: Path) -> dict[int, Path]:
+    """Usually one; two, if the process was killed between two renames."""
+    paths = Path(folder).glob("last-*.keras")
+    matches = {path: _LAST.fullmatch(path.name) for path in paths}
+    return {int(match[1]): path for path, match in matches.items() if match}
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    aside = path.with_name(f"partial-{path.name}")
+    model.save(aside)
+    os.replace(aside, path)
