@@ -57,7 +57,7 @@ class KeepNetworks(keras.callbacks.Callback):
             self._best, self._best_epoch = score, epoch
             # Without the optimizer's state, which is twice as large.
             network = keras.Model(
-                self.model.inputs, self.model.output, name=self.model.name
+                self.model.input, self.model.output, name=self.model.name
             )
             _save(network, self.folder / MODEL)
         elif self.patience and epoch - self._best_epoch >= self.patience:
@@ -70,6 +70,23 @@ class KeepNetworks(keras.callbacks.Callback):
         _save(self.model, self.folder / f"last-{epoch}.keras")
         for path in earlier:
             path.unlink()
+
+
+class DropoutByEpoch(keras.callbacks.Callback):
+    """Makes what dropout does in an epoch depend on its number alone.
+
+    Keras saves no state of chance, so a network that goes on would draw what
+    the first epoch drew.
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Sets each layer's count of draws; its seed stays its own."""
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                state = layer.seed_generator.state
+                seed, _ = keras.ops.convert_to_numpy(state)
+                # No epoch has as many steps.
+                state.assign([seed, epoch << 24])
 
 
 def go_on(model: keras.Model, folder: Path) -> int:

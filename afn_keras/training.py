@@ -5,6 +5,7 @@ from typing import Any
 
 from afn_keras.backend import keras
 from afn_keras.keeping import HISTORY
+from afn_keras.keeping import DropoutByEpoch
 from afn_keras.keeping import KeepNetworks
 from afn_keras.keeping import go_on
 from afn_keras.losses import AttributesLoss
@@ -116,6 +117,7 @@ def _callbacks(
         error = metrics["heatmaps"][0]
         callbacks.append(LandmarkDetails(error, vocabulary.landmarks))
     callbacks += [
+        DropoutByEpoch(),
         ProgressLine(),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(folder / HISTORY, append=True),

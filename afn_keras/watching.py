@@ -19,6 +19,7 @@ from pipelines.vocabulary import Vocabulary
 _ALIKE = 1e-3
 # Epochs after which that is no longer the beginning.
 _BEGINNING = 3
+_FEWEST = 4
 _PICTURES = 8
 _SIDE = 256
 
@@ -134,9 +135,12 @@ def same_answers(
         vocabulary: names of the labels.
 
     Returns:
-        "category", "attributes" and names of landmarks.
+        "category", "attributes" and names of landmarks. None of fewer than
+        four photographs, which may well have the same answer.
     """
     alike = []
+    if len(next(iter(answers.values()))) < _FEWEST:
+        return alike
     if "landmarks" in answers:
         spread = answers["landmarks"].std(axis=0).max(axis=-1)
         alike += [
