@@ -1,5 +1,6 @@
 """From the network's tensors to answers: points and probabilities."""
 
+import dataclasses
 from typing import Any
 from typing import Protocol
 
@@ -72,6 +73,52 @@ class AnsweringModel(keras.Model):
         if "attributes" in outputs:
             answers["attributes"] = ops.sigmoid(outputs["attributes"])
         return answers
+
+
+@dataclasses.dataclass(frozen=True)
+class FlipAveraged:
+    """Answers with the average of a photograph's and its mirror image's.
+
+    Points are averaged, not heatmaps, and probabilities. It costs twice as
+    much; how a network is judged without it is how it is served.
+
+    Args:
+        answering: what answers for both.
+    """
+
+    answering: Answering
+
+    @property
+    def name(self) -> str:
+        """Says what was done."""
+        return f"{self.answering.name} (flip)"
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Names of the labels."""
+        return self.answering.vocabulary
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.answering.image_size
+
+    def answer(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Answers for a batch; see `AnsweringModel`."""
+        answers = self.answering.answer(images)
+        mirrored = self.answering.answer(
+            np.ascontiguousarray(images[:, :, ::-1])
+        )
+        if "landmarks" in mirrored:
+            # In a mirrored image each left landmark is its pair's right one.
+            order = self.vocabulary.flipped_landmarks()
+            points = mirrored["landmarks"][:, order]
+            mirrored["landmarks"] = points * [-1, 1] + [1, 0]
+            mirrored["landmark_scores"] = mirrored["landmark_scores"][:, order]
+        return {
+            name: ((value + mirrored[name]) / 2).astype(np.float32)
+            for name, value in answers.items()
+        }
 
 
 class MapsModel(keras.Model):

@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from afn_keras.answers import FlipAveraged
+from afn_keras.evaluation import Scores
 from afn_keras.evaluation import evaluate
 from afn_keras.runs import load_model
 from afn_keras.tables import paper_tables
@@ -39,7 +41,8 @@ def test_contract(evaluation):
     assert evaluation["split"] == "train"
     assert evaluation["images"] == 8
     assert list(evaluation["landmarks"]) == [
-        *("ne", "mean_guess_ne", "per_landmark", "pck@0.1"),
+        *("ne", "mean_guess_ne", "per_landmark"),
+        *("pck@0.1", "pck@0.2", "auc@0.2"),
     ]
     assert list(evaluation["category"]) == ["top1", "top3", "top5"]
     groups = ["all", "texture", "fabric", "shape", "part", "style"]
@@ -113,3 +116,84 @@ def test_published_averages_agree_with_their_columns():
 
     for method, (each, average) in _PUBLISHED_NE.items():
         assert np.mean(each) == pytest.approx(average, abs=3e-4), method
+
+
+def test_no_such_protocol(run, records):
+    with pytest.raises(ValueError, match="protocol must be one of"):
+        evaluate(load_model(run), records, "val", protocol="mine")
+
+
+class MeanColour:
+    """Answers that depend on what is left and right in an image.
+
+    Landmark k lies at the brightest column; the category's probability is
+    the brightness of the left half.
+    """
+
+    name = "colour"
+    image_size = 8
+
+    def __init__(self, vocabulary):
+        self.vocabulary = vocabulary
+
+    def answer(self, images):
+        column = images.mean((1, 3)).argmax(1)
+        points = np.zeros((len(images), 8, 2), "float32")
+        # Each landmark half a column further to the right.
+        points[..., 0] = (column[:, None] + 0.5 + 0.5 * np.arange(8)) / 8
+        points[..., 1] = 0.25
+        left = images[:, :, :4].mean((1, 2))
+        return {
+            "landmarks": points,
+            "landmark_scores": points[..., 0],
+            "category": left,
+        }
+
+
+def test_flipped_answers_are_averaged(records):
+    images = np.zeros((1, 8, 8, 3), "float32")
+    images[0, :, 1] = 80  # Column 1; in the mirror image column 6.
+    answers = FlipAveraged(MeanColour(records.vocabulary)).answer(images)
+    for k, (x, y) in enumerate(answers["landmarks"][0]):
+        # The pair's other landmark, which is the next or the one before.
+        other = k + 1 if k % 2 == 0 else k - 1
+        straight = (1.5 + 0.5 * k) / 8
+        mirrored = 1 - (6.5 + 0.5 * other) / 8
+        assert x == pytest.approx((straight + mirrored) / 2)
+        assert y == pytest.approx(0.25)
+    np.testing.assert_allclose(answers["category"], [[10, 10, 10]])
+
+
+def test_scores_do_not_depend_on_how_images_come(records):
+    """Forty thousand images are scored in blocks, whatever the batches."""
+    random = np.random.default_rng(3)
+    count, vocabulary = 1100, records.vocabulary
+    targets = {
+        "heatmaps": random.uniform(size=(count, 8, 3)).round(3),
+        "category": random.integers(-1, 3, count),
+        "attributes": random.integers(-1, 2, (count, 5)),
+    }
+    answers = {
+        "landmarks": random.uniform(size=(count, 8, 2)),
+        "category": random.uniform(size=(count, 3)),
+        "attributes": random.uniform(size=(count, 5)),
+    }
+    targets, answers = (
+        {name: value.astype("float32") for name, value in part.items()}
+        for part in (targets, answers)
+    )
+    results = []
+    for size in (1, 37, 1100):
+        scores = Scores(vocabulary)
+        for first in range(0, count, size):
+            block = slice(first, first + size)
+            scores.update(
+                {name: value[block] for name, value in targets.items()},
+                {name: value[block] for name, value in answers.items()},
+            )
+        results.append(scores.result())
+    assert results[0]["category"] == results[1]["category"]
+    assert results[0]["attributes"] == results[2]["attributes"]
+    assert results[0]["landmarks"]["ne"] == (
+        pytest.approx(results[2]["landmarks"]["ne"], rel=1e-5)
+    )

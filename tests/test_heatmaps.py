@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from afn_keras.heatmaps import decode_heatmaps
+from afn_keras.heatmaps import render_exponentials
 from afn_keras.heatmaps import render_heatmaps
 
 
@@ -53,6 +54,28 @@ def test_decoded_is_what_was_rendered(size, sigma):
     # The nearest pixel is at most half a pixel away either way.
     assert (scores <= 1).all()
     assert (scores >= math.exp(-0.25 / sigma**2) - 1e-6).all()
+
+
+@pytest.mark.parametrize("size", [28, 224])
+@pytest.mark.parametrize("render", [render_heatmaps, render_exponentials])
+def test_argmax_is_the_pixel_that_holds_the_point(size, render):
+    random = np.random.default_rng(size)
+    points = random.uniform(0, 1, (6, 8, 2)).astype("float32")
+    heatmaps = np.asarray(render(points, size, size, 4.0))
+    decoded, scores = decode_heatmaps(heatmaps, "argmax")
+    expected = (np.floor(points * size) + 0.5) / size
+    np.testing.assert_allclose(np.array(decoded), expected, atol=1e-6)
+    np.testing.assert_array_equal(np.array(scores), heatmaps.max((1, 2)))
+
+
+def test_exponential_falls_with_the_distance():
+    points = np.array([[[0.31, 0.77]]], "float32")
+    rendered = np.array(render_exponentials(points, 6, 9, 2.5))
+    for i in range(6):
+        for j in range(9):
+            distance = math.hypot(j + 0.5 - 0.31 * 9, i + 0.5 - 0.77 * 6)
+            expected = math.exp(-0.5 * distance / 2.5)
+            assert rendered[0, i, j, 0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_height_and_width_may_differ():

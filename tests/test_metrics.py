@@ -8,6 +8,7 @@ from afn_keras.heatmaps import render_heatmaps
 from afn_keras.losses import AttributesLoss
 from afn_keras.losses import CategoryLoss
 from afn_keras.losses import HeatmapLoss
+from afn_keras.metrics import AreaUnderCurve
 from afn_keras.metrics import AttributeRecall
 from afn_keras.metrics import CorrectKeypoints
 from afn_keras.metrics import NormalizedError
@@ -127,6 +128,47 @@ def test_correct_keypoints(landmarks):
         assert 0 < value < 1
 
 
+def test_area_under_the_curve_of_correct_keypoints(landmarks):
+    y_true, points = landmarks
+    value = judge(AreaUnderCurve(0.2, 4), y_true, points)
+    # The area that PCK encloses, by a fine sum over thresholds.
+    thresholds = (np.arange(20_000) + 0.5) / 20_000 * 0.2
+    areas = [
+        np.mean([(d < thresholds).mean() for d in near])
+        for near in distances(y_true, points)
+        if near
+    ]
+    assert value == pytest.approx(np.mean(areas), abs=1e-4)
+
+
+def test_released_protocol_divides_by_one_pixel_less():
+    # A perfect answer for pixel i, counted from 0, of 8: the released
+    # evaluator compares i / 7 with i / 8.
+    pixels = np.array([[[0, 0], [7, 0], [4, 2]]])
+    y_true = np.ones((1, 3, 3), "float32")
+    y_true[..., :2] = (pixels + 0.5) / 8
+    error = [math.hypot(x / 7 - x / 8, y / 7 - y / 8) for x, y in pixels[0]]
+    metric = NormalizedError(3, protocol="released", image_size=8)
+    metric.update_state(y_true, y_true[..., :2])
+    np.testing.assert_allclose(metric.ratios(), error, atol=1e-6)
+    heatmaps = np.zeros((1, 8, 8, 3), "float32")
+    for landmark, (x, y) in enumerate(pixels[0]):
+        heatmaps[0, y, x, landmark] = 1
+    metric = NormalizedError(3, protocol="released", decoding="argmax")
+    metric.update_state(y_true, heatmaps)
+    np.testing.assert_allclose(metric.ratios(), error, atol=1e-6)
+
+
+def test_released_protocol_adds_what_the_paper_says():
+    # Anywhere in 224 pixels, with answers that are right.
+    random = np.random.default_rng(5)
+    points = random.uniform(0.2, 0.8, (1000, 8, 2)).astype("float32")
+    y_true = np.concatenate([points, np.ones((1000, 8, 1))], -1)
+    metric = NormalizedError(8, protocol="released", image_size=224)
+    metric.update_state(y_true.astype("float32"), points)
+    assert float(metric.result()) == pytest.approx(0.003, abs=0.001)
+
+
 def test_place_that_does_not_count_may_be_anything(landmarks):
     y_true, points = landmarks
     expected = judge(NormalizedError(4), y_true, points)
@@ -196,6 +238,7 @@ def test_attribute_recall_of_a_group(attributes, k, columns):
         (NormalizedError(2), np.zeros((3, 2, 3)), np.ones((3, 2, 2))),
         (NormalizedError(2), np.zeros((3, 2, 3)), np.ones((3, 8, 8, 2))),
         (CorrectKeypoints(0.1, 2), np.zeros((3, 2, 3)), np.ones((3, 2, 2))),
+        (AreaUnderCurve(0.2, 2), np.zeros((3, 2, 3)), np.ones((3, 2, 2))),
         (TopKAccuracy(2), np.full(3, -1), np.ones((3, 4))),
         (AttributeRecall(2), np.full((3, 4), -1.0), np.ones((3, 4))),
         # Known to be absent is nothing to recall either.

@@ -322,3 +322,67 @@ def test_one_step_of_training_moves_every_weight(images):
     for old, weight in zip(before, model.trainable_weights, strict=True):
         assert ops.any(weight != old), weight.path
         assert np.isfinite(weight).all()
+
+
+# The authors' released code: channels and sizes of its U-Net.
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("attention_input", (28, 28, 513)),
+        ("attention_conv1x1", (28, 28, 32)),
+        ("attention_down1", (14, 14, 64)),
+        ("attention_down2", (7, 7, 128)),
+        ("attention_inner2", (7, 7, 128)),
+        ("attention_up1", (14, 14, 64)),
+        ("attention_up2", (28, 28, 32)),
+        ("attention", (28, 28, 512)),
+    ],
+)
+def test_shapes_of_the_released_attention(released, name, shape):
+    assert released.get_layer(name).output.shape == (None, *shape)
+
+
+@pytest.fixture(scope="module")
+def released():
+    return build_afn(
+        num_categories=46, num_attributes=1000, attention="released"
+    )
+
+
+def test_released_attention_is_between_minus_one_and_one(images):
+    model = build_afn(**TINY, image_size=64, attention="released")
+    names = ("attention", "attention_gate", "block4_conv3", "attended_features")
+    attention, gate, features, attended = inside(model, *names)(images)
+    attention = np.array(attention)
+    assert attention.min() < 0 < attention.max()
+    np.testing.assert_allclose(gate, 1 + attention, atol=1e-6)
+    np.testing.assert_allclose(attended, gate * features, rtol=1e-5, atol=1e-5)
+
+
+def test_without_attention_features_go_on_as_they_are(images):
+    model = build_afn(**TINY, image_size=64, attention="none")
+    assert not [
+        layer.name for layer in model.layers if "attention" in layer.name
+    ]
+    features, pooled = inside(model, "block4_conv3", "block4_pool")(images)
+    expected = np.array(features).reshape(2, 4, 2, 4, 2, -1).max((2, 4))
+    np.testing.assert_array_equal(np.array(pooled), expected)
+
+
+@pytest.mark.parametrize("attention", ["paper", "released"])
+def test_without_upsampling_heatmaps_are_an_eighth(images, attention):
+    model = build_afn(
+        **TINY, image_size=64, attention=attention, upsampling=False
+    )
+    assert model(images)["heatmaps"].shape == (2, 8, 8, 8)
+    full = build_afn(**TINY, image_size=64, attention=attention)
+    # What upsamples is left out, and nothing else.
+    names = {layer.name for layer in full.layers if layer.weights}
+    mine = {layer.name for layer in model.layers if layer.weights}
+    assert names - mine == {f"landmark{stage}_upsample" for stage in (1, 2, 3)}
+    assert not mine - names
+
+
+def test_no_such_attention():
+    with pytest.raises(ValueError, match="attention must be one of"):
+        build_afn(**TINY, attention="soft")

@@ -1,14 +1,22 @@
+import dataclasses
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from afn_keras.backend import keras
 from afn_keras.network import build_afn
+from afn_keras.optimizers import AdamW
+from afn_keras.optimizers import make_optimizer
 from afn_keras.pretrained import load_backbone
+from afn_keras.pretrained import load_weights
 from afn_keras.progress import score
 from afn_keras.recipes import RECIPES
 from afn_keras.recipes import load_recipe
 from afn_keras.training import compiled_model
 from afn_keras.training import train
+from afn_keras.watching import same_answers
+from pipelines.annotations import make_vocabulary
 from pipelines.errors import InputError
 
 TINY = {"image_size": 32, "width": 0.05, "epochs": 1, "batch_size": 4}
@@ -31,6 +39,29 @@ def test_paper_recipe_is_what_its_authors_did():
     assert (*weights, recipe.landmark_weight) == (1, 20, 10)
     assert recipe.negative_weight == 0.1
     assert recipe.weights == "imagenet"
+
+
+def test_released_recipe_is_the_released_code():
+    recipe = load_recipe("released")
+    paper = load_recipe("paper")
+    assert recipe.attention == "released"
+    assert (recipe.target, recipe.sigma) == ("exponential", 8.0)
+    assert recipe.decoding == "argmax"
+    for field in ("learning_rate", "decay", "epochs", "batch_size", "weights"):
+        assert getattr(recipe, field) == getattr(paper, field)
+
+
+def test_small_is_the_best_recipe_made_smaller():
+    small, best = load_recipe("small"), load_recipe("best")
+    changed = {
+        name
+        for name, value in dataclasses.asdict(small).items()
+        if value != getattr(best, name)
+    }
+    assert changed == {
+        *("name", "weights", "image_size", "width", "precision"),
+        *("epochs", "warmup"),
+    }
 
 
 def test_recipe_files_that_are_none(tmp_path):
@@ -132,3 +163,153 @@ def test_no_connection_says_where_to_put_the_file(monkeypatch, tmp_path):
     model = build_afn(num_categories=2, num_attributes=0, image_size=32)
     with pytest.raises(InputError, match=r"put vgg16_weights.*\.keras/models"):
         load_backbone(model, "imagenet")
+
+
+def test_another_run_lends_every_layer_that_fits(run, tmp_path):
+    source = keras.models.load_model(run / "model.keras", compile=False)
+    model = build_afn(
+        num_categories=7, num_attributes=5, image_size=32, width=0.1
+    )
+    before = model.get_layer("category").kernel.numpy()
+    line = load_weights(model, str(run))
+    layers = [layer for layer in model.layers if layer.weights]
+    assert line == (
+        f"weights: {len(layers) - 1} layers from {run}; "
+        "left as they started: category"
+    )
+    for layer in layers:
+        if layer.name != "category":
+            theirs = source.get_layer(layer.name)
+            assert np.array_equal(layer.kernel, theirs.kernel), layer.name
+            assert np.array_equal(layer.bias, theirs.bias), layer.name
+    assert np.array_equal(model.get_layer("category").kernel, before)
+
+
+def test_a_run_that_does_not_fit_at_all(run):
+    model = build_afn(
+        num_categories=7, num_attributes=6, num_landmarks=0, width=0.3
+    )
+    with pytest.raises(InputError, match="no layer of it fits"):
+        load_weights(model, str(run))
+
+
+def test_pretrained_layers_learn_more_slowly_and_do_not_decay():
+    dense = [keras.layers.Dense(3, use_bias=False) for _ in range(2)]
+    image = keras.Input((2,))
+    model = keras.Model(image, dense[1](dense[0](image)))
+    start = [layer.kernel.numpy() for layer in dense]
+    optimizer = AdamW(1e-2, weight_decay=0.5)
+    optimizer.slow_down([dense[0].kernel], 0.1)
+    optimizer.build(model.trainable_variables)
+    gradients = [np.full(kernel.shape, 3.0, "float32") for kernel in start]
+    optimizer.apply(gradients, model.trainable_variables)
+    # Adam's first step is the learning rate, whatever the gradient.
+    np.testing.assert_allclose(
+        dense[0].kernel, start[0] - 1e-3, atol=1e-6, rtol=0
+    )
+    np.testing.assert_allclose(
+        dense[1].kernel, start[1] * (1 - 0.5e-2) - 1e-2, atol=1e-6, rtol=0
+    )
+
+
+def test_backbone_rate_is_for_weights_that_were_trained(records, run):
+    def slow(**changes):
+        recipe = load_recipe("best", TINY | changes)
+        model = compiled_model(recipe, records.vocabulary, steps_per_epoch=2)
+        key = model.optimizer._var_key
+        return {
+            variable.path
+            for variable in model.trainable_variables
+            if key(variable) in model.optimizer._slow
+        }
+
+    assert slow(weights="none") == set()
+    paths = slow(weights=str(run))
+    assert len(paths) == 2 * 13  # VGG16's convolutions.
+    assert all(path.startswith("block") for path in paths)
+
+
+def test_accumulated_gradients_are_averaged():
+    def network():
+        image = keras.Input((2,))
+        dense = keras.layers.Dense(3, use_bias=False, kernel_initializer="ones")
+        return keras.Model(image, dense(image))
+
+    changes = {"schedule": "decay", "decay": 1.0, "clip_norm": None}
+    random = np.random.default_rng(4)
+    halves = random.normal(size=(2, 2, 3)).astype("float32")
+    one, two = network(), network()
+    recipe = load_recipe("paper", TINY | changes)
+    optimizer = make_optimizer(recipe, one, steps_per_epoch=1)
+    optimizer.apply([halves.mean(0)])
+    recipe = load_recipe("paper", TINY | changes | {"accumulate": 2})
+    optimizer = make_optimizer(recipe, two, steps_per_epoch=2)
+    optimizer.apply([halves[0]])
+    np.testing.assert_array_equal(two.get_weights()[0], 1)
+    optimizer.apply([halves[1]])
+    assert not (two.get_weights()[0] == 1).any()
+    np.testing.assert_allclose(
+        two.get_weights()[0], one.get_weights()[0], atol=1e-7
+    )
+
+
+def test_training_stops_where_the_loss_is_no_number(records, tmp_path):
+    recipe = load_recipe(
+        "demo", TINY | {"learning_rate": 1e30, "warmup": 0.0, "epochs": 4}
+    )
+    with pytest.raises(InputError) as error:
+        train(recipe, records, tmp_path)
+    message = str(error.value)
+    assert "the loss was no number in epoch" in message
+    assert "lower learning_rate (now 1e+30)" in message
+    assert not list(tmp_path.glob("*.keras"))
+
+
+def test_training_stops_without_a_better_score(records, tmp_path, capsys):
+    # Nothing is learned, so the first epoch stays the best.
+    recipe = load_recipe(
+        "demo",
+        TINY | {"learning_rate": 1e-30, "patience": 2, "epochs": 9},
+    )
+    train(recipe, records, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("epoch") for line in lines) == 3
+    assert lines[-1] == (
+        "no better score in 2 epochs: stopped after epoch 3, kept epoch 1"
+    )
+    assert [path.name for path in tmp_path.glob("last-*")] == ["last-3.keras"]
+
+
+def test_head_that_answers_the_same_is_named():
+    vocabulary = make_vocabulary(["a", "b"], ["c", "d"], ["part", "part"], True)
+    random = np.random.default_rng(0)
+    answers = {
+        "landmarks": random.uniform(size=(8, 8, 2)),
+        "category": random.uniform(size=(8, 2)),
+        "attributes": random.uniform(size=(8, 2)),
+    }
+    assert same_answers(answers, vocabulary) == []
+    answers["landmarks"][:, 3] = [0.2, 0.8]
+    answers["category"][:] = [0.3, 0.7]
+    assert same_answers(answers, vocabulary) == ["right_sleeve", "category"]
+    few = {name: value[:2] for name, value in answers.items()}
+    assert same_answers(few, vocabulary) == []
+
+
+def test_tensorboard_has_every_metric_and_pictures(run):
+    names = {}
+    for path in sorted((run / "logs").rglob("*tfevents*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                names.setdefault(value.tag, []).append(value)
+    for name in ("heatmaps_ne", "category_top1", "attributes_recall@5"):
+        assert f"evaluation_{name}_vs_iterations" in names or (
+            f"epoch_{name}" in names
+        )
+    assert "epoch_heatmaps_ne_left_collar" in names
+    assert "epoch_attributes_recall@3_texture" in names
+    # One picture an epoch, of the val split's photographs.
+    assert len(names["predictions"]) == 2
+    width, height, picture = names["predictions"][0].tensor.string_val
+    assert (width, height) == (b"512", b"512")
+    assert tf.io.decode_png(picture).shape == (512, 512, 3)

@@ -41,10 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         help="also write evaluation.json and evaluation.md into this folder",
     )
+    parser.add_argument(
+        "--protocol",
+        choices=("corrected", "released"),
+        default="corrected",
+        help="how landmarks are judged; released as the paper's authors' "
+        "evaluator, whose pixels are W wide in the truth and W - 1 in answers",
+    )
+    parser.add_argument(
+        "--flip",
+        action="store_true",
+        help="average the answers for each photograph and its mirror image",
+    )
     run_command(parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> None:
+    from afn_keras.answers import FlipAveraged
     from afn_keras.evaluation import evaluate
     from afn_keras.reports import write_evaluation
     from afn_keras.tables import paper_tables
@@ -52,11 +65,15 @@ def _run(options: argparse.Namespace) -> None:
     from pipelines.opening import open_records
 
     model = open_model(options.model)
+    if options.flip:
+        model = FlipAveraged(model)
     with tempfile.TemporaryDirectory() as scratch:
         records = open_records(
             options.data, Path(scratch) / "records", [options.split]
         )
-        evaluation = evaluate(model, records, options.split)
+        evaluation = evaluate(
+            model, records, options.split, protocol=options.protocol
+        )
     print(paper_tables(evaluation, model.name))
     if options.output:
         write_evaluation(evaluation, model.name, options.output)
