@@ -127,18 +127,38 @@ class MapsModel(keras.Model):
     Args:
         network: what `build_afn` made.
 
-    Calling it takes the network's `image` and gives `attention`
-    (B, S/8, S/8, F) in 0..1, and `heatmaps` (B, S, S, L) if it has landmarks.
+    Calling it takes the network's `image` and gives what it has of
+    `attention` (B, S/8, S/8, F), in 0..1 (-1..1 if it is the released
+    code's), and `heatmaps` (B, S, S, L), an eighth of it without upsampling.
+
+    Raises:
+        ValueError: if it has neither; `has_maps` tells.
     """
 
     def __init__(self, network: keras.Model) -> None:
         super().__init__(name="afn_maps")
-        outputs = {"attention": network.get_layer("attention").output}
-        if "heatmaps" in network.output:
-            outputs["heatmaps"] = network.output["heatmaps"]
+        outputs = _maps(network)
+        if not outputs:
+            raise ValueError("the network has neither attention nor heatmaps")
         self.network = keras.Model(network.input, outputs)
         self.build(network.input_shape)
 
     def call(self, image: Any, training: bool = False) -> dict[str, Any]:
         """Maps for a batch of images."""
         return self.network(image, training=training)
+
+
+def has_maps(network: keras.Model) -> bool:
+    """Whether a network has any map for `MapsModel` to show."""
+    return bool(_maps(network))
+
+
+def _maps(network: keras.Model) -> dict[str, Any]:
+    maps = {
+        layer.name: layer.output
+        for layer in network.layers
+        if layer.name == "attention"
+    }
+    if "heatmaps" in network.output:
+        maps["heatmaps"] = network.output["heatmaps"]
+    return maps

@@ -58,7 +58,7 @@ class HeatmapLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        sigma: float = 4.0,
+        sigma: float = 12.0,
         target: Target = "gaussian",
         error: HeatmapError = "l2",
         name: str = "heatmap_loss",

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from afn_keras.answers import AnsweringModel
 from afn_keras.answers import MapsModel
+from afn_keras.answers import has_maps
 from afn_keras.runs import TrainedModel
 from exports.decoding import Shown
 from exports.decoding import show_photographs
@@ -52,7 +53,6 @@ class ServedModel(tf.Module):
         # One function each, which the signatures share. As closures: what
         # Keras adds to a SavedModel that holds a model is half a megabyte.
         answering = AnsweringModel(trained.model, trained.decoding)
-        maps = MapsModel(trained.model)
         images = [
             tf.TensorSpec(
                 [None, self._side, self._side, 3], tf.float32, name="image"
@@ -62,9 +62,13 @@ class ServedModel(tf.Module):
             lambda image: answering(image, training=False),
             input_signature=images,
         )
-        self._see = tf.function(
-            lambda image: maps(image, training=False), input_signature=images
-        )
+        self._see = None
+        if has_maps(trained.model):
+            maps = MapsModel(trained.model)
+            self._see = tf.function(
+                lambda image: maps(image, training=False),
+                input_signature=images,
+            )
         self._tensor = tf.function(self._answer_tensor, input_signature=images)
         self._weights = [variable.value for variable in trained.model.variables]
         vocabulary = trained.vocabulary
@@ -75,12 +79,14 @@ class ServedModel(tf.Module):
     @property
     def signatures(self) -> dict[str, Callable]:
         """The functions to save, by the names that clients ask for."""
-        return {
+        signatures = {
             "serving_default": self.serving_default,
             "boxes": self.boxes,
             "tensor": self._tensor,
-            "maps": self.maps,
         }
+        if self._see is not None:
+            signatures["maps"] = self.maps
+        return signatures
 
     @tf.function(input_signature=[_BYTES])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

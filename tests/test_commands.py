@@ -133,9 +133,9 @@ def test_an_output_folder_that_holds_anything(benchmark, tmp_path, capsys):
 
 def test_an_unknown_recipe(tmp_path, capsys):
     output = tmp_path / "run"
-    message = fails(train, ["--recipe", "best", "--output", output], capsys)
-    assert "--recipe best: no such recipe" in message
-    assert "demo, small, paper" in message
+    message = fails(train, ["--recipe", "finest", "--output", output], capsys)
+    assert "--recipe finest: no such recipe" in message
+    assert "demo, small, best, paper, released" in message
     assert not output.exists()
 
 

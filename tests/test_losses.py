@@ -347,7 +347,7 @@ def test_large_logits_stay_finite():
     ("loss", "settings"),
     [
         (HeatmapLoss(7.0, name="points"), {"sigma": 7.0, "name": "points"}),
-        (HeatmapLoss(), {"sigma": 4.0, "name": "heatmap_loss"}),
+        (HeatmapLoss(), {"sigma": 12.0, "name": "heatmap_loss"}),
         (CategoryLoss(), {"name": "category_loss"}),
         (
             AttributesLoss(0.3),

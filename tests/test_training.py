@@ -60,7 +60,7 @@ def test_small_is_the_best_recipe_made_smaller():
     }
     assert changed == {
         *("name", "weights", "image_size", "width", "precision"),
-        *("epochs", "warmup"),
+        *("epochs", "dropout"),
     }
 
 
