@@ -8,6 +8,7 @@ epoch, and ends where it would have ended.
 import math
 import os
 import re
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -45,6 +46,10 @@ class KeepNetworks(keras.callbacks.Callback):
         self._best = max(scores.values(), default=-math.inf)
         self._best_epoch = max(scores, key=scores.get, default=0)
 
+    def has_waited(self, done: int) -> bool:
+        """Whether no epoch was better for as long as there is patience."""
+        return bool(self.patience) and done - self._best_epoch >= self.patience
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves the networks, or stops."""
         epoch += 1  # Keras counts from 0.
@@ -60,7 +65,7 @@ class KeepNetworks(keras.callbacks.Callback):
                 self.model.input, self.model.output, name=self.model.name
             )
             _save(network, self.folder / MODEL)
-        elif self.patience and epoch - self._best_epoch >= self.patience:
+        elif self.has_waited(epoch):
             print(
                 f"no better score in {self.patience} epochs: stopped after "
                 f"epoch {epoch}, kept epoch {self._best_epoch}"
@@ -107,8 +112,11 @@ def go_on(model: keras.Model, folder: Path) -> int:
         history.unlink(missing_ok=True)
         return 0
     try:
-        model.load_weights(networks[done])
-    except (ValueError, OSError) as error:
+        with warnings.catch_warnings():
+            # Keras warns of some layers that do not fit, and fails for others.
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(networks[done])
+    except (ValueError, OSError, UserWarning) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"{networks[done]}: does not fit the run's recipe and data "

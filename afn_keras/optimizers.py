@@ -9,9 +9,11 @@ from afn_keras.recipes import Recipe
 
 @keras.saving.register_keras_serializable("afn_keras")
 class AdamW(keras.optimizers.AdamW):
-    """Keras's AdamW, with a lower learning rate for some variables.
+    """Keras's AdamW, faster, and with a lower rate for some variables.
 
     Adam takes out the size of gradients, so scaling those would do nothing.
+    On TensorFlow a variable's step is one operation, where Keras's some
+    fifteen go over 70 million weights each.
     """
 
     _slow: frozenset = frozenset()
@@ -38,13 +40,41 @@ class AdamW(keras.optimizers.AdamW):
         """One variable's step, as Keras's optimizers call it."""
         if self._var_key(variable) in self._slow:
             learning_rate = learning_rate * self._rate
-        super().update_step(gradient, variable, learning_rate)
+        if keras.backend.backend() == "tensorflow":
+            self._fused_step(gradient, variable, learning_rate)
+        else:
+            super().update_step(gradient, variable, learning_rate)
+
+    def _fused_step(
+        self, gradient: Any, variable: Any, learning_rate: Any
+    ) -> None:
+        import tensorflow as tf
+
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, tf.float32),
+        )
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        # Keras goes over all weights to subtract 0 of them.
+        if self.weight_decay:
+            super()._apply_weight_decay(variables)
 
 
 def make_optimizer(
     recipe: Recipe, model: keras.Model, steps_per_epoch: int
 ) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer, built for a model's variables."""
+    """The recipe's optimizer for a model."""
     optimizer = AdamW(
         _schedule(recipe, steps_per_epoch),
         # With a weight decay of 0 AdamW is Adam.
@@ -64,7 +94,6 @@ def make_optimizer(
             for variable in layer.trainable_variables
         ]
         optimizer.slow_down(backbone, recipe.backbone_rate)
-    optimizer.build(model.trainable_variables)
     return optimizer
 
 

@@ -57,7 +57,8 @@ def train(
     done = go_on(model, folder) if resume else 0
     if not done and recipe.weights != "none":
         print(load_weights(model, recipe.weights))
-    if done >= recipe.epochs:
+    keeping = KeepNetworks(folder, recipe.patience)
+    if done >= recipe.epochs or keeping.has_waited(done):
         return
     data = load_split(
         records,
@@ -77,7 +78,6 @@ def train(
             image_size=recipe.image_size,
             batch_size=recipe.batch_size,
         )
-    keeping = KeepNetworks(folder, recipe.patience)
     model.fit(
         data,
         validation_data=validation,
@@ -183,4 +183,6 @@ def compiled_model(
         loss_weights={task: weights[task] for task in tasks},
         metrics=metrics,
     )
+    # What compile made of it, with a scale of the loss around it perhaps.
+    model.optimizer.build(model.trainable_variables)
     return model

@@ -136,6 +136,14 @@ def test_nothing_to_go_on_with_starts_anew(records, undisturbed, tmp_path):
     check_same(tmp_path, undisturbed)
 
 
+def test_loss_scale_of_float16_goes_on_too(records, tmp_path):
+    changes = CHANGES | {"precision": "mixed_float16", "epochs": 2}
+    train(load_recipe("small", changes | {"epochs": 1}), records, tmp_path)
+    train(load_recipe("small", changes), records, tmp_path, resume=True)
+    assert list(pd.read_csv(tmp_path / "history.csv")["epoch"]) == [0, 1]
+    assert np.isfinite(pd.read_csv(tmp_path / "history.csv")["loss"]).all()
+
+
 def test_another_network_is_refused(records, undisturbed):
     recipe = load_recipe("small", CHANGES | {"width": 0.1})
     with pytest.raises(InputError, match=r"last-4.keras: does not fit"):

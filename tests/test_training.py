@@ -193,6 +193,21 @@ def test_a_run_that_does_not_fit_at_all(run):
         load_weights(model, str(run))
 
 
+def test_a_fused_step_is_kerass():
+    random = np.random.default_rng(6)
+    kernels = []
+    gradients = random.normal(size=(5, 4, 3)).astype("float32")
+    for kind in (AdamW, keras.optimizers.AdamW):
+        variable = keras.Variable(np.ones((4, 3), "float32"))
+        optimizer = kind(1e-2, weight_decay=0.1, global_clipnorm=1.0)
+        for gradient in gradients:
+            optimizer.apply([gradient], [variable])
+        kernels.append(variable.numpy())
+        states = [state.numpy() for state in optimizer.variables]
+        assert len(states) == 4  # Steps, rate, and two averages.
+    np.testing.assert_allclose(*kernels, rtol=1e-6)
+
+
 def test_pretrained_layers_learn_more_slowly_and_do_not_decay():
     dense = [keras.layers.Dense(3, use_bias=False) for _ in range(2)]
     image = keras.Input((2,))
@@ -241,12 +256,12 @@ def test_accumulated_gradients_are_averaged():
     one, two = network(), network()
     recipe = load_recipe("paper", TINY | changes)
     optimizer = make_optimizer(recipe, one, steps_per_epoch=1)
-    optimizer.apply([halves.mean(0)])
+    optimizer.apply([halves.mean(0)], one.trainable_variables)
     recipe = load_recipe("paper", TINY | changes | {"accumulate": 2})
     optimizer = make_optimizer(recipe, two, steps_per_epoch=2)
-    optimizer.apply([halves[0]])
+    optimizer.apply([halves[0]], two.trainable_variables)
     np.testing.assert_array_equal(two.get_weights()[0], 1)
-    optimizer.apply([halves[1]])
+    optimizer.apply([halves[1]], two.trainable_variables)
     assert not (two.get_weights()[0] == 1).any()
     np.testing.assert_allclose(
         two.get_weights()[0], one.get_weights()[0], atol=1e-7
@@ -278,6 +293,9 @@ def test_training_stops_without_a_better_score(records, tmp_path, capsys):
         "no better score in 2 epochs: stopped after epoch 3, kept epoch 1"
     )
     assert [path.name for path in tmp_path.glob("last-*")] == ["last-3.keras"]
+    # Nor does it go on after that.
+    train(recipe, records, tmp_path, resume=True)
+    assert capsys.readouterr().out == ""
 
 
 def test_head_that_answers_the_same_is_named():
