@@ -62,13 +62,14 @@ class ServedModel(tf.Module):
             lambda image: answering(image, training=False),
             input_signature=images,
         )
-        self._see = None
+        self._maps = None
         if has_maps(trained.model):
             maps = MapsModel(trained.model)
             self._see = tf.function(
                 lambda image: maps(image, training=False),
                 input_signature=images,
             )
+            self._maps = tf.function(self._show, input_signature=[_BYTES])
         self._tensor = tf.function(self._answer_tensor, input_signature=images)
         self._weights = [variable.value for variable in trained.model.variables]
         vocabulary = trained.vocabulary
@@ -84,8 +85,8 @@ class ServedModel(tf.Module):
             "boxes": self.boxes,
             "tensor": self._tensor,
         }
-        if self._see is not None:
-            signatures["maps"] = self.maps
+        if self._maps is not None:
+            signatures["maps"] = self._maps
         return signatures
 
     @tf.function(input_signature=[_BYTES])
@@ -102,8 +103,7 @@ class ServedModel(tf.Module):
         shown = show_photographs(image_bytes, boxes, self._side)
         return self._answers(shown, tf.shape(image_bytes)[0])
 
-    @tf.function(input_signature=[_BYTES])
-    def maps(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _show(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the network saw in photographs, each shown whole."""
         shown = show_photographs(image_bytes, None, self._side)
         maps = self._see(shown.images)
