@@ -112,17 +112,20 @@ class Watch(keras.callbacks.Callback):
             names = self.vocabulary.landmarks
             if names:
                 truth = self.targets["heatmaps"][i]
-                for name, (x, y, counts) in zip(names, truth, strict=True):
-                    if counts:
-                        draw_point(rows[0], name, x * _SIDE, y * _SIDE)
                 points = answers["landmarks"][i]
-                for name, (x, y) in zip(names, points, strict=True):
-                    draw_point(rows[1], name, x * _SIDE, y * _SIDE)
+                for k in np.flatnonzero(truth[:, 2]):
+                    for row, (x, y) in zip(
+                        rows, (truth[k, :2], points[k]), strict=True
+                    ):
+                        draw_point(row, names[k], x * _SIDE, y * _SIDE)
             columns.append(np.vstack(rows))
         return np.hstack(columns)
 
 
-_LEGEND = "Photographs of the val split: above the truth, below predictions."
+_LEGEND = (
+    "Photographs of the val split: above the truth, below predictions, of "
+    "landmarks that are labelled."
+)
 
 
 def same_answers(
