@@ -1,6 +1,7 @@
 """Where photographs lie: in a folder, or still in the benchmark's zip file."""
 
 import functools
+import lzma
 import os
 import posixpath
 import stat
@@ -63,7 +64,12 @@ class PhotographStore:
             raise UnusableError(
                 name, Kind.IMAGE_MISSING, error.strerror or str(error)
             ) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+            EOFError,
+        ) as error:
             raise UnusableError(
                 name, Kind.IMAGE_TRUNCATED, f"damaged in its zip file: {error}"
             ) from error
@@ -188,6 +194,7 @@ class _Zip:
     """Photographs in a zip file, with or without its own folder `img/`."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._file = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
@@ -225,4 +232,11 @@ class _Zip:
         return member.file_size, member.CRC
 
     def read(self, name: str) -> bytes:
-        return self._file.read(self._members[name])
+        try:
+            return self._file.read(self._members[name])
+        except NotImplementedError as error:
+            # Deflate64, for example, which Python does not know.
+            raise InputError(
+                f"{self._path}: cannot be read in place ({error}); "
+                f"unpack it to {self._path.parent / 'img'}"
+            ) from error

@@ -105,6 +105,22 @@ def test_an_encrypted_zip_file_stops_everything(tmp_path):
         PhotographStore(tmp_path).read("img/a.jpg")
 
 
+def test_a_compression_that_python_lacks_stops_everything(tmp_path):
+    write_zip(tmp_path / "img.zip", {"img/a.jpg": b"a" * 99})
+    content = bytearray((tmp_path / "img.zip").read_bytes())
+    # Deflate64 is number 9, 8 and 10 bytes into the two headers.
+    content[content.index(b"PK\3\4") + 8] = 9
+    content[content.index(b"PK\1\2") + 10] = 9
+    (tmp_path / "img.zip").write_bytes(content)
+    with pytest.raises(InputError) as error:
+        PhotographStore(tmp_path).read("img/a.jpg")
+    assert not isinstance(error.value, UnusableError)
+    assert str(error.value) == (
+        f"{tmp_path}/img.zip: cannot be read in place (That compression "
+        f"method is not supported); unpack it to {tmp_path}/img"
+    )
+
+
 @pytest.mark.parametrize(
     "name",
     ["../secret.jpg", "img/../../secret.jpg", "..", "{folder}/secret.jpg"],
