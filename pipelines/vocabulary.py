@@ -78,6 +78,8 @@ class Vocabulary:
             ValueError, KeyError, TypeError: if the text is something else.
         """
         fields = json.loads(text)
+        if not isinstance(fields, dict):
+            raise TypeError("it is no object of lists")
         pairs = fields.pop("landmark_pairs")
         return cls(
             **{name: _names(value) for name, value in fields.items()},
@@ -108,6 +110,9 @@ class Vocabulary:
 
 
 def _names(values: Sequence[str]) -> tuple[str, ...]:
-    if not all(isinstance(value, str) for value in values):
-        raise TypeError("names must be strings")
+    # A single name would come apart into its letters.
+    if isinstance(values, str) or not all(
+        isinstance(value, str) for value in values
+    ):
+        raise TypeError("names must be a list of strings")
     return tuple(values)

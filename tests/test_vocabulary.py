@@ -30,7 +30,10 @@ def test_left_and_right_swap(vocabulary):
 def test_what_is_none(tmp_path):
     with pytest.raises(InputError, match="vocabulary.json: cannot be read"):
         Vocabulary.load(tmp_path)
-    for text in ("{}", "[]", "{", '{"categories": "Tee"}'):
+    for text in (
+        *("{}", "[]", "{", "null", '"landmark_pairs"'),
+        '{"categories": "Tee", "landmark_pairs": []}',
+    ):
         (tmp_path / "vocabulary.json").write_text(text)
         with pytest.raises(InputError, match="is no vocabulary"):
             Vocabulary.load(tmp_path)
