@@ -75,7 +75,7 @@ def load_records(folder: Path) -> Records:
             f"{path}: cannot be read ({error.strerror}); "
             "afn-convert DATA RECORDS makes it"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(

@@ -13,6 +13,7 @@ from conftest import write_photograph
 from pipelines.conversion import write_records
 from pipelines.errors import InputError
 from pipelines.opening import open_records
+from pipelines.records import VERSION
 from pipelines.records import count_problems
 from pipelines.records import is_records
 from pipelines.records import load_records
@@ -455,7 +456,10 @@ def test_what_is_no_folder_of_records(tmp_path):
         f"{tmp_path / 'records.json'}: cannot be read (No such file or "
         "directory); afn-convert DATA RECORDS makes it"
     )
-    for text in ("", "[]", "{}", '{"shards": {"train": [1]}}'):
+    for text in (
+        *("", "[]", "{}", '{"shards": {"train": [1]}}'),
+        json.dumps({"versions": {"records": VERSION}, "shards": []}),
+    ):
         (tmp_path / "records.json").write_text(text)
         with pytest.raises(InputError, match="does not describe records"):
             load_records(tmp_path)
