@@ -1,4 +1,5 @@
 import pickle
+import random
 import zipfile
 
 import pytest
@@ -81,6 +82,21 @@ def test_a_damaged_member_spoils_no_other(tmp_path):
     with pytest.raises(UnusableError, match="damaged in its zip file") as error:
         store.read("img/a.jpg")
     assert error.value.kind == Kind.IMAGE_TRUNCATED
+    assert store.read("img/b.jpg") == (b"b", [])
+
+
+def test_damaged_lzma_spoils_no_other(tmp_path):
+    noise = random.Random(0).randbytes(999)
+    with zipfile.ZipFile(tmp_path / "img.zip", "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("img/a.jpg", noise)
+        file.writestr("img/b.jpg", b"b")
+    content = bytearray((tmp_path / "img.zip").read_bytes())
+    for place in range(60, 400):
+        content[place] ^= 0xFF
+    (tmp_path / "img.zip").write_bytes(content)
+    store = PhotographStore(tmp_path)
+    with pytest.raises(UnusableError, match="damaged in its zip file"):
+        store.read("img/a.jpg")
     assert store.read("img/b.jpg") == (b"b", [])
 
 
