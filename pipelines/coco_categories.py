@@ -57,7 +57,7 @@ def read_labels(path: Path, content: dict[str, Any], labels: Labels) -> Labels:
             name, len(result.categories)
         )
         names = entry.get("keypoints")
-        result.places[entry["id"]] = names and _places(names, where)
+        result.places[entry["id"]] = _places(names, where) if names else None
     columns = {name: i for i, name in enumerate(result.attributes)}
     for index, entry in enumerate(content.get("attributes") or []):
         name = _name(entry, f"{path}, attributes[{index}]")
