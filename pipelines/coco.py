@@ -161,7 +161,9 @@ def _read_file(
             if key in names:
                 log.note(Kind.ROW_DUPLICATE, name, source, f"id {key} again")
                 continue
-            names[key] = name
+            # JSON can hold half of a surrogate pair, which would break every
+            # file that the name is written to. So spelt out it is not found.
+            names[key] = name.encode("utf-8", "backslashreplace").decode()
         except (KeyError, TypeError) as error:
             log.note(Kind.ROW_UNREADABLE, "", source, repr(error))
     split = _split(path)

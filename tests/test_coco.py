@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import write_photograph
 
+from pipelines.conversion import write_records
 from pipelines.errors import InputError
 from pipelines.sources import read_annotations
 from pipelines.vocabulary import LANDMARKS
@@ -164,6 +165,29 @@ def test_keypoints_by_name(tmp_path):
     landmarks = read_annotations(path, strict=True).table["landmarks"].iloc[0]
     assert landmarks[:, 2].tolist() == [1, 2, 2, 2, 2, 2, 0, 2]
     assert landmarks[6, :2].tolist() == [15, 30]
+
+
+def test_a_category_with_an_empty_list_of_keypoints_names_none(tmp_path):
+    def change(data):
+        data["categories"][1]["keypoints"] = []
+
+    path = write(tmp_path / "train.json", change)
+    landmarks = read_annotations(path, strict=True).table["landmarks"].iloc[0]
+    assert landmarks[:, 2].tolist() == [2, 2, 2, 2, 0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("name", ["train.json", "labels.json"])
+def test_a_name_that_is_no_text_leaves_one_image_out(tmp_path, name):
+    # Half of a surrogate pair: JSON can say it, UTF-8 cannot.
+    path = write(tmp_path / name, image(1, file_name="\ud800.jpg"))
+    write_photograph(tmp_path / "a.jpg")
+    annotations = read_annotations(path)
+    assert annotations.table["image"].tolist() == ["a.jpg", "\\ud800.jpg"]
+    annotations.table["split"] = "train"
+    records = write_records(annotations, tmp_path / "records")
+    assert records.images == {"train": 1}
+    listed = (tmp_path / "records" / "problems.csv").read_text("utf-8")
+    assert "\\ud800.jpg" in listed
 
 
 def first(**values):
