@@ -27,15 +27,15 @@ def orientation(encoded: tf.Tensor, mark: bytes, skip: int = 0) -> tf.Tensor:
         is damaged. Source: EXIF 2.32, 4.6.5 (0x0112); TIFF 6.0, section 2.
     """
     parts = tf.strings.split(encoded, mark, maxsplit=1)
-    return tf.cond(
-        tf.size(parts) > 1,
-        lambda: _first_orientation(
-            tf.io.decode_raw(
-                tf.strings.substr(parts[1], skip, _BLOCK_BYTES), tf.uint8
-            )
-        ),
-        lambda: 1,
-    )
+
+    def read() -> tf.Tensor:
+        block = tf.strings.substr(parts[1], skip, _BLOCK_BYTES)
+        # Some programs copy a JPEG's mark into the other containers; readers
+        # such as Pillow take it.
+        block = tf.strings.regex_replace(block, r"\AExif\x00\x00", "")
+        return _first_orientation(tf.io.decode_raw(block, tf.uint8))
+
+    return tf.cond(tf.size(parts) > 1, read, lambda: 1)
 
 
 def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:

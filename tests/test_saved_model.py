@@ -223,6 +223,17 @@ def test_motorola_order_and_damage():
     assert int(orientation(tf.constant(b"none"), JPEG_MARK)) == 1
 
 
+@pytest.mark.parametrize("prefix", [b"", b"Exif\x00\x00"])
+def test_exif_of_webp_with_and_without_the_prefix_of_jpeg(prefix):
+    from exports.exif import WEBP_MARK
+    from exports.exif import orientation
+
+    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
+    block = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01" + entry
+    content = b"x" + WEBP_MARK + b"\x20\x00\x00\x00" + prefix + block
+    assert int(orientation(tf.constant(content), WEBP_MARK, 4)) == 6
+
+
 def test_a_bad_photograph_leaves_its_neighbours_alone(loaded, samples):
     good = samples[0].read_bytes()
     bomb = io.BytesIO()
