@@ -90,7 +90,10 @@ def versions() -> dict[str, Any]:
 
 
 def _write_problems(path: Path, problems: list[Problem]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    # Names of files may hold bytes that are no UTF-8.
+    with path.open(
+        "w", newline="", encoding="utf-8", errors="backslashreplace"
+    ) as file:
         writer = csv.writer(file)
         writer.writerow(["image", "source", "kind", "detail", "action"])
         writer.writerows(

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
 from importlib import metadata
 
@@ -196,6 +197,16 @@ def test_bad_photographs_are_listed_and_left_out(benchmark, tmp_path):
         assert row["kind"] == kind
         assert row["detail"].startswith(detail)
         assert row["action"] == "left out"
+
+
+def test_a_folder_whose_name_is_not_utf_8(tmp_path):
+    path = write_labels(tmp_path / "data", "image,split", "good.jpg,train")
+    path.write_text("image,split\ngood.jpg,train\nnone.jpg,train\n")
+    folder = path.parent.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    annotations = read_annotations(folder / "labels.csv")
+    write_records(annotations, tmp_path / "records")
+    (row,) = problems(tmp_path / "records")
+    assert row["source"] == f"{tmp_path}/caf\\udce9/labels.csv, line 3"
 
 
 def test_boxes_outside_and_over_the_edge(tmp_path):
