@@ -23,5 +23,10 @@ class UnusableError(InputError):
 
     def __init__(self, name: str, kind: Kind, detail: str) -> None:
         super().__init__(f"{name}: {kind.value} ({detail})")
+        self.name = name
         self.kind = kind
         self.detail = detail
+
+    def __reduce__(self) -> tuple:
+        # By default only the message would go to another process.
+        return type(self), (self.name, self.kind, self.detail)

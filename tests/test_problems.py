@@ -1,8 +1,10 @@
+import pickle
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import InputError
+from pipelines.errors import UnusableError
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import RULES
 from pipelines.problems import Kind
@@ -38,3 +40,10 @@ def test_strict_stops_at_the_first():
         "list_bbox.txt, line 3: img/a.jpg: box swapped (9 1 2 3); "
         "mend it or leave out --strict"
     )
+
+
+def test_an_unusable_photograph_can_be_told_to_another_process():
+    error = UnusableError("a.jpg", Kind.IMAGE_EMPTY, "no bytes")
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == "a.jpg: image empty (no bytes)"
+    assert (copy.kind, copy.detail) == (Kind.IMAGE_EMPTY, "no bytes")
