@@ -71,14 +71,19 @@ def export_run(
     if "tflite_int8" in paths:
         calibration = _calibration(trained, records)
     for name, path in paths.items():
-        with _nothing_left_of(path):
+        with _no_folder_left_of(path):
             if name == "saved_model":
                 export_saved_model(trained, path, photographs[0].read_bytes())
             elif name == "onnx":
                 export_onnx(trained, path)
             else:
                 export_tflite(trained, path, TFLITE[name], calibration)
-            check = verify(trained, path, photographs, THREADS)
+            try:
+                check = verify(trained, path, photographs, THREADS)
+            except BaseException:
+                # Not where writing fails: another export may have been first.
+                _remove(path)
+                raise
         if name == "saved_model":
             _copy_serving_files(run)
         yield path, check
@@ -113,7 +118,9 @@ def _path(run: Path, name: str, version: int | None) -> Path:
     exports = run / "exports"
     if name == "saved_model":
         folder = exports / "saved_model"
-        return folder / str(version or next_version(folder))
+        if version is None:
+            version = next_version(folder)
+        return folder / str(version)
     if name == "onnx":
         return exports / "onnx" / "afn.onnx"
     return exports / "tflite" / f"afn_{TFLITE[name]}.tflite"
@@ -131,24 +138,28 @@ def _calibration(trained: TrainedModel, records: Records | None) -> np.ndarray:
     return np.concatenate([image.numpy() for image, _ in batches])
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
-def _nothing_left_of(path: Path) -> Iterator[None]:
-    """Removes an artifact, and folders made for it, if anything goes wrong."""
+def _no_folder_left_of(path: Path) -> Iterator[None]:
+    """Removes folders made for an artifact if anything goes wrong."""
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         yield
     except BaseException as error:
-        if path.is_dir():
-            shutil.rmtree(path)
-        path.unlink(missing_ok=True)
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         # TensorFlow has errors of its own for a full disk.
         if isinstance(error, OSError | tf.errors.OpError):
             reason = getattr(error, "strerror", None) or str(error)
+            reason = (reason.splitlines() or [type(error).__name__])[0]
             raise InputError(
-                f"{path}: cannot be written ({reason.splitlines()[0]}); make "
+                f"{path}: cannot be written ({reason}); make "
                 "room, or copy the run to another disk"
             ) from error
         raise

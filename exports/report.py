@@ -43,14 +43,14 @@ def write_report(
     Returns:
         The report, as Markdown.
     """
+    run = Path(run)
     trained = load_model(run)
     photographs = sample_photographs(run)
-    # Of the weights alone: the file holds the optimizer's state too.
     size = 4 * trained.model.count_params()
     rows = [_row("network (Keras)", size, None, trained, records, split)]
     for path in written_artifacts(run):
         check = checks.get(path) or verify(trained, path, photographs, THREADS)
-        name = str(path.relative_to(Path(run) / "exports"))
+        name = str(path.relative_to(run / "exports"))
         files = [path] if path.is_file() else path.rglob("*")
         size = sum(file.stat().st_size for file in files if file.is_file())
         rows.append(_row(name, size, check, open_model(path), records, split))
