@@ -52,8 +52,10 @@ def released_attention_branch(
     x = features
     if heatmaps is not None:
         size = features.shape[1]
+        # Resizing's own default is to train, which a call that leaves it open
+        # would hand on to the normalization below.
         where = layers.Resizing(size, size, interpolation="bilinear")(
-            ops.max(heatmaps, axis=-1, keepdims=True)
+            ops.max(heatmaps, axis=-1, keepdims=True), training=False
         )
         x = layers.Concatenate(name="attention_input")([where, x])
     outer = conv(x, 32, 1, "conv1x1")  # 28x28x32

@@ -1,7 +1,6 @@
 """Opens whatever answers for images: a run, or any artifact of one."""
 
 import dataclasses
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from exports.saved_model import versions
 from exports.tflite import read_labels as read_tflite_labels
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
+from pipelines.workers import available_cores
 
 Answers = dict[str, np.ndarray]
 
@@ -92,7 +92,7 @@ def _open_tflite(path: Path) -> Artifact:
 
     try:
         vocabulary = read_tflite_labels(path)
-        interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+        interpreter = Interpreter(str(path), num_threads=available_cores())
         runner = interpreter.get_signature_runner("serving_default")
         details = runner.get_input_details()["image"]
     except (

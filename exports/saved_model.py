@@ -1,5 +1,6 @@
 """Writes the SavedModel that TF Serving loads."""
 
+import re
 from pathlib import Path
 
 import tensorflow as tf
@@ -71,5 +72,10 @@ def next_version(folder: Path) -> int:
 def versions(folder: Path) -> list[int]:
     """The versions in `folder`, lowest first; none if there is no folder."""
     folder = Path(folder)
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return sorted(int(name) for name in names if name.isdigit())
+    paths = folder.iterdir() if folder.is_dir() else []
+    # "007" and the digits of other scripts are nobody's version.
+    return sorted(
+        int(path.name)
+        for path in paths
+        if re.fullmatch("[1-9][0-9]*", path.name) and path.is_dir()
+    )

@@ -386,3 +386,14 @@ def test_without_upsampling_heatmaps_are_an_eighth(images, attention):
 def test_no_such_attention():
     with pytest.raises(ValueError, match="attention must be one of"):
         build_afn(**TINY, attention="soft")
+
+
+def test_a_call_that_leaves_training_open_is_inference(images):
+    model = build_afn(**TINY, image_size=64, attention="released")
+    before = model.get_weights()
+    open_, inference = model(images), model(images, training=False)
+    np.testing.assert_array_equal(open_["category"], inference["category"])
+    for mine, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    training = model(images, training=True)
+    assert np.abs(training["category"] - inference["category"]).max() > 1e-3

@@ -184,7 +184,7 @@ def test_network_is_what_numpy_makes_of_it(attention, upsampling):
     )
     randomize(model, random)
     images = random.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
-    outputs = {**model(images, training=False), **MapsModel(model)(images)}
+    outputs = {**model(images), **MapsModel(model)(images)}
     network = Network(model)
     for index, image in enumerate(images.astype("float64")):
         expected = network(image, attention, upsampling)
