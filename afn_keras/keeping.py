@@ -142,12 +142,21 @@ def _scores(folder: Path) -> dict[int, float]:
 
 def _last_networks(folder: Path) -> dict[int, Path]:
     """Usually one; two, if the process was killed between two renames."""
-    paths = Path(folder).glob("last-*.keras")
-    matches = {path: _LAST.fullmatch(path.name) for path in paths}
-    return {int(match[1]): path for path, match in matches.items() if match}
+    return {
+        int(match[1]): path
+        for path in Path(folder).glob("last-*.keras")
+        if path.is_file() and (match := _LAST.fullmatch(path.name))
+    }
 
 
 def _save(model: keras.Model, path: Path) -> None:
     aside = path.with_name(f"partial-{path.name}")
-    model.save(aside)
-    os.replace(aside, path)
+    try:
+        model.save(aside)
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); make "
+            f"room, then go on: --output {path.parent} --resume"
+        ) from error

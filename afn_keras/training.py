@@ -54,7 +54,11 @@ def train(
     steps = epoch_steps(records, "train", recipe.batch_size)
     metrics = headline_metrics(records.vocabulary, recipe.decoding)
     model = compiled_model(recipe, records.vocabulary, steps, metrics)
-    done = go_on(model, folder) if resume else 0
+    done = 0
+    if resume:
+        done = go_on(model, folder)
+    else:
+        (folder / HISTORY).unlink(missing_ok=True)
     if not done and recipe.weights != "none":
         print(load_weights(model, recipe.weights))
     keeping = KeepNetworks(folder, recipe.patience)

@@ -144,6 +144,23 @@ def test_loss_scale_of_float16_goes_on_too(records, tmp_path):
     assert np.isfinite(pd.read_csv(tmp_path / "history.csv")["loss"]).all()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_network_that_cannot_be_written(records, tmp_path):
+    # As on a full disk: the file cannot take its place.
+    blocked = tmp_path / "last-2.keras"
+    (blocked / "in the way").mkdir(parents=True)
+    recipe = load_recipe("small", CHANGES | {"epochs": 3})
+    with pytest.raises(InputError) as error:
+        train(recipe, records, tmp_path)
+    message = str(error.value)
+    assert message.startswith(f"{blocked}: cannot be written (")
+    assert message.endswith(f"go on: --output {tmp_path} --resume")
+    assert not list(tmp_path.glob("partial-*"))
+    # The best and the last network of the epoch before are there.
+    assert (tmp_path / "model.keras").exists()
+    assert (tmp_path / "last-1.keras").is_file()
+
+
 def test_another_network_is_refused(records, undisturbed):
     recipe = load_recipe("small", CHANGES | {"width": 0.1})
     with pytest.raises(InputError, match=r"last-4.keras: does not fit"):
