@@ -35,6 +35,8 @@ class KeepNetworks(keras.callbacks.Callback):
 
     Attributes:
         diverged: the epoch whose loss was no number, where training stopped.
+        failure: why a network could not be written, where training stopped:
+            to be raised when Keras has closed its files.
     """
 
     def __init__(self, folder: Path, patience: int | None = None) -> None:
@@ -42,6 +44,7 @@ class KeepNetworks(keras.callbacks.Callback):
         self.folder = Path(folder)
         self.patience = patience
         self.diverged: int | None = None
+        self.failure: InputError | None = None
         scores = _scores(self.folder)
         self._best = max(scores.values(), default=-math.inf)
         self._best_epoch = max(scores, key=scores.get, default=0)
@@ -57,7 +60,13 @@ class KeepNetworks(keras.callbacks.Callback):
             self.diverged = epoch
             self.model.stop_training = True
             return
-        score = logs.get("val_score")
+        try:
+            self._keep(epoch, logs.get("val_score"))
+        except InputError as error:
+            self.failure = error
+            self.model.stop_training = True
+
+    def _keep(self, epoch: int, score: float | None) -> None:
         if score is None or score > self._best:
             self._best, self._best_epoch = score, epoch
             # Without the optimizer's state, which is twice as large.

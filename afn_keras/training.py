@@ -47,7 +47,8 @@ def train(
 
     Raises:
         InputError: if there is no image of the train split, the weights to
-            start from cannot be had, or the loss becomes no number.
+            start from cannot be had, the loss becomes no number, or a
+            network cannot be written.
     """
     keras.utils.set_random_seed(recipe.seed)
     check_split(records, "train")
@@ -95,6 +96,8 @@ def train(
             keeping,
         ],
     )
+    if keeping.failure:
+        raise keeping.failure
     if keeping.diverged:
         kept = ""
         if (folder / MODEL).exists():
