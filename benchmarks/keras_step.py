@@ -18,6 +18,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 import tensorflow as tf  # noqa: E402
 
 from afn_keras.backend import keras  # noqa: E402
+from afn_keras.metrics import headline_metrics  # noqa: E402
 from afn_keras.recipes import Recipe  # noqa: E402
 from afn_keras.training import compiled_model  # noqa: E402
 from pipelines.vocabulary import Vocabulary  # noqa: E402
@@ -38,7 +39,9 @@ def main() -> None:
         precision=_POLICY[settings["precision"]],
         batch_size=settings["batch_size"],
     )
-    model = compiled_model(recipe, _vocabulary(settings), 10**6)
+    vocabulary = _vocabulary(settings)
+    metrics = headline_metrics(vocabulary, recipe.decoding)
+    model = compiled_model(recipe, vocabulary, 10**6, metrics)
     # Left for PyTorch: how to learn, from which weights, to which outputs.
     learning = {
         **dataclasses.asdict(recipe),

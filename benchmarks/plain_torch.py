@@ -160,12 +160,12 @@ def total_loss(
     )
     loss += recipe["category_weight"] * _mean_of_known(error, labels >= 0)
     labels, logits = batch["attributes"], outputs["attributes"]
-    error = torch.where(
-        labels > 0,
-        functional.softplus(-logits),
-        recipe["negative_weight"] * functional.softplus(logits),
+    weight = torch.where(labels > 0, 1.0, recipe["negative_weight"])
+    weight = weight * (labels >= 0)
+    error = functional.binary_cross_entropy_with_logits(
+        logits, labels.clamp(min=0), weight, reduction="sum"
     )
-    loss += recipe["attribute_weight"] * _mean_of_known(error, labels >= 0)
+    loss += recipe["attribute_weight"] * error / weight.sum().clamp(min=1e-9)
     return loss
 
 
