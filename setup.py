@@ -39,6 +39,7 @@ setup(
         "filelock>=3.16",
         "google-crc32c>=1.6",
         "keras>=3.10,<4",
+        "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.10",
         "pandas>=2.2",

@@ -33,6 +33,13 @@ class Answering(Protocol):
             images: (B, S, S, 3) float32 RGB 0..255.
         """
 
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Maps for a batch, as `MapsModel` gives them; empty without any.
+
+        Args:
+            images: (B, S, S, 3) float32 RGB 0..255.
+        """
+
 
 class AnsweringModel(keras.Model):
     """A network with what follows it in the graph.
@@ -119,6 +126,10 @@ class FlipAveraged:
             name: ((value + mirrored[name]) / 2).astype(np.float32)
             for name, value in answers.items()
         }
+
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Maps for a batch, not averaged; see `MapsModel`."""
+        return self.answering.maps(images)
 
 
 class MapsModel(keras.Model):

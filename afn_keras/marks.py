@@ -1,7 +1,15 @@
 """Marks and letters that all pictures share."""
 
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
 import cv2
+import matplotlib
 import numpy as np
+from PIL import Image
+from PIL import ImageDraw
+from PIL import ImageFont
 
 # Okabe and Ito's colours (RGB), told apart with any colour vision.
 LEFT = (86, 180, 233)
@@ -10,12 +18,26 @@ BOX = (240, 228, 66)
 INK = (30, 30, 30)
 _WHITE = (255, 255, 255)
 
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def colour(name: str) -> tuple[int, int, int]:
     """A landmark's colour (RGB): whether it is a left or a right one."""
     return LEFT if name.startswith("left") else RIGHT
+
+
+def draw_box(picture: np.ndarray, box: Sequence[float], scale: float) -> None:
+    """Draws the outline of a box.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB; changed.
+        box: x1, y1, x2, y2 in pixels of the photograph, half-open.
+        scale: pixels of the picture for one of the photograph.
+    """
+    x1, y1, x2, y2 = (round(float(side) * scale) for side in box)
+    # Dark beneath, or it would not be seen on white.
+    for ink, width in ((INK, 3), (BOX, 1)):
+        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), ink, width)
 
 
 def draw_point(
@@ -45,15 +67,45 @@ def write(
     picture: np.ndarray,
     text: str,
     place: tuple[int, int],
-    size: float,
+    size: int,
     ink: tuple[int, int, int],
 ) -> None:
-    """Writes a line of text with its base line's left end at `place`."""
-    # Names come from any vocabulary; the font has only ASCII.
-    text = text.encode("ascii", "replace").decode()
-    cv2.putText(picture, text, place, FONT, size, ink, 1, cv2.LINE_AA)
+    """Writes a line of text.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB; changed.
+        text: in Latin, Greek or Cyrillic letters.
+        place: x, y in pixels of the base line's left end.
+        size: of the letters in pixels.
+        ink: RGB.
+    """
+    x, y = place
+    # No more of the picture than the line needs.
+    top, left = max(0, y - 2 * size), max(0, x)
+    part = picture[top : y + size, left : x + text_width(text, size) + size]
+    if not part.size:
+        return
+    drawn = Image.fromarray(np.ascontiguousarray(part))
+    ImageDraw.Draw(drawn).text(
+        (x - left, y - top), text, ink, _font(size), anchor="ls"
+    )
+    part[:] = drawn
 
 
-def text_width(text: str, size: float) -> int:
+def text_width(text: str, size: int) -> int:
     """How many pixels wide `write` makes a text."""
-    return cv2.getTextSize(text, FONT, size, 1)[0][0]
+    return round(_font(size).getlength(text) + 0.5)
+
+
+def cut(text: str, size: int, width: int) -> str:
+    """A text, with its end left out where it is wider than so many pixels."""
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(f"{text}..", size) > width:
+        text = text[:-1]
+    return f"{text}.."
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(_FONT, size)

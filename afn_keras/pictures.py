@@ -1,23 +1,25 @@
 """Draws answers over photographs."""
 
+import contextlib
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
-from PIL import ImageOps
 
-from afn_keras.marks import BOX
-from afn_keras.marks import FONT
 from afn_keras.marks import INK
 from afn_keras.marks import colour
+from afn_keras.marks import cut
+from afn_keras.marks import draw_box
 from afn_keras.marks import draw_point
+from afn_keras.marks import text_width
 from afn_keras.marks import write
+from afn_keras.prediction import PRESENT
 from afn_keras.prediction import Prediction
 from pipelines.errors import InputError
 from pipelines.photographs import read_photograph
+from pipelines.photographs import upright_jpeg
 
 _BAR = (0, 114, 178)
 _PALE = (225, 225, 225)
@@ -25,12 +27,17 @@ _PALE = (225, 225, 225)
 _LONG_SIDE = 640
 _PANEL = 340
 _ROW = 26
+_SMALL = 12
+_LARGE = 15
 
 
 def draw_prediction(
     photograph: np.ndarray, prediction: Prediction
 ) -> np.ndarray:
     """A photograph with its landmarks, beside it categories and attributes.
+
+    Left landmarks are blue, right ones orange, and those rings whose peak is
+    below one half.
 
     Args:
         photograph: (h, w, 3) uint8 RGB, upright.
@@ -44,62 +51,86 @@ def draw_prediction(
     size = [max(1, round(side * scale)) for side in photograph.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = cv2.resize(photograph, size, interpolation=way)
-    x1, y1, x2, y2 = (round(side * scale) for side in prediction.box)
-    cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), BOX, 1)
-    points = {
-        name: ((x + 0.5) * scale, (y + 0.5) * scale)
-        for name, (x, y, _) in prediction.landmarks.items()
-    }
+    draw_box(picture, prediction.box, scale)
     # All names first, so that none hides a point.
-    for draw in (_draw_name, draw_point):
-        for name, (x, y) in points.items():
-            draw(picture, name, x, y)
+    for name, (x, y, _) in prediction.landmarks.items():
+        _draw_name(picture, name, (x + 0.5) * scale, (y + 0.5) * scale)
+    for name, (x, y, score) in prediction.landmarks.items():
+        draw_point(
+            picture,
+            name,
+            (x + 0.5) * scale,
+            (y + 0.5) * scale,
+            hollow=score < PRESENT,
+        )
     panel = _draw_panel(prediction)
     height = max(len(picture), len(panel))
     return np.hstack([_padded(picture, height), _padded(panel, height)])
 
 
-def draw_predictions(
-    predictions: Sequence[Prediction], folder: Path
-) -> list[Path]:
-    """Draws each prediction over its photograph, into PNG files.
+def save_prediction(prediction: Prediction, folder: Path) -> Path:
+    """Draws a prediction over its photograph, into a PNG file.
 
     Args:
-        predictions: their `photograph` must be the paths of the files.
-        folder: made if it is missing. A file is named as its photograph,
-            with a number where two have the same name.
+        prediction: its `photograph` must be the path of the file.
+        folder: made if it is missing. The file is named as the photograph,
+            with a number where there is such a file already.
 
     Returns:
-        The files written.
+        The file written.
 
     Raises:
-        InputError: if the folder cannot be written.
+        InputError: if it cannot be written.
     """
-    folder = Path(folder)
-    written: list[Path] = []
-    for prediction in predictions:
-        encoded = read_photograph(Path(prediction.photograph))
-        with Image.open(io.BytesIO(encoded)) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGB")
-        picture = draw_prediction(np.array(upright), prediction)
-        stem = Path(prediction.photograph).stem
-        path, number = folder / f"{stem}.png", 2
-        while path in written:
+    photograph = upright_pixels(Path(prediction.photograph))
+    picture = draw_prediction(photograph, prediction)
+    return save_picture(picture, folder, Path(prediction.photograph).stem)
+
+
+def save_picture(picture: np.ndarray, folder: Path, stem: str) -> Path:
+    """Writes a picture, (h, w, 3) uint8 RGB, into a new PNG file.
+
+    Args:
+        picture: what to write.
+        folder: made if it is missing.
+        stem: the file's name without its end; gets a number where there is
+            such a file already, so that nothing is overwritten.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    path, number = folder / f"{stem}.png", 2
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            with contextlib.suppress(FileExistsError), path.open("xb") as file:
+                try:
+                    Image.fromarray(picture).save(file, "PNG")
+                except BaseException:
+                    path.unlink()
+                    raise
+                return path
             path, number = folder / f"{stem}-{number}.png", number + 1
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
-        except OSError as error:
-            raise InputError(
-                f"{path}: cannot be written ({error.strerror})"
-            ) from error
-        written.append(path)
-    return written
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror})"
+        ) from error
+
+
+def upright_pixels(path: Path) -> np.ndarray:
+    """A photograph as it should be seen, (h, w, 3) uint8 RGB.
+
+    Raises:
+        InputError: if it is no photograph.
+    """
+    upright = upright_jpeg(read_photograph(path), str(path))
+    with Image.open(io.BytesIO(upright.encoded)) as opened:
+        return np.array(opened.convert("RGB"))
 
 
 def _draw_name(picture: np.ndarray, name: str, x: float, y: float) -> None:
     text = name.replace("_", " ")
-    (width, height), _ = cv2.getTextSize(text, FONT, 0.42, 1)
+    width, height = text_width(text, _SMALL), _SMALL
     left = int(np.clip(x - width / 2, 2, max(2, picture.shape[1] - width - 2)))
     # Above the point, or below it where there is no room.
     base = int(y) - 10 if y > height + 14 else int(y) + height + 10
@@ -107,7 +138,7 @@ def _draw_name(picture: np.ndarray, name: str, x: float, y: float) -> None:
     # On a plate, since a photograph may have any colour there.
     corners = (left - 3, base - height - 3), (left + width + 3, base + 4)
     cv2.rectangle(picture, *corners, INK, -1)
-    write(picture, text, (left, base), 0.42, colour(name))
+    write(picture, text, (left, base), _SMALL, colour(name))
 
 
 def _draw_panel(prediction: Prediction) -> np.ndarray:
@@ -123,16 +154,15 @@ def _draw_panel(prediction: Prediction) -> np.ndarray:
     panel = np.full((_ROW * rows + 12, _PANEL, 3), 255, np.uint8)
     y = 12
     for title, scored in sections:
-        write(panel, title, (14, y + 18), 0.55, INK)
+        write(panel, title, (14, y + 18), _LARGE, INK)
         y += _ROW
         for name, score in scored:
-            shown = name if len(name) <= 20 else f"{name[:18]}.."
-            write(panel, shown, (14, y + 18), 0.45, INK)
+            write(panel, cut(name, _SMALL, 158), (14, y + 18), _SMALL, INK)
             cv2.rectangle(panel, (180, y + 6), (279, y + 20), _PALE, -1)
             end = 180 + round(99 * score)
             cv2.rectangle(panel, (180, y + 6), (end, y + 20), _BAR, -1)
             percent = f"{100 * score:.0f}%"
-            write(panel, percent, (290, y + 18), 0.45, INK)
+            write(panel, percent, (290, y + 18), _SMALL, INK)
             y += _ROW
         y += _ROW
     return panel

@@ -1,29 +1,45 @@
 """Using a trained network: from photographs to answers."""
 
+import contextlib
 import dataclasses
+import functools
+import itertools
 import json
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from afn_keras.answers import Answering
 from pipelines.errors import InputError
+from pipelines.listing import Listed
 from pipelines.photographs import read_photograph
 from pipelines.photographs import upright_jpeg
 from pipelines.resampling import decode_window
 from pipelines.resampling import resample
+from pipelines.workers import available_cores
 
 Box = tuple[float, float, float, float]
+
+PRESENT = 0.5
+"""Probability from which on an attribute is said to be there."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the network says of one photograph.
+    """What the network says of one garment.
 
     Args:
         photograph: path or name it was given by.
+        size: width and height of the upright photograph in pixels.
         box: x1, y1, x2, y2 in pixels of what the network was shown.
         landmarks: for each landmark's name x and y in pixels of the
             photograph, 0-based, the first pixel's centre at 0.0, and the
@@ -33,30 +49,52 @@ class Prediction:
     """
 
     photograph: str
+    size: tuple[int, int]
     box: Box
     landmarks: dict[str, tuple[float, float, float]]
     categories: tuple[tuple[str, float], ...]
     attributes: tuple[tuple[str, float], ...]
 
+    def present(self) -> list[str]:
+        """Names of the attributes that are more likely there than not."""
+        return [name for name, score in self.attributes if score >= PRESENT]
+
     def to_json(self) -> str:
         """The prediction as one line of JSON."""
         return json.dumps(dataclasses.asdict(self))
 
-    def describe(self) -> str:
-        """The prediction for a person to read, five attributes of it."""
-        lines = [self.photograph]
-        for title, scored in (
-            ("category", self.categories),
-            ("attributes", self.attributes[:5]),
-        ):
-            if scored:
-                names = (f"{name} {100 * score:.0f}%" for name, score in scored)
-                lines.append(f"  {title:<16}{', '.join(names)}")
-        for name, (x, y, score) in self.landmarks.items():
-            lines.append(
-                f"  {name:<16}x {x:6.1f}  y {y:6.1f}  {100 * score:.0f}%"
-            )
-        return "\n".join(lines)
+
+class Crop(NamedTuple):
+    """What a network is shown of a photograph.
+
+    Args:
+        image: (S, S, 3) float32 RGB 0..255.
+        box: x1, y1, x2, y2 in pixels of the upright photograph.
+        size: width and height of the upright photograph in pixels.
+    """
+
+    image: np.ndarray
+    box: Box
+    size: tuple[int, int]
+
+
+class Maps(NamedTuple):
+    """What a network sees in a garment before it answers.
+
+    Args:
+        photograph: path it was given by.
+        box: x1, y1, x2, y2 in pixels of what the network was shown.
+        attention: (s, s, F), the weights of the features, 0..1 (-1..1 if it
+            is the released code's); None without attention.
+        heatmaps: (h, w, L), one for each landmark; None without landmarks.
+        landmarks: their names.
+    """
+
+    photograph: str
+    box: Box
+    attention: np.ndarray | None
+    heatmaps: np.ndarray | None
+    landmarks: tuple[str, ...]
 
 
 class Predictor:
@@ -95,71 +133,133 @@ class Predictor:
             raise ValueError(
                 f"{len(boxes)} boxes for {len(photographs)} photographs"
             )
+        listed = map(
+            Listed, map(Path, photographs), boxes or itertools.repeat(None)
+        )
         predictions = []
-        for start in range(0, len(photographs), batch_size):
-            chosen = photographs[start : start + batch_size]
-            inputs = [
-                shown(path, self.answering.image_size, boxes and boxes[index])
-                for index, path in enumerate(chosen, start=start)
-            ]
-            answers = self.answering.answer(
-                np.stack([image for image, _ in inputs])
-            )
-            predictions += [
-                self._prediction(
-                    str(path),
-                    box,
-                    {name: value[i] for name, value in answers.items()},
-                )
-                for i, (path, (_, box)) in enumerate(
-                    zip(chosen, inputs, strict=True)
-                )
-            ]
+        with contextlib.closing(self.stream(listed, batch_size)) as answers:
+            for answer in answers:
+                if isinstance(answer, InputError):
+                    raise answer
+                predictions.append(answer)
         return predictions
 
-    def _prediction(self, name: str, box: Box, answers: dict) -> Prediction:
+    def stream(
+        self, listed: Iterable[Listed | InputError], batch_size: int = 16
+    ) -> Iterator[Prediction | InputError]:
+        """Answers for photographs as they come, in the order given.
+
+        While the network looks at a batch, the next ones are decoded. No
+        more than a few batches are held at a time.
+
+        Args:
+            listed: garments, as `list_photographs` gives them; taken shortly
+                before they are needed.
+            batch_size: photographs a batch; it changes no answer.
+
+        Yields:
+            For each a prediction, or the error that says why there is none.
+        """
+        crops = _ahead(self._crop, listed, 3 * batch_size)
+        with contextlib.closing(crops):
+            while batch := list(itertools.islice(crops, batch_size)):
+                yield from self._answer(batch)
+
+    @functools.cached_property
+    def has_maps(self) -> bool:
+        """Whether `maps` gives any: of TFLite and ONNX files it does not."""
+        side = self.answering.image_size
+        return bool(self.answering.maps(np.zeros((1, side, side, 3), "f4")))
+
+    def maps(
+        self, photograph: str | Path, box: Box | None = None
+    ) -> Maps | None:
+        """What the network sees in a photograph; None if it does not show it.
+
+        A run, a `.keras` file and a SavedModel do.
+
+        Args:
+            photograph: path of the file.
+            box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
+
+        Raises:
+            InputError: if it is no photograph, or the box lies outside it.
+        """
+        shown = crop(photograph, self.answering.image_size, box)
+        maps = self.answering.maps(shown.image[None])
+        if not maps:
+            return None
+        attention, heatmaps = maps.get("attention"), maps.get("heatmaps")
+        return Maps(
+            str(photograph),
+            shown.box,
+            None if attention is None else attention[0],
+            None if heatmaps is None else heatmaps[0],
+            self.answering.vocabulary.landmarks,
+        )
+
+    def _crop(
+        self, asked: Listed | InputError
+    ) -> tuple[str, Crop | InputError]:
+        if isinstance(asked, InputError):
+            return "", asked
+        name = str(asked.photograph)
+        try:
+            return name, crop(name, self.answering.image_size, asked.box)
+        except InputError as error:
+            return name, error
+
+    def _answer(
+        self, batch: list[tuple[str, Crop | InputError]]
+    ) -> Iterator[Prediction | InputError]:
+        images = [c.image for _, c in batch if isinstance(c, Crop)]
+        answers = self.answering.answer(np.stack(images)) if images else {}
+        row = 0
+        for name, result in batch:
+            if isinstance(result, InputError):
+                yield result
+                continue
+            answer = {task: value[row] for task, value in answers.items()}
+            yield self._prediction(name, result, answer)
+            row += 1
+
+    def _prediction(
+        self, name: str, shown: Crop, answers: dict[str, np.ndarray]
+    ) -> Prediction:
+        vocabulary = self.answering.vocabulary
         landmarks = {}
         if "landmarks" in answers:
-            start = np.array(box[:2])
-            sides = np.array(box[2:]) - start
+            start = np.array(shown.box[:2])
+            sides = np.array(shown.box[2:]) - start
             points = start + answers["landmarks"] * sides - 0.5
-            scores = answers["landmark_scores"]
             landmarks = {
                 landmark: (*map(float, point), float(score))
                 for landmark, point, score in zip(
-                    self.answering.vocabulary.landmarks,
+                    vocabulary.landmarks,
                     points,
-                    scores,
+                    answers["landmark_scores"],
                     strict=True,
                 )
             }
         return Prediction(
             name,
-            box,
+            shown.size,
+            shown.box,
             landmarks,
-            _best(
-                self.answering.vocabulary.categories, answers.get("category"), 5
-            ),
-            _best(
-                self.answering.vocabulary.attributes,
-                answers.get("attributes"),
-                20,
-            ),
+            _best(vocabulary.categories, answers.get("category"), 5),
+            _best(vocabulary.attributes, answers.get("attributes"), 20),
         )
 
 
-def shown(
+def crop(
     photograph: str | Path, image_size: int, box: Box | None = None
-) -> tuple[np.ndarray, Box]:
-    """What the network is shown of a photograph.
+) -> Crop:
+    """Shows a network one garment of a photograph.
 
     Args:
         photograph: path of the file.
         image_size: side of the network's input in pixels.
         box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
-
-    Returns:
-        (image_size, image_size, 3) float32 RGB 0..255, and the box.
 
     Raises:
         InputError: if it is no photograph, or the box lies outside it.
@@ -174,12 +274,40 @@ def shown(
             f"{photograph}: the box {x1:g} {y1:g} {x2:g} {y2:g} shows nothing "
             f"of its {width} x {height} pixels"
         )
-    part, window = decode_window(
+    image = _show(
         tf.constant(encoded),
         tf.constant([x1, y1, x2, y2]),
         tf.constant([width, height]),
+        image_size,
     )
-    return resample(part, window, image_size).numpy(), (x1, y1, x2, y2)
+    return Crop(image.numpy(), (x1, y1, x2, y2), (width, height))
+
+
+# As one graph: called one by one, its operations wait for Python's lock,
+# which the other threads hold.
+@tf.function(reduce_retracing=True)
+def _show(
+    encoded: tf.Tensor, box: tf.Tensor, size: tf.Tensor, image_size: int
+) -> tf.Tensor:
+    part, window = decode_window(encoded, box, size)
+    return resample(part, window, image_size)
+
+
+def _ahead(function: Callable, items: Iterable, count: int) -> Iterator:
+    """`map(function, items)` in threads, `count` results ahead, in order."""
+    items = iter(items)
+    waiting: deque[Future] = deque()
+    pool = ThreadPoolExecutor(available_cores())
+    try:
+        while True:
+            for item in itertools.islice(items, count - len(waiting)):
+                waiting.append(pool.submit(function, item))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        # Also when whoever asked has left: nobody needs the rest.
+        pool.shutdown(cancel_futures=True)
 
 
 def _best(

@@ -6,12 +6,15 @@ import functools
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from afn_keras.answers import AnsweringModel
+from afn_keras.answers import MapsModel
+from afn_keras.answers import has_maps
 from afn_keras.backend import keras
 from afn_keras.heatmaps import Decoding
 from afn_keras.recipes import FILE_NAME as RECIPE
@@ -48,6 +51,14 @@ class TrainedModel:
         """Answers for images, (B, S, S, 3) float32; see `AnsweringModel`."""
         return self._answering.predict_on_batch(images)
 
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Maps for images; see `MapsModel`. Empty if the network has none."""
+        return self._maps.predict_on_batch(images) if self._maps else {}
+
+    @functools.cached_property
+    def _maps(self) -> MapsModel | None:
+        return MapsModel(self.model) if has_maps(self.model) else None
+
     @functools.cached_property
     def _answering(self) -> AnsweringModel:
         return AnsweringModel(self.model, self.decoding)
@@ -71,7 +82,11 @@ def load_model(path: Path) -> TrainedModel:
             f"{path}: holds no {MODEL}; give a folder that afn-train wrote"
         )
     try:
-        model = keras.models.load_model(file, compile=False)
+        if not zipfile.is_zipfile(file):
+            # Keras would take it for HDF5, which has no safe mode.
+            raise ValueError("not in the format .keras")
+        # Safe mode: no code that the file brings along is run.
+        model = keras.models.load_model(file, compile=False, safe_mode=True)
         model = _as_float32(model)
     except (ValueError, TypeError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0]

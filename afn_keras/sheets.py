@@ -8,31 +8,33 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from afn_keras.marks import BOX
 from afn_keras.marks import INK
-from afn_keras.marks import LEFT
-from afn_keras.marks import RIGHT
+from afn_keras.marks import cut
+from afn_keras.marks import draw_box
 from afn_keras.marks import draw_point
 from afn_keras.marks import text_width
 from afn_keras.marks import write
+from afn_keras.pictures import upright_pixels
+from afn_keras.prediction import Prediction
 from afn_keras.recipes import Recipe
 from afn_keras.tiles import Tile
 from afn_keras.tiles import batch_tiles
 from afn_keras.tiles import photograph_tiles
+from afn_keras.tiles import prediction_tile
 from pipelines.annotations import OCCLUDED
 from pipelines.annotations import VISIBLE
 from pipelines.errors import InputError
 from pipelines.records import Records
 from pipelines.samples import augment
 from pipelines.samples import draw_lots
-from pipelines.vocabulary import Vocabulary
 
 _SIDE = 260
 _GAP = 14
 _LINE = 18
 _LINES = 4
 _HEADER = 44
-_SIZE = 0.42
+_SIZE = 12
+_TITLE = 14
 
 
 def split_sheet(
@@ -59,7 +61,7 @@ def split_sheet(
     title = f"{len(serialized)} of {records.images[split]}, {split}"
     if recipe is None:
         tiles = photograph_tiles(serialized, vocabulary)
-        return draw_sheet(tiles, vocabulary, title)
+        return draw_sheet(tiles, vocabulary.landmarks, title)
     images, targets = augment(
         serialized, vocabulary, recipe.image_size, recipe.augmentation, seed
     )
@@ -70,13 +72,41 @@ def split_sheet(
         if value
     ]
     title += f", {recipe.image_size} pixels, {', '.join(varied) or 'as it is'}"
-    return draw_sheet(tiles, vocabulary, title)
+    return draw_sheet(tiles, vocabulary.landmarks, title)
+
+
+def prediction_sheet(
+    predictions: Sequence[Prediction], total: int
+) -> np.ndarray:
+    """Draws photographs with what was predicted for them.
+
+    Args:
+        predictions: at least one; their `photograph` must be the path of the
+            file.
+        total: how many there are in all, for the title.
+    """
+    tiles = [
+        prediction_tile(prediction, upright_pixels(Path(prediction.photograph)))
+        for prediction in predictions
+    ]
+    title = f"{len(tiles)} of {total}, predicted"
+    names = tuple(predictions[0].landmarks)
+    return draw_sheet(tiles, names, title, "unsure: below 50%")
 
 
 def draw_sheet(
-    tiles: Sequence[Tile], vocabulary: Vocabulary, title: str
+    tiles: Sequence[Tile],
+    landmarks: Sequence[str],
+    title: str,
+    hollow: str = "occluded",
 ) -> np.ndarray:
     """Draws tiles side by side.
+
+    Args:
+        tiles: at least one.
+        landmarks: names of their points.
+        title: stands above all.
+        hollow: what it means that a point is not visible.
 
     Returns:
         (H, W, 3) uint8 RGB, about one and a half times as wide as high.
@@ -87,13 +117,14 @@ def draw_sheet(
     across = _SIDE + _GAP
     down = _SIDE + max(map(len, captions)) * _LINE + 2 * _GAP
     # Wide enough for the header, too.
-    width = max(columns * across + _GAP, _header_width(title))
+    key = _key(tiles, landmarks, hollow)
+    width = max(columns * across + _GAP, _header_width(key, title))
     sheet = np.full((_HEADER + rows * down, width, 3), 255, np.uint8)
-    _draw_header(sheet, vocabulary, title)
+    _draw_header(sheet, key, title)
     for index, (tile, lines) in enumerate(zip(tiles, captions, strict=True)):
         row, column = divmod(index, columns)
         x, y = _GAP + column * across, _HEADER + row * down
-        picture = _marked(tile, vocabulary)
+        picture = _marked(tile, landmarks)
         height, wide = picture.shape[:2]
         # Beside each other at the bottom, right above their captions.
         left, top = x + (_SIDE - wide) // 2, y + _SIDE - height
@@ -104,47 +135,56 @@ def draw_sheet(
     return sheet
 
 
-def check_sheet(path: Path) -> None:
-    """Raises InputError unless a sheet can be written to `path`."""
+def check_sheet(path: Path, flag: str = "--draw") -> None:
+    """Raises InputError unless a sheet can be written to `path`.
+
+    Args:
+        path: the file to write.
+        flag: by which the user named it.
+    """
     if path.suffix.lower() != ".png":
-        raise InputError(f"--draw {path}: should end in .png")
+        raise InputError(f"{flag} {path}: should end in .png")
     if path.exists():
         raise InputError(
-            f"--draw {path}: exists already; choose another file or remove it"
+            f"{flag} {path}: exists already; choose another file or remove it"
         )
     if not path.parent.is_dir():
         raise InputError(
-            f"--draw {path}: there is no folder {path.parent}; make it first"
+            f"{flag} {path}: there is no folder {path.parent}; make it first"
         )
 
 
-def save_sheet(sheet: np.ndarray, path: Path) -> None:
+def save_sheet(sheet: np.ndarray, path: Path, flag: str = "--draw") -> None:
     """Writes a sheet as PNG.
+
+    Args:
+        sheet: (h, w, 3) uint8 RGB.
+        path: the file to write.
+        flag: by which the user named it.
 
     Raises:
         InputError: if there is a file already, or it cannot be written.
     """
-    check_sheet(path)
+    check_sheet(path, flag)
     try:
         with path.open("xb") as file:
             Image.fromarray(sheet).save(file, "PNG")
     except OSError as error:
         path.unlink(missing_ok=True)
         raise InputError(
-            f"--draw {path}: cannot be written ({error.strerror})"
+            f"{flag} {path}: cannot be written ({error.strerror})"
         ) from error
 
 
-def _marked(tile: Tile, vocabulary: Vocabulary) -> np.ndarray:
+def _marked(tile: Tile, landmarks: Sequence[str]) -> np.ndarray:
     scale = _SIDE / max(tile.image.shape[:2])
     size = [max(1, round(side * scale)) for side in tile.image.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = cv2.resize(tile.image, size, interpolation=way)
     if tile.box is not None:
-        x1, y1, x2, y2 = (round(float(side) * scale) for side in tile.box)
-        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), BOX, 1)
+        draw_box(picture, tile.box, scale)
     for name, (x, y), visibility in zip(
-        vocabulary.landmarks, tile.points, tile.visibility, strict=True
+        landmarks, tile.points, tile.visibility, strict=True
     ):
         if visibility in (VISIBLE, OCCLUDED):
             hollow = visibility == OCCLUDED
@@ -181,37 +221,32 @@ def _wrapped(caption: Sequence[str]) -> list[str]:
         lines.append(line)
     if len(lines) > _LINES:
         lines = [*lines[: _LINES - 1], f"{lines[_LINES - 1]} .."]
-    return [_cut(line) for line in lines]
+    return [cut(line, _SIZE, _SIDE) for line in lines]
 
 
-def _cut(line: str) -> str:
-    """A line, cut where it is wider than a tile."""
-    if text_width(line, _SIZE) <= _SIDE:
-        return line
-    while text_width(f"{line}..", _SIZE) > _SIDE:
-        line = line[:-1]
-    return f"{line}.."
+def _key(
+    tiles: Sequence[Tile], landmarks: Sequence[str], hollow: str
+) -> list[tuple[str, str, bool]]:
+    """What the header explains: text, a landmark's name, whether hollow."""
+    key = []
+    if landmarks:
+        key = [("left", "left", False), ("right", "right", False)]
+    if any(OCCLUDED in tile.visibility for tile in tiles):
+        key.append((hollow, "left", True))
+    return key
 
 
-_KEY = (
-    ("left", LEFT, False),
-    ("right", RIGHT, False),
-    ("occluded", LEFT, True),
-)
+def _header_width(key: list[tuple[str, str, bool]], title: str) -> int:
+    marks = sum(text_width(text, _TITLE) + 40 for text, _, _ in key)
+    return 2 * _GAP + text_width(title, _TITLE) + 20 + marks
 
 
-def _header_width(title: str) -> int:
-    key = sum(text_width(text, 0.5) + 40 for text, _, _ in _KEY)
-    return 2 * _GAP + text_width(title, 0.5) + 20 + key
-
-
-def _draw_header(sheet: np.ndarray, vocabulary: Vocabulary, title: str) -> None:
-    write(sheet, title, (_GAP, 26), 0.5, INK)
-    if not vocabulary.landmarks:
-        return
-    x = _GAP + text_width(title, 0.5) + 30
-    for text, _, hollow in _KEY:
-        name = "right" if text == "right" else "left"
+def _draw_header(
+    sheet: np.ndarray, key: list[tuple[str, str, bool]], title: str
+) -> None:
+    write(sheet, title, (_GAP, 26), _TITLE, INK)
+    x = _GAP + text_width(title, _TITLE) + 30
+    for text, name, hollow in key:
         draw_point(sheet, name, x, 22, hollow)
-        write(sheet, text, (x + 12, 26), 0.5, INK)
-        x += text_width(text, 0.5) + 40
+        write(sheet, text, (x + 12, 26), _TITLE, INK)
+        x += text_width(text, _TITLE) + 40

@@ -2,10 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from afn_keras.prediction import PRESENT
+from afn_keras.prediction import Prediction
+from pipelines.annotations import OCCLUDED
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE
 from pipelines.examples import parse
@@ -88,6 +92,26 @@ def batch_tiles(
             )
         )
     return tiles
+
+
+def prediction_tile(prediction: Prediction, photograph: np.ndarray) -> Tile:
+    """A photograph, (h, w, 3) uint8 RGB, with what was predicted for it."""
+    points = [(x + 0.5, y + 0.5) for x, y, _ in prediction.landmarks.values()]
+    scores = [score for _, _, score in prediction.landmarks.values()]
+    caption = [
+        f"{name} {100 * score:.0f}%"
+        for name, score in prediction.categories[:1]
+    ]
+    if prediction.attributes:
+        caption.append(", ".join(prediction.present()) or "(no attribute)")
+    return Tile(
+        photograph,
+        np.array(prediction.box),
+        np.reshape(points, (-1, 2)),
+        np.where(np.array(scores) < PRESENT, OCCLUDED, VISIBLE),
+        caption,
+        Path(prediction.photograph).name,
+    )
 
 
 def _labels(

@@ -32,12 +32,15 @@ class Artifact:
         image_size: side of the square input in pixels.
         answer: takes images, (B, S, S, 3) float32 RGB 0..255, and gives what
             `AnsweringModel` gives.
+        maps: takes the same and gives what `MapsModel` gives; nothing where
+            the artifact has no maps.
     """
 
     name: str
     vocabulary: Vocabulary
     image_size: int
     answer: Callable[[np.ndarray], Answers]
+    maps: Callable[[np.ndarray], Answers] = lambda images: {}
 
 
 def open_model(path: Path) -> Answering:
@@ -83,8 +86,23 @@ def _open_saved_model(folder: Path) -> Artifact:
         answers = signature(image=tf.constant(images, tf.float32))
         return {name: value.numpy() for name, value in answers.items()}
 
+    def maps(images: np.ndarray) -> Answers:
+        see = loaded.signatures["maps"]
+        # It takes files. Of the size of its input they are shown as they are.
+        pixels = np.rint(np.clip(images, 0, 255)).astype(np.uint8)
+        files = [tf.io.encode_png(image) for image in pixels]
+        answers = see(image_bytes=tf.stack(files))
+        return {
+            name: value.numpy()
+            for name, value in answers.items()
+            if name != "valid"
+        }
+
     name = f"{folder.parent.name}/{folder.name}"
-    return Artifact(name, vocabulary, inputs["image"].shape[1], answer)
+    side = inputs["image"].shape[1]
+    if "maps" not in loaded.signatures:
+        return Artifact(name, vocabulary, side, answer)
+    return Artifact(name, vocabulary, side, answer, maps)
 
 
 def _open_tflite(path: Path) -> Artifact:

@@ -14,7 +14,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from afn_keras.prediction import Prediction
 from afn_keras.prediction import Predictor
-from afn_keras.prediction import shown
+from afn_keras.prediction import crop
 from afn_keras.runs import TrainedModel
 from exports.errors import VerificationError
 
@@ -158,7 +158,10 @@ def _file(
 
 def _images(trained: TrainedModel, photographs: Sequence[Path]) -> np.ndarray:
     return np.stack(
-        [shown(photograph, trained.image_size)[0] for photograph in photographs]
+        [
+            crop(photograph, trained.image_size).image
+            for photograph in photographs
+        ]
     )
 
 

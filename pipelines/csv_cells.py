@@ -20,6 +20,8 @@ COLUMNS = (
     + tuple(f"{name}_visibility" for name in LANDMARKS)
 )
 
+SCORE = "_score"
+"""How a column ends that says how sure a network was."""
 
 _BOM = "\ufeff"
 
@@ -77,27 +79,24 @@ class Cells:
             self.log.note(kind, image, self.source(row), detail)
 
     def check_columns(self) -> None:
-        """Raises InputError for a column that is missing or unknown."""
+        """Raises InputError for a column that is missing or unknown.
+
+        Columns that end in `_score` are what a network once answered, and
+        pass.
+        """
+        self.check_image_column()
         line = f"{self.path}, line 1"
-        if "image" not in self.header:
-            raise InputError(
-                f"{line}: has no column 'image'; "
-                f"columns are {', '.join(self.header)}"
-            )
-        if len(self.columns) < len(self.header):
-            raise InputError(f"{line}: has a column twice; rename one of them")
-        unknown = [name for name in self.header if name not in COLUMNS]
+        unknown = [
+            name
+            for name in self.header
+            if name not in COLUMNS and not name.endswith(SCORE)
+        ]
         if unknown:
             raise InputError(
                 f"{line}: unknown column {unknown[0]!r}; known are "
                 f"{', '.join(COLUMNS[:8])} and left_collar_x, ..."
             )
-        missing = [name for name in BOX if name not in self.columns]
-        if missing and len(missing) < len(BOX):
-            raise InputError(
-                f"{line}: a box needs the columns {', '.join(BOX)}; "
-                f"{missing[0]} is missing"
-            )
+        self.check_box_columns()
         for name in LANDMARKS:
             axes = [f"{name}_{axis}" in self.columns for axis in "xy"]
             if axes[0] != axes[1] or (
@@ -107,11 +106,34 @@ class Cells:
                     f"{line}: {name} needs both {name}_x and {name}_y"
                 )
 
+    def check_image_column(self) -> None:
+        """Raises InputError unless there is a column of images, each once."""
+        line = f"{self.path}, line 1"
+        if "image" not in self.header:
+            raise InputError(
+                f"{line}: has no column 'image'; "
+                f"columns are {', '.join(self.header)}"
+            )
+        if len(self.columns) < len(self.header):
+            raise InputError(f"{line}: has a column twice; rename one of them")
+
+    def check_box_columns(self) -> None:
+        """Raises InputError unless all four columns of a box are there."""
+        missing = [name for name in BOX if name not in self.columns]
+        if missing and len(missing) < len(BOX):
+            raise InputError(
+                f"{self.path}, line 1: a box needs the columns "
+                f"{', '.join(BOX)}; {missing[0]} is missing"
+            )
+
     def check_images(self) -> None:
-        """Drops rows without an image or with a strange split."""
+        """Drops rows without an image."""
         for row, image in enumerate(self.columns["image"]):
             if not image:
                 self.drop(row, "no image is named")
+
+    def check_splits(self) -> None:
+        """Drops rows with a strange split."""
         for row, split in enumerate(self.columns.get("split", [])):
             if split not in SPLITS:
                 self.drop(

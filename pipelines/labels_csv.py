@@ -30,8 +30,9 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     pixels, 0-based, half-open), and for each landmark `left_collar_x`,
     `left_collar_y` (0-based pixels) and `left_collar_visibility` (0 visible,
     as when the column is left out; 1 occluded; 2 outside). An empty cell
-    means unknown, but in `image` and `split`. An image may have several rows,
-    one for each garment, if their boxes differ.
+    means unknown, but in `image` and `split`. Columns that end in `_score`, as
+    `afn-predict --csv` writes them, are passed over. An image may have several
+    rows, one for each garment, if their boxes differ.
 
     Raises:
         InputError: naming the file, if it is no CSV table or has another
@@ -42,6 +43,7 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     boxes = cells.numbers(BOX) if "x1" in cells.columns else None
     landmarks = _read_landmarks(cells)
     cells.check_images()
+    cells.check_splits()
     cells.keep_good()
     images = cells.columns["image"]
     if boxes is None:

@@ -2,6 +2,7 @@
 
 import io
 import re
+import stat
 import struct
 import warnings
 from pathlib import Path
@@ -68,8 +69,12 @@ def read_photograph(path: Path) -> bytes:
     Raises:
         InputError: if there is no such file or it cannot be read.
     """
+    path = Path(path)
     try:
-        return Path(path).read_bytes()
+        if stat.S_ISFIFO(path.stat().st_mode):
+            # Reading would wait for somebody to write.
+            raise InputError(f"{path}: is a pipe; name a file")
+        return path.read_bytes()
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror})"

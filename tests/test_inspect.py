@@ -75,7 +75,7 @@ def test_marks_of_a_sheet_lie_where_the_labels_are():
     tile = Tile(
         image, np.array([20, 10, 240, 120]), points, visibility, ["caption"]
     )
-    sheet = draw_sheet([tile], vocabulary, "")
+    sheet = draw_sheet([tile], vocabulary.landmarks, "")
     rows, columns = np.nonzero(near(sheet, 0))
     # The photograph keeps its size: 260 wide, its black tells where it is.
     assert columns.max() - columns.min() == 259
@@ -104,7 +104,7 @@ def test_long_labels_stay_on_their_tiles():
     tiles = [
         Tile(image, None, *empty, [text]) for text in (words, "", "x" * 90)
     ]
-    sheet = draw_sheet(tiles, vocabulary, "")
+    sheet = draw_sheet(tiles, vocabulary.landmarks, "")
     # Between the tiles nothing is written, and nothing at the edges.
     dark = np.nonzero((sheet < 255).any((0, 2)))[0]
     assert dark.min() >= 14

@@ -1,4 +1,10 @@
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -6,12 +12,22 @@ import pytest
 from PIL import Image
 
 from afn_keras.commands import predict
+from afn_keras.map_pictures import draw_maps
 from afn_keras.pictures import draw_prediction
-from afn_keras.pictures import draw_predictions
+from afn_keras.pictures import save_prediction
 from afn_keras.prediction import Prediction
 from afn_keras.prediction import Predictor
-from afn_keras.prediction import shown
+from afn_keras.prediction import crop
 from afn_keras.runs import load_model
+from exports.opening import open_model
+from pipelines.listing import Listed
+
+# As a user has it, without what the tests set.
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if name != "TF_CPP_MIN_LOG_LEVEL"
+}
 
 
 class Pointing:
@@ -66,19 +82,20 @@ def test_alone_or_in_any_batch_the_answer_is_the_same(predictor, run):
     assert predictor.predict([]) == []
 
 
-def test_shown_is_the_box_of_the_upright_photograph(tmp_path):
+def test_a_crop_is_the_box_of_the_upright_photograph(tmp_path):
     pixels = np.zeros((40, 80, 3), np.uint8)
     pixels[:, 60:] = (255, 0, 0)
     exif = Image.Exif()
     exif[0x0112] = 6  # Seen upright it is 40 x 80, red at the bottom.
     path = tmp_path / "turned.jpg"
     Image.fromarray(pixels).save(path, exif=exif, quality=95)
-    image, box = shown(path, 32)
+    image, box, size = crop(path, 32)
+    assert size == (40, 80)
     assert box == (0, 0, 40, 80)
     assert image.shape == (32, 32, 3)
     assert image[4, 16].max() < 20
     assert image[28, 16, 0] > 230
-    image, _ = shown(path, 32, (0, 62, 40, 80))
+    image = crop(path, 32, (0, 62, 40, 80)).image
     assert image[..., 0].min() > 200
 
 
@@ -86,7 +103,7 @@ def test_png_and_jpeg_of_one_picture_are_shown_alike(run, tmp_path):
     jpeg = run / "samples" / "00.jpg"
     png = tmp_path / "00.png"
     Image.open(jpeg).save(png)
-    difference = np.abs(shown(jpeg, 32)[0] - shown(png, 32)[0])
+    difference = np.abs(crop(jpeg, 32).image - crop(png, 32).image)
     assert difference.max() < 4
 
 
@@ -102,6 +119,170 @@ def test_json_lines_and_pictures(run, tmp_path, capsys):
     assert len(list((tmp_path / "drawn").glob("*.png"))) == len(photographs)
 
 
+def test_bad_photographs_are_named_and_skipped(run, tmp_path, capsys):
+    samples = sorted((run / "samples").glob("*.jpg"))
+    notes = tmp_path / "notes.jpg"
+    notes.write_text("no photograph at all")
+    names = [samples[0], notes, tmp_path / "none.jpg", samples[1]]
+    predict.main([str(run), *map(str, names), "--json"])
+    out, errors = capsys.readouterr()
+    answered = [json.loads(line)["photograph"] for line in out.splitlines()]
+    assert answered == [str(samples[0]), str(samples[1])]
+    first, second, last = errors.splitlines()
+    assert first.startswith(f"skipped: {notes}: not an image")
+    assert second.startswith(f"skipped: {tmp_path}/none.jpg: cannot be read")
+    assert last == "skipped 2 of 4"
+    with pytest.raises(SystemExit) as stop:
+        predict.main([str(run), str(notes), str(notes)])
+    assert stop.value.code == 2
+    assert "none of 2 photographs can be used" in capsys.readouterr().err
+
+
+def test_paths_on_standard_input(run, tmp_path, capsys, monkeypatch):
+    sample = run / "samples" / "00.jpg"
+    lines = io.StringIO(f"{sample}\n{sample}\n")
+    monkeypatch.setattr("sys.stdin", lines)
+    output = tmp_path / "out.csv"
+    predict.main([str(run), "-", "--csv", "--output", str(output)])
+    assert capsys.readouterr().out == ""
+    header, first, second = output.read_text().splitlines()
+    assert header.startswith("image,x1,y1,x2,y2,category,category_score,attr")
+    assert first == second
+
+
+def test_twice_is_the_same_to_the_byte(run, capsys):
+    for _ in range(2):
+        predict.main([str(run), str(run / "samples"), "--json"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
+
+
+def test_no_more_than_a_few_batches_are_held(predictor, run):
+    sample = Listed(run / "samples" / "00.jpg")
+    taken = []
+
+    def listed():
+        for number in range(1000):
+            taken.append(number)
+            yield sample
+
+    answers = predictor.stream(listed(), batch_size=4)
+    next(answers)
+    assert len(taken) <= 4 * 4
+    answers.close()
+
+
+def test_maps_lie_over_the_box(run, tmp_path):
+    path = tmp_path / "wide.png"
+    cv2.imwrite(str(path), np.zeros((40, 120, 3), np.uint8))
+    maps = Predictor(load_model(run)).maps(path, (20, 0, 60, 40))
+    assert maps.box == (20, 0, 60, 40)
+    # An eighth of 32 pixels, and a map for each landmark.
+    assert maps.attention.shape[:2] == (4, 4)
+    assert 0 <= maps.attention.min() <= maps.attention.max() <= 1
+    assert maps.heatmaps.shape == (32, 32, 8)
+    picture = draw_maps(maps)
+    assert picture.dtype == np.uint8
+    # Beyond the photograph there is nothing, not an error.
+    draw_maps(maps._replace(box=(-5.5, -5, 200, 60)))
+    draw_maps(maps._replace(heatmaps=None))
+    draw_maps(maps._replace(attention=None))
+
+
+def test_pictures_of_all_kinds(run, tmp_path, capsys):
+    samples = run / "samples"
+    count = len(list(samples.glob("*.jpg")))
+    predict.main(
+        [
+            *(str(run), str(samples), "--draw", str(tmp_path / "drawn")),
+            *("--maps", str(tmp_path / "maps")),
+            *("--sheet", str(tmp_path / "sheet.png")),
+        ]
+    )
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == count
+    assert len(list((tmp_path / "maps").glob("*-maps.png"))) == count
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape[2] == 3
+    tflite = run / "exports" / "tflite" / "afn_float32.tflite"
+    with pytest.raises(SystemExit) as stop:
+        predict.main([str(tflite), str(samples), "--maps", str(tmp_path / "m")])
+    assert stop.value.code == 2
+    assert "holds answers only" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_maps_of_a_saved_model_are_the_run_s(run):
+    sample, box = run / "samples" / "00.jpg", (5, 10, 55, 70)
+    mine = Predictor(load_model(run)).maps(sample, box)
+    theirs = Predictor(open_model(run / "exports" / "saved_model" / "1")).maps(
+        sample, box
+    )
+    # It takes files, so pixels are rounded.
+    np.testing.assert_allclose(mine.attention, theirs.attention, atol=0.01)
+    np.testing.assert_allclose(mine.heatmaps, theirs.heatmaps, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "artifact", ["saved_model/1", "tflite/afn_float32.tflite"]
+)
+def test_artifacts_answer_as_the_run(run, artifact):
+    samples = sorted((run / "samples").glob("*.jpg"))
+    mine = Predictor(load_model(run)).predict(samples)
+    theirs = Predictor(open_model(run / "exports" / artifact)).predict(samples)
+    for one, other in zip(mine, theirs, strict=True):
+        assert one.categories[0][0] == other.categories[0][0]
+        for name, place in one.landmarks.items():
+            assert place == pytest.approx(other.landmarks[name], abs=0.01)
+
+
+def test_ctrl_c_keeps_answers(run, tmp_path):
+    """A real process, interrupted while it waits for more."""
+    output = tmp_path / "out.jsonl"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "afn_keras.commands.predict", str(run)),
+            *("-", "--json", "--output", str(output)),
+        ],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    sample = run / "samples" / "00.jpg"
+    process.stdin.write(f"{sample}\n" * 100)
+    process.stdin.flush()
+    for _ in range(1200):
+        if output.exists() and output.stat().st_size:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    lines = output.read_text().splitlines()
+    assert lines
+    assert all(json.loads(line)["photograph"] == str(sample) for line in lines)
+    assert errors.strip() == (
+        f"afn-predict: interrupted; {len(lines)} answers are in {output}"
+    )
+
+
+def test_standard_output_on_a_full_disk(run):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "afn_keras.commands.predict"),
+                *(str(run), str(run / "samples"), "--json"),
+            ],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+        )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "afn-predict: standard output: No space left on device\n"
+    )
+
+
 def test_text_for_a_person(run, capsys):
     predict.main([str(run), str(run / "samples" / "00.jpg")])
     text = capsys.readouterr().out
@@ -113,6 +294,7 @@ def test_landmarks_are_drawn_where_they_are():
     photograph = np.full((100, 50, 3), 128, np.uint8)
     prediction = Prediction(
         "photo.jpg",
+        (50, 100),
         (0, 0, 50, 100),
         {"left_hem": (20.0, 70.0, 0.9)},
         (("Skirt", 0.9),),
@@ -128,13 +310,12 @@ def test_landmarks_are_drawn_where_they_are():
     assert picture.shape[0] == 640
 
 
-def test_pictures_of_equal_names_do_not_overwrite(tmp_path):
-    predictions = []
-    for name in ("a", "b"):
-        path = tmp_path / name / "photo.jpg"
-        path.parent.mkdir()
-        cv2.imwrite(str(path), np.zeros((20, 20, 3), np.uint8))
-        predictions.append(Prediction(str(path), (0, 0, 20, 20), {}, (), ()))
-    written = draw_predictions(predictions, tmp_path / "drawn")
-    assert [path.name for path in written] == ["photo.png", "photo-2.png"]
-    assert all(path.is_file() for path in written)
+def test_pictures_overwrite_nothing(tmp_path):
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), np.zeros((20, 20, 3), np.uint8))
+    before = path.read_bytes()
+    prediction = Prediction(str(path), (20, 20), (0, 0, 20, 20), {}, (), ())
+    # Into the folder of the photograph itself, and again.
+    written = [save_prediction(prediction, tmp_path) for _ in range(2)]
+    assert [file.name for file in written] == ["photo-2.png", "photo-3.png"]
+    assert path.read_bytes() == before

@@ -138,9 +138,9 @@ def test_tensor(loaded, trained):
 
 
 def test_maps(loaded, samples, trained):
-    from afn_keras.prediction import shown
+    from afn_keras.prediction import crop
 
-    image = shown(samples[0], 32)[0]
+    image = crop(samples[0], 32).image
     maps = ask(loaded, [samples[0].read_bytes(), b"no"], "maps")
     expected = trained.model.predict_on_batch(image[None])["heatmaps"]
     np.testing.assert_allclose(maps["heatmaps"][:1], expected, atol=1e-4)

@@ -1,9 +1,11 @@
 """What all commands share: their help, and how they fail."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import NoReturn
@@ -46,17 +48,54 @@ def run_command(
     its check with code 1, Ctrl-C with code 130.
     """
     options = parser.parse_args(arguments)
-    # TensorFlow greets with a page about drivers; a user's own choice wins.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         run(options)
+        sys.stdout.flush()
     except InputError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except VerificationError as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog}: interrupted\n")
+    except KeyboardInterrupt as error:
+        what = f"; {error}" if str(error) else ""
+        parser.exit(130, f"\n{parser.prog}: interrupted{what}\n")
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; say nothing at exit.
+        # The reader, such as `head`, has seen enough.
+        _forget_output()
+    except OSError as error:
+        # A full disk, mostly. What is printed has no file name.
+        _forget_output()
+        where = error.filename or "standard output"
+        parser.exit(2, f"{parser.prog}: {where}: {error.strerror}\n")
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its page of greetings about drivers.
+
+    Whoever sets TF_CPP_MIN_LOG_LEVEL gets to see them.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        import tensorflow  # noqa: F401
+
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # Its C++ greets before it reads that variable.
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            said.seek(0)
+            os.write(shown, said.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
+
+
+def _forget_output() -> None:
+    """Drops what could not be printed, which Python would try again at exit."""
+    with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

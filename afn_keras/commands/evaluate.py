@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from afn_keras.commands.command import Parser
+from afn_keras.commands.command import import_tensorflow
 from afn_keras.commands.command import run_command
 
 
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    import_tensorflow()
     from afn_keras.answers import FlipAveraged
     from afn_keras.evaluation import evaluate
     from afn_keras.reports import write_evaluation

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from afn_keras.commands.command import Parser
+from afn_keras.commands.command import import_tensorflow
 from afn_keras.commands.command import run_command
 
 # As in exports.artifacts, which takes seconds to import.
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    import_tensorflow()
     from exports.artifacts import export_run
     from exports.report import write_report
     from pipelines.errors import InputError

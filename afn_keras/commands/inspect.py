@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from afn_keras.commands.command import Parser
+from afn_keras.commands.command import import_tensorflow
 from afn_keras.commands.command import run_command
 
 
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    import_tensorflow()
     from afn_keras.recipes import load_recipe
     from afn_keras.recipes import parse_changes
     from afn_keras.sheets import check_sheet

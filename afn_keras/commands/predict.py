@@ -1,20 +1,32 @@
 """afn-predict: landmarks, category and attributes of photographs."""
 
 import argparse
+import sys
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from afn_keras.commands.command import Parser
+from afn_keras.commands.command import import_tensorflow
 from afn_keras.commands.command import run_command
+
+if TYPE_CHECKING:
+    from afn_keras.prediction import Prediction
+    from afn_keras.prediction import Predictor
+    from pipelines.errors import InputError
+
+_ON_SHEET = 48
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = Parser(
         "afn-predict",
-        "Finds the landmarks of a garment, in pixels of the photograph, its "
-        "category and its attributes.",
-        "afn-predict runs/demo photo.jpg --draw pictures",
+        "Finds the landmarks of garments, in pixels of their photograph, their "
+        "category and their attributes.",
+        "afn-predict runs/demo photographs --csv --output found.csv",
     )
     parser.add_argument(
         "model",
@@ -25,45 +37,158 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "photographs",
         metavar="PHOTO",
-        type=Path,
         nargs="+",
-        help="JPEG, PNG, WebP, GIF or BMP file",
+        help="file, folder, 'pattern*', table.csv (image, x1, y1, x2, y2), or "
+        "- for paths on standard input",
     )
     parser.add_argument(
         "--box",
         metavar=("X1", "Y1", "X2", "Y2"),
         nargs=4,
         type=float,
-        help="where the garment is in each photograph, in pixels; the whole "
-        "photograph if left out",
+        help="where the garment is, in pixels (default: anywhere)",
     )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print one line of JSON for each photograph",
+    answers = parser.add_argument_group(
+        "answers", "a table to read, unless one of these is given"
     )
-    parser.add_argument(
+    forms = answers.add_mutually_exclusive_group()
+    for form, help in (
+        ("json", "a line of JSON for each"),
+        ("csv", "a labels file, for afn-train once it is corrected"),
+        ("coco", "a COCO file, for annotation tools"),
+    ):
+        forms.add_argument(
+            f"--{form}",
+            action="store_const",
+            dest="form",
+            const=form,
+            default="table",
+            help=help,
+        )
+    answers.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="write them into a new file as they come",
+    )
+    pictures = parser.add_argument_group("pictures")
+    pictures.add_argument(
         "--draw",
         metavar="DIR",
         type=Path,
-        help="write each photograph with its answers drawn into this folder",
+        help="draw each photograph with its answers",
+    )
+    pictures.add_argument(
+        "--maps",
+        metavar="DIR",
+        type=Path,
+        help="draw what the network sees: attention and heatmaps",
+    )
+    pictures.add_argument(
+        "--sheet",
+        metavar="FILE",
+        type=Path,
+        help=f"draw the first {_ON_SHEET} on one sheet, a PNG file",
     )
     run_command(parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> None:
-    from afn_keras.pictures import draw_predictions
-    from afn_keras.prediction import Predictor
-    from exports.opening import open_model
+    import_tensorflow()
+    from tqdm import tqdm
 
+    from afn_keras.prediction import Predictor
+    from afn_keras.result_formats import FORMATS
+    from afn_keras.results import check_results
+    from afn_keras.results import write_results
+    from afn_keras.sheets import check_sheet
+    from exports.opening import open_model
+    from pipelines.errors import InputError
+    from pipelines.listing import list_photographs
+
+    if options.output:
+        check_results(options.output)
+    if options.sheet:
+        check_sheet(options.sheet, "--sheet")
+    listed = list_photographs(options.photographs, sys.stdin, options.box)
+    total = None
+    if "-" not in options.photographs:
+        # At once, so that a name that stands for nothing stops before work.
+        listed = list(listed)
+        total = len(listed)
     predictor = Predictor(open_model(options.model))
-    boxes = options.box and [tuple(options.box)] * len(options.photographs)
-    predictions = predictor.predict(options.photographs, boxes)
-    # Before anything is printed: the reader, such as `head`, may leave early.
-    if options.draw:
-        draw_predictions(predictions, options.draw)
+    if options.maps and not predictor.has_maps:
+        raise InputError(
+            f"--maps: {options.model} holds answers only; give the run, its "
+            ".keras file or its SavedModel"
+        )
+    bar = tqdm(
+        predictor.stream(listed),
+        total=total,
+        unit=" photographs",
+        disable=None if total != 1 else True,
+    )
+    skipped: list[InputError] = []
+    predictions = _usable(bar, skipped, total == 1)
+    predictions = _drawn(predictions, predictor, options)
+    count = write_results(
+        predictions,
+        FORMATS[options.form](),
+        predictor.answering.vocabulary,
+        options.output,
+    )
+    if skipped:
+        asked = count + len(skipped)
+        if not count:
+            raise InputError(f"none of {asked} photographs can be used")
+        print(f"skipped {len(skipped)} of {asked}", file=sys.stderr)
+
+
+def _usable(
+    answers: "Iterable[Prediction | InputError]",
+    skipped: "list[InputError]",
+    alone: bool,
+) -> "Iterator[Prediction]":
+    from tqdm import tqdm
+
+    from pipelines.errors import InputError
+
+    for answer in answers:
+        if not isinstance(answer, InputError):
+            yield answer
+        elif alone:
+            raise answer
+        else:
+            skipped.append(answer)
+            tqdm.write(f"skipped: {answer}", file=sys.stderr)
+
+
+def _drawn(
+    predictions: "Iterator[Prediction]",
+    predictor: "Predictor",
+    options: argparse.Namespace,
+) -> "Iterator[Prediction]":
+    """Draws each prediction on its way, and the sheet after the last."""
+    from afn_keras.map_pictures import draw_maps
+    from afn_keras.pictures import save_picture
+    from afn_keras.pictures import save_prediction
+    from afn_keras.sheets import prediction_sheet
+    from afn_keras.sheets import save_sheet
+
+    first, count = [], 0
     for prediction in predictions:
-        print(prediction.to_json() if options.json else prediction.describe())
+        count += 1
+        if options.draw:
+            save_prediction(prediction, options.draw)
+        if options.maps:
+            name = prediction.photograph
+            maps = draw_maps(predictor.maps(name, prediction.box))
+            save_picture(maps, options.maps, f"{Path(name).stem}-maps")
+        if options.sheet and len(first) < _ON_SHEET:
+            first.append(prediction)
+        yield prediction
+    if first:
+        save_sheet(prediction_sheet(first, count), options.sheet, "--sheet")
 
 
 if __name__ == "__main__":

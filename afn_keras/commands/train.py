@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from afn_keras.commands.command import Parser
+from afn_keras.commands.command import import_tensorflow
 from afn_keras.commands.command import run_command
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    import_tensorflow()
     from afn_keras.recipes import load_recipe
     from afn_keras.runs import existing_run
     from afn_keras.runs import free_folder
@@ -108,9 +110,8 @@ def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
                 data, recipe.drawn_images, recipe.seed, progress=True
             )
 
-    # Not before: TensorFlow takes seconds, and processes that draw need none.
     from afn_keras.evaluation import evaluate
-    from afn_keras.pictures import draw_predictions
+    from afn_keras.pictures import save_prediction
     from afn_keras.prediction import Predictor
     from afn_keras.reports import write_evaluation
     from afn_keras.runs import load_model
@@ -147,7 +148,8 @@ def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
         [sample.path for sample in samples],
         [sample.box for sample in samples],
     )
-    draw_predictions(predictions, run / "pictures")
+    for prediction in predictions:
+        save_prediction(prediction, run / "pictures")
     checks = dict(export_run(run))
     print(write_report(run, checks, records, split))
     print(_what_is_where(run, samples[0].path))

@@ -1,0 +1,229 @@
+"""Writes predictions down: for a person, a program, a table, an annotator.
+
+A format is told predictions one at a time and gives text to append: what
+stands before all, of each, and after all.
+"""
+
+import csv
+import io
+import json
+from typing import Protocol
+
+from tabulate import tabulate
+
+from afn_keras.prediction import PRESENT
+from afn_keras.prediction import Prediction
+from pipelines.annotations import BOX
+from pipelines.csv_cells import SCORE
+from pipelines.vocabulary import Vocabulary
+
+
+class ResultFormat(Protocol):
+    """What turns predictions into text."""
+
+    def start(self, vocabulary: Vocabulary) -> str:
+        """What stands before all."""
+
+    def add(self, prediction: Prediction) -> str:
+        """What can be written once this prediction is there."""
+
+    def end(self) -> str:
+        """What stands after all."""
+
+
+class Table:
+    """For a person: one in full, several as rows of a table."""
+
+    def __init__(self) -> None:
+        self._predictions: list[Prediction] = []
+
+    def start(self, vocabulary: Vocabulary) -> str:
+        """Nothing: how wide a column is shows at the end."""
+        return ""
+
+    def add(self, prediction: Prediction) -> str:
+        """Nothing yet."""
+        self._predictions.append(prediction)
+        return ""
+
+    def end(self) -> str:
+        """All of it."""
+        if len(self._predictions) == 1:
+            return _in_full(self._predictions[0])
+        rows = [
+            (
+                prediction.photograph,
+                _scored(prediction.categories[:1]),
+                _scored(prediction.attributes[:3]),
+                _clear(prediction),
+            )
+            for prediction in self._predictions
+        ]
+        header = ("photograph", "category", "attributes", "clear landmarks")
+        return f"{tabulate(rows, header, 'simple')}\n" if rows else ""
+
+
+class JsonLines:
+    """For a program: one line of JSON for each prediction."""
+
+    def start(self, vocabulary: Vocabulary) -> str:
+        """Nothing."""
+        return ""
+
+    def add(self, prediction: Prediction) -> str:
+        """Its line."""
+        return f"{prediction.to_json()}\n"
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
+
+
+class CsvTable:
+    """A labels file, which `afn-train --data` takes once it is corrected.
+
+    The best category, the attributes that are more likely there than not,
+    and all landmarks; columns that end in `_score` say how sure the network
+    was.
+    """
+
+    def start(self, vocabulary: Vocabulary) -> str:
+        """The names of the columns."""
+        self._vocabulary = vocabulary
+        columns = ["image", *BOX]
+        if self._vocabulary.categories:
+            columns += ["category", f"category{SCORE}"]
+        if self._vocabulary.attributes:
+            columns.append("attributes")
+        for name in self._vocabulary.landmarks:
+            columns += [f"{name}_x", f"{name}_y", f"{name}{SCORE}"]
+        return _row(columns)
+
+    def add(self, prediction: Prediction) -> str:
+        """Its row."""
+        cells = [prediction.photograph, *(f"{x:.10g}" for x in prediction.box)]
+        if self._vocabulary.categories:
+            name, score = prediction.categories[0]
+            cells += [name, f"{score:.4f}"]
+        if self._vocabulary.attributes:
+            cells.append("|".join(prediction.present()))
+        for x, y, score in prediction.landmarks.values():
+            cells += [f"{x:.2f}", f"{y:.2f}", f"{score:.4f}"]
+        return _row(cells)
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
+
+
+class CocoFile:
+    """A COCO data set of predictions, for annotation tools and viewers.
+
+    Attributes are as in Fashionpedia: `attribute_ids` of those more likely
+    there than not. Each annotation has a `score`, the best category's.
+    """
+
+    def start(self, vocabulary: Vocabulary) -> str:
+        """Nothing: the images of the file stand before the garments."""
+        self._vocabulary = vocabulary
+        self._images: dict[str, dict] = {}
+        self._annotations: list[dict] = []
+        # A network without categories still finds garments.
+        names = vocabulary.categories or ("garment",)
+        self._categories = {name: i for i, name in enumerate(names, start=1)}
+        self._attributes = {
+            name: i for i, name in enumerate(vocabulary.attributes, start=1)
+        }
+        return ""
+
+    def add(self, prediction: Prediction) -> str:
+        """Nothing yet."""
+        width, height = prediction.size
+        image = self._images.setdefault(
+            prediction.photograph,
+            {
+                "id": len(self._images) + 1,
+                "file_name": prediction.photograph,
+                "width": width,
+                "height": height,
+            },
+        )
+        x1, y1, x2, y2 = prediction.box
+        name, score = (prediction.categories or (("garment", 1.0),))[0]
+        points = prediction.landmarks.values()
+        self._annotations.append(
+            {
+                "id": len(self._annotations) + 1,
+                "image_id": image["id"],
+                "category_id": self._categories[name],
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": (x2 - x1) * (y2 - y1),
+                "iscrowd": 0,
+                "score": score,
+                "keypoints": [n for x, y, _ in points for n in (x, y, 2)],
+                "num_keypoints": len(points),
+                "attribute_ids": [
+                    self._attributes[name] for name in prediction.present()
+                ],
+            }
+        )
+        return ""
+
+    def end(self) -> str:
+        """All of it."""
+        keypoints = list(self._vocabulary.landmarks)
+        content = {
+            "info": {"description": "predictions of afn-keras"},
+            "images": list(self._images.values()),
+            "annotations": self._annotations,
+            "categories": [
+                {"id": key, "name": name, "keypoints": keypoints}
+                for name, key in self._categories.items()
+            ],
+            "attributes": [
+                {"id": key, "name": name, "supercategory": group}
+                for (name, key), group in zip(
+                    self._attributes.items(),
+                    self._vocabulary.attribute_groups,
+                    strict=True,
+                )
+            ],
+        }
+        return f"{json.dumps(content)}\n"
+
+
+FORMATS = {
+    "table": Table,
+    "json": JsonLines,
+    "csv": CsvTable,
+    "coco": CocoFile,
+}
+"""Formats by the names that commands give them."""
+
+
+def _in_full(prediction: Prediction) -> str:
+    lines = [prediction.photograph]
+    for title, scored in (
+        ("category", prediction.categories),
+        ("attributes", prediction.attributes[:5]),
+    ):
+        if scored:
+            lines.append(f"  {title:<16}{_scored(scored)}")
+    for name, (x, y, score) in prediction.landmarks.items():
+        lines.append(f"  {name:<16}x {x:6.1f}  y {y:6.1f}  {100 * score:.0f}%")
+    return "\n".join([*lines, ""])
+
+
+def _scored(scored: tuple[tuple[str, float], ...]) -> str:
+    return ", ".join(f"{name} {100 * score:.0f}%" for name, score in scored)
+
+
+def _clear(prediction: Prediction) -> str:
+    scores = [score for _, _, score in prediction.landmarks.values()]
+    return f"{sum(score >= PRESENT for score in scores)} of {len(scores)}"
+
+
+def _row(cells: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()

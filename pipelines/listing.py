@@ -1,0 +1,137 @@
+"""Which photographs a person means: files, folders, globs, tables, lists."""
+
+import glob
+import os
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.annotations import BOX
+from pipelines.csv_cells import Cells
+from pipelines.errors import InputError
+from pipelines.problem_log import ProblemLog
+from pipelines.problems import Kind
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"))
+"""What ends the name of a photograph in a folder; a file may end anyhow."""
+
+
+class Listed(NamedTuple):
+    """A garment to look at.
+
+    Args:
+        photograph: path of the file.
+        box: x1, y1, x2, y2 in pixels; the whole photograph if None.
+    """
+
+    photograph: Path
+    box: tuple[float, float, float, float] | None = None
+
+
+def list_photographs(
+    names: Iterable[str],
+    lines: Iterable[str] = (),
+    box: Sequence[float] | None = None,
+) -> Iterator[Listed | InputError]:
+    """The photographs that names stand for, in their order.
+
+    A name is a file; a folder, of which all photographs are taken, those of
+    its folders too, sorted by path; a pattern with `*`, `?`, `[...]` or `**`,
+    if there is no such file; a table ending in .csv with a column `image`,
+    relative to the table, perhaps with `x1`, `y1`, `x2`, `y2`, other columns
+    being ignored; or `-` for `lines`.
+
+    Args:
+        names: what to take.
+        lines: paths for `-`, one a line; they are taken as they come.
+        box: x1, y1, x2, y2 of whatever has none of its own.
+
+    Yields:
+        Photographs, not looked at yet, or for a row of a table that does not
+        parse the error that says so.
+
+    Raises:
+        InputError: if a folder cannot be read, or a folder, pattern or table
+            has no photograph.
+    """
+    for name in names:
+        for listed in _meant(name, lines):
+            if isinstance(listed, Listed) and listed.box is None and box:
+                listed = listed._replace(box=tuple(box))
+            yield listed
+
+
+def _meant(name: str, lines: Iterable[str]) -> Iterable[Listed | InputError]:
+    path = Path(name)
+    if name == "-":
+        stripped = (line.rstrip("\r\n") for line in lines)
+        return (Listed(Path(line)) for line in stripped if line)
+    if path.is_dir():
+        return map(Listed, _inside(path))
+    if path.suffix.lower() == ".csv":
+        return _rows(path)
+    if glob.has_magic(name) and not path.exists():
+        return map(Listed, _matching(name))
+    return [Listed(path)]
+
+
+def _inside(folder: Path) -> list[Path]:
+    def fail(error: OSError) -> None:
+        raise InputError(
+            f"{error.filename}: cannot be read ({error.strerror}); change its "
+            "permissions, or name the photographs themselves"
+        ) from error
+
+    found = []
+    for place, folders, files in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if _is_one(name)]
+    if not found:
+        raise InputError(
+            f"{folder}: holds no photograph; looked for names ending in "
+            f"{', '.join(sorted(SUFFIXES))}"
+        )
+    return sorted(found)
+
+
+def _matching(pattern: str) -> list[Path]:
+    found = [
+        path
+        for path in map(Path, sorted(glob.glob(pattern, recursive=True)))
+        if path.is_file()
+    ]
+    if not found:
+        raise InputError(f"{pattern}: no file matches this pattern")
+    return found
+
+
+def _rows(table: Path) -> Iterator[Listed | InputError]:
+    log = ProblemLog()
+    cells = Cells(table, log)
+    cells.check_image_column()
+    cells.check_box_columns()
+    cells.check_images()
+    boxes: list = [None] * len(cells.lines)
+    if BOX[0] in cells.columns:
+        boxes = [
+            None if box != box else (box, *rest)
+            for box, *rest in cells.numbers(BOX).tolist()
+        ]
+    for problem in log.problems:
+        if problem.kind == Kind.ROW_UNREADABLE:
+            yield InputError(str(problem))
+    found = [
+        Listed(table.parent / cells.columns["image"][row], boxes[row])
+        for row in range(len(boxes))
+        if cells.good[row]
+    ]
+    if not found:
+        raise InputError(f"{table}: has no row that names an image")
+    yield from found
+
+
+def _is_one(name: str) -> bool:
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix in SUFFIXES and not name.startswith(".")

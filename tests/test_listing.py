@@ -1,0 +1,131 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pipelines.errors import InputError
+from pipelines.listing import Listed
+from pipelines.listing import list_photographs
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Empty files: nobody looks into them here."""
+    for name in (
+        *("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg"),
+        *("deep/er/c.webp", ".git/d.jpg", "e [1].jpeg"),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def names(listed, folder):
+    return [str(item.photograph.relative_to(folder)) for item in listed]
+
+
+def test_a_folder_is_all_its_photographs_in_order(folder):
+    found = names(list_photographs([str(folder)]), folder)
+    assert found == ["a.PNG", "b.jpg", "deep/er/c.webp", "e [1].jpeg"]
+
+
+def test_a_pattern(folder):
+    found = names(list_photographs([f"{folder}/**/*.[jw]*"]), folder)
+    assert found == ["b.jpg", "deep/er/c.webp", "e [1].jpeg"]
+    # A file whose name looks like a pattern is that file.
+    assert names(list_photographs([f"{folder}/e [1].jpeg"]), folder) == (
+        ["e [1].jpeg"]
+    )
+
+
+def test_the_order_is_that_of_the_names(folder):
+    given = [str(folder / "deep"), str(folder / "b.jpg"), str(folder / "x.jpg")]
+    assert names(list_photographs(given), folder) == (
+        ["deep/er/c.webp", "b.jpg", "x.jpg"]
+    )
+
+
+def test_lines_are_taken_as_they_come(folder):
+    taken = []
+
+    def lines():
+        for name in ("b.jpg\n", "\n", "with blank .jpg\r\n"):
+            taken.append(name)
+            yield name
+
+    listed = list_photographs(["-"], lines())
+    assert str(next(listed).photograph) == "b.jpg"
+    assert len(taken) == 1
+    assert [str(item.photograph) for item in listed] == ["with blank .jpg"]
+
+
+def test_a_table_of_paths_and_boxes(folder):
+    table = folder / "table.csv"
+    table.write_text(
+        "image,split,x1,y1,x2,y2,remark\n"
+        "b.jpg,nowhere,1,2,30.5,40,red\n"
+        "a.PNG,,,,,,\n"
+        "b.jpg,,1,2,x,4,\n"
+        ",,1,2,3,4,\n"
+        "b.jpg,,5,6,7,8,\n"
+    )
+    listed = list(list_photographs([str(table)], box=[0, 0, 9, 9]))
+    errors = [str(item) for item in listed if isinstance(item, InputError)]
+    assert [item for item in listed if isinstance(item, Listed)] == [
+        Listed(folder / "b.jpg", (1, 2, 30.5, 40)),
+        # What has no box of its own gets the one for all.
+        Listed(folder / "a.PNG", (0, 0, 9, 9)),
+        Listed(folder / "b.jpg", (5, 6, 7, 8)),
+    ]
+    assert len(errors) == 2
+    assert any("table.csv, line 4: b.jpg: row does not" in e for e in errors)
+    assert any("table.csv, line 5: row does not parse" in e for e in errors)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("file,x1\n", "has no column 'image'"),
+        ("image,x1,y1,x2\nb.jpg,1,2,3\n", "y2 is missing"),
+        ("image\n", "has no row that names an image"),
+    ],
+)
+def test_a_table_that_is_none(content, expected, folder):
+    table = folder / "table.csv"
+    table.write_text(content)
+    with pytest.raises(InputError, match=expected):
+        list(list_photographs([str(table)]))
+
+
+def test_nothing_there(folder):
+    with pytest.raises(InputError, match="no file matches this pattern"):
+        list(list_photographs([f"{folder}/*.tiff"]))
+    (folder / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty: holds no photograph; .*.png"):
+        list(list_photographs([str(folder / "empty")]))
+
+
+def test_a_folder_that_may_not_be_read(folder):
+    (folder / "deep" / "er").chmod(0)
+    program = (
+        "from pipelines.listing import list_photographs\n"
+        f"try: list(list_photographs([{str(folder)!r}]))\n"
+        "except ValueError as error: print(error)"
+    )
+    command = [sys.executable, "-c", program]
+    if os.geteuid() == 0:
+        # Who may read everything gives that right up.
+        rights = "-dac_override,-dac_read_search"
+        command = ["setpriv", f"--bounding-set={rights}", *command]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("no setpriv to give up rights with")
+    finally:
+        (folder / "deep" / "er").chmod(0o755)
+    assert done.stdout == (
+        f"{folder}/deep/er: cannot be read (Permission denied); change its "
+        "permissions, or name the photographs themselves\n"
+    ), done.stderr
