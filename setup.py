@@ -38,6 +38,7 @@ setup(
         "ai-edge-litert>=2.0",
         "filelock>=3.16",
         "google-crc32c>=1.6",
+        "jinja2>=3.1",
         "keras>=3.10,<4",
         "matplotlib>=3.8",
         "numpy>=1.26",
@@ -47,14 +48,18 @@ setup(
         "protobuf>=4.25",
         "pydantic>=2.7",
         "pyyaml>=6",
+        "scikit-learn>=1.5",
         "tabulate>=0.9",
         "tensorboard>=2.20",
         "tensorflow>=2.21",
         "tensorflow-serving-api>=2.21",
         "tqdm>=4.66",
     ],
-    # What TF Serving is configured with goes into every run.
-    package_data={"exports": ["serving/*"]},
+    package_data={
+        "afn_keras": ["templates/*"],
+        # What TF Serving is configured with goes into every run.
+        "exports": ["serving/*"],
+    },
     extras_require={
         "int8": ["ai-edge-quantizer>=0.5"],
         "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.16"],

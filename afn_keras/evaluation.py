@@ -1,5 +1,6 @@
 """Judging: a trained network against the labels of one split."""
 
+from collections.abc import Callable
 from typing import Any
 from typing import get_args
 
@@ -29,6 +30,7 @@ def evaluate(
     split: str,
     batch_size: int = 32,
     protocol: Protocol = "corrected",
+    watch: Callable[[dict, dict], None] | None = None,
 ) -> dict[str, Any]:
     """Scores a network on a split, and the guesses it has to beat.
 
@@ -42,6 +44,8 @@ def evaluate(
         split: which split to score.
         batch_size: images a batch; it changes no score.
         protocol: "corrected", or "released" as `NormalizedError` says.
+        watch: is called with the targets and answers of each batch, in the
+            order of the records.
 
     Returns:
         What `evaluation.json` holds: fractions, None where the data has no
@@ -68,6 +72,8 @@ def evaluate(
         answers = answering.answer(image.numpy())
         targets = {name: value.numpy() for name, value in targets.items()}
         network.update(targets, answers)
+        if watch:
+            watch(targets, answers)
         guess.update(targets, _guesses(records, len(image)))
         images += len(image)
     guessed = guess.result()

@@ -35,9 +35,9 @@ def draw_box(picture: np.ndarray, box: Sequence[float], scale: float) -> None:
         scale: pixels of the picture for one of the photograph.
     """
     x1, y1, x2, y2 = (round(float(side) * scale) for side in box)
-    # Dark beneath, or it would not be seen on white.
-    for ink, width in ((INK, 3), (BOX, 1)):
-        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), ink, width)
+    # Dark around it, or it would not be seen on white.
+    cv2.rectangle(picture, (x1 - 1, y1 - 1), (x2, y2), INK, 1)
+    cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), BOX, 1)
 
 
 def draw_point(
@@ -61,6 +61,24 @@ def draw_point(
         return
     for radius, ink in ((6, _WHITE), (5, colour(name))):
         cv2.circle(picture, centre, radius * 16, ink, -1, cv2.LINE_AA, 4)
+
+
+def draw_tie(
+    picture: np.ndarray, start: Sequence[float], end: Sequence[float]
+) -> None:
+    """Draws a line between two points, in pixels from the upper left corner.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB; changed.
+        start: x, y.
+        end: x, y.
+    """
+    ends = [
+        tuple(round((float(side) - 0.5) * 16) for side in point)
+        for point in (start, end)
+    ]
+    for ink, width in ((_WHITE, 3), (INK, 1)):
+        cv2.line(picture, *ends, ink, width, cv2.LINE_AA, 4)
 
 
 def write(

@@ -12,6 +12,7 @@ from afn_keras.marks import INK
 from afn_keras.marks import cut
 from afn_keras.marks import draw_box
 from afn_keras.marks import draw_point
+from afn_keras.marks import draw_tie
 from afn_keras.marks import text_width
 from afn_keras.marks import write
 from afn_keras.pictures import upright_pixels
@@ -183,12 +184,20 @@ def _marked(tile: Tile, landmarks: Sequence[str]) -> np.ndarray:
     picture = cv2.resize(tile.image, size, interpolation=way)
     if tile.box is not None:
         draw_box(picture, tile.box, scale)
-    for name, (x, y), visibility in zip(
-        landmarks, tile.points, tile.visibility, strict=True
-    ):
-        if visibility in (VISIBLE, OCCLUDED):
-            hollow = visibility == OCCLUDED
-            draw_point(picture, name, x * scale, y * scale, hollow)
+    visible = [
+        (index, name)
+        for index, name in enumerate(landmarks[: len(tile.points)])
+        if tile.visibility[index] in (VISIBLE, OCCLUDED)
+    ]
+    if tile.truth is not None:
+        for index, name in visible:
+            x, y = tile.truth[index] * scale
+            draw_tie(picture, tile.points[index] * scale, (x, y))
+            draw_point(picture, name, x, y, hollow=True)
+    for index, name in visible:
+        x, y = tile.points[index] * scale
+        hollow = tile.visibility[index] == OCCLUDED
+        draw_point(picture, name, x, y, hollow)
     return picture
 
 
@@ -231,7 +240,9 @@ def _key(
     key = []
     if landmarks:
         key = [("left", "left", False), ("right", "right", False)]
-    if any(OCCLUDED in tile.visibility for tile in tiles):
+    if any(tile.truth is not None for tile in tiles):
+        key.append(("where it is", "left", True))
+    elif any(OCCLUDED in tile.visibility for tile in tiles):
         key.append((hollow, "left", True))
     return key
 

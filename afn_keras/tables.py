@@ -1,7 +1,7 @@
 """The paper's two tables, with the published rows above a run's own."""
 
-from collections.abc import Sequence
 from typing import Any
+from typing import NamedTuple
 
 from tabulate import tabulate
 
@@ -100,6 +100,18 @@ _PUBLISHED_LABELS = {
 }
 
 
+class Table(NamedTuple):
+    """A table of text.
+
+    Args:
+        header: titles of the columns.
+        body: rows of as many cells; the first says whose they are.
+    """
+
+    header: list[str]
+    body: list[list[str]]
+
+
 def paper_tables(evaluation: dict[str, Any], name: str) -> str:
     """Renders an evaluation as the paper's two tables, in Markdown.
 
@@ -111,29 +123,33 @@ def paper_tables(evaluation: dict[str, Any], name: str) -> str:
         evaluation: what `evaluate` returned.
         name: what to call this run's row.
     """
-    guess = evaluation["guess"]
-    rows = [(name, evaluation), ("guessing", guess)]
-    parts = [
+    parts = [what_was_scored(evaluation)]
+    tables = [landmark_table(evaluation, name), label_table(evaluation, name)]
+    parts += [_markdown(table) for table in tables if table]
+    if evaluation["category"]:
+        parts.append(top1_line(evaluation))
+    return "\n\n".join(parts)
+
+
+def what_was_scored(evaluation: dict[str, Any]) -> str:
+    """What the tables are of, in two sentences."""
+    return (
         f"{evaluation['images']} images of the {evaluation['split']} split, "
         f"{evaluation['protocol']} protocol. Published rows are of the full "
         "DeepFashion benchmark; guessing is the mean landmark and the most "
         "frequent labels of the train split, whatever the photograph shows."
-    ]
-    if evaluation["landmarks"]:
-        parts.append(_landmark_table(rows))
-    if evaluation["category"] or evaluation["attributes"]:
-        parts.append(_label_table(rows))
-    if evaluation["category"]:
-        parts.append(_top1_line(evaluation, guess))
-    return "\n\n".join(parts)
+    )
 
 
-def _landmark_table(rows: list[tuple[str, dict]]) -> str:
+def landmark_table(evaluation: dict[str, Any], name: str) -> Table | None:
+    """The paper's Table 1 with this run's row; None without landmarks."""
+    if not evaluation["landmarks"]:
+        return None
     body = [
         [method, *map(_error, each), _error(average)]
         for method, (each, average) in _PUBLISHED_NE.items()
     ]
-    for method, scores in rows:
+    for method, scores in _own(evaluation, name):
         each = scores["landmarks"]["per_landmark"]
         body.append(
             [
@@ -142,13 +158,16 @@ def _landmark_table(rows: list[tuple[str, dict]]) -> str:
                 _error(scores["landmarks"]["ne"]),
             ]
         )
-    return _table(["normalized error", *_LANDMARKS.values(), "Avg"], body)
+    return Table(["normalized error", *_LANDMARKS.values(), "Avg"], body)
 
 
-def _label_table(rows: list[tuple[str, dict]]) -> str:
+def label_table(evaluation: dict[str, Any], name: str) -> Table | None:
+    """The paper's Table 2 with this run's row; None without labels."""
+    if not evaluation["category"] and not evaluation["attributes"]:
+        return None
     own = [
         group
-        for group in (rows[0][1]["attributes"] or {}).get("recall@3", ())
+        for group in (evaluation["attributes"] or {}).get("recall@3", ())
         if group not in _GROUPS and group != "all"
     ]
     header = ["top-3 / top-5, %", "Category"]
@@ -157,7 +176,7 @@ def _label_table(rows: list[tuple[str, dict]]) -> str:
         [method, *values[:-1], *["-"] * len(own), values[-1]]
         for method, values in _PUBLISHED_LABELS.items()
     ]
-    for method, scores in rows:
+    for method, scores in _own(evaluation, name):
         category = scores["category"] or {}
         recall = scores["attributes"] or {"recall@3": {}, "recall@5": {}}
         cells = [_percents(category.get("top3"), category.get("top5"))]
@@ -166,23 +185,29 @@ def _label_table(rows: list[tuple[str, dict]]) -> str:
             for g in (*_GROUPS, *own, "all")
         ]
         body.append([method, *cells])
-    return _table(header, body)
+    return Table(header, body)
 
 
-def _top1_line(evaluation: dict, guess: dict) -> str:
+def top1_line(evaluation: dict[str, Any]) -> str:
+    """Category top-1, which the paper's tables have not."""
+    guess = evaluation["guess"]["category"]["top1"]
     return (
         f"Category top-1: {100 * evaluation['category']['top1']:.2f}% "
-        f"(guessing: {100 * guess['category']['top1']:.2f}%)."
+        f"(guessing: {100 * guess:.2f}%)."
     )
 
 
-def _table(header: Sequence[str], body: list[list[str]]) -> str:
+def _own(evaluation: dict[str, Any], name: str) -> list[tuple[str, dict]]:
+    return [(name, evaluation), ("guessing", evaluation["guess"])]
+
+
+def _markdown(table: Table) -> str:
     return tabulate(
-        body,
-        header,
+        table.body,
+        table.header,
         tablefmt="github",
         disable_numparse=True,
-        colalign=("left", *["right"] * (len(header) - 1)),
+        colalign=("left", *["right"] * (len(table.header) - 1)),
     )
 
 

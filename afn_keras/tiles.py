@@ -1,8 +1,8 @@
 """What a sheet shows of each photograph, before it is drawn."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,8 +17,7 @@ from pipelines.resampling import EXACT
 from pipelines.vocabulary import Vocabulary
 
 
-@dataclasses.dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """One photograph of a sheet.
 
     Args:
@@ -28,6 +27,8 @@ class Tile:
         visibility: (L,) as annotations have it; truncated ones are not drawn.
         caption: lines below the photograph; long ones are wrapped.
         name: path of the photograph, above them.
+        truth: (L, 2) where the points should be, to be tied to them; None to
+            leave that out.
     """
 
     image: np.ndarray
@@ -36,6 +37,7 @@ class Tile:
     visibility: np.ndarray
     caption: Sequence[str]
     name: str = ""
+    truth: np.ndarray | None = None
 
 
 def photograph_tiles(

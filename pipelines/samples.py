@@ -1,6 +1,7 @@
 """Takes single photographs out of records again, to look at."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,20 @@ def draw_lots(
     check_split(records, split)
     total = records.images[split]
     lots = np.random.default_rng(seed).permutation(total)[:count]
-    wanted = set(lots.tolist())
+    return examples_at(records, split, lots.tolist())
+
+
+def examples_at(
+    records: Records, split: str, indices: Sequence[int]
+) -> list[bytes]:
+    """Serialized examples by their place in a split.
+
+    Args:
+        records: where to take them from.
+        split: which split.
+        indices: places from 0, in the order of `load_split`.
+    """
+    wanted = set(indices)
     files = [str(records.folder / name) for name in records.shards[split]]
     found = {}
     for index, record in enumerate(tf.data.TFRecordDataset(files)):
@@ -84,7 +98,7 @@ def draw_lots(
             found[index] = record.numpy()
             if len(found) == len(wanted):
                 break
-    return [found[index] for index in lots]
+    return [found[index] for index in indices]
 
 
 def augment(

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--data",
+        metavar="DATA",
         type=Path,
         required=True,
         help="benchmark folder, labels file or records",
@@ -36,23 +37,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default="test",
         help="which part of the data (default test)",
     )
-    parser.add_argument(
-        "--output",
-        metavar="DIR",
-        type=Path,
-        help="also write evaluation.json and evaluation.md into this folder",
-    )
-    parser.add_argument(
+    judging = parser.add_argument_group("judging")
+    judging.add_argument(
         "--protocol",
         choices=("corrected", "released"),
         default="corrected",
-        help="how landmarks are judged; released as the paper's authors' "
-        "evaluator, whose pixels are W wide in the truth and W - 1 in answers",
+        help="released: as the paper's authors' evaluator, whose pixels are W "
+        "wide in the truth and W - 1 in answers (default corrected)",
     )
-    parser.add_argument(
+    judging.add_argument(
         "--flip",
         action="store_true",
-        help="average the answers for each photograph and its mirror image",
+        help="average the answers for a photograph and its mirror image",
+    )
+    written = parser.add_argument_group("what is written")
+    written.add_argument(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="evaluation.json and evaluation.md, into this folder",
+    )
+    written.add_argument(
+        "--report",
+        metavar="DIR",
+        type=Path,
+        help="report.html with charts and the worst mistakes, and all of its "
+        "pictures, into a new folder",
     )
     run_command(parser, _run, arguments)
 
@@ -61,11 +71,16 @@ def _run(options: argparse.Namespace) -> None:
     import_tensorflow()
     from afn_keras.answers import FlipAveraged
     from afn_keras.evaluation import evaluate
+    from afn_keras.outcomes import Outcomes
+    from afn_keras.report_page import write_report_page
     from afn_keras.reports import write_evaluation
     from afn_keras.tables import paper_tables
     from exports.opening import open_model
     from pipelines.opening import open_records
+    from pipelines.writing import check_new
 
+    if options.report:
+        check_new(options.report)
     model = open_model(options.model)
     if options.flip:
         model = FlipAveraged(model)
@@ -73,9 +88,18 @@ def _run(options: argparse.Namespace) -> None:
         records = open_records(
             options.data, Path(scratch) / "records", [options.split]
         )
+        outcomes = Outcomes(model.vocabulary)
         evaluation = evaluate(
-            model, records, options.split, protocol=options.protocol
+            model,
+            records,
+            options.split,
+            protocol=options.protocol,
+            watch=outcomes.add if options.report else None,
         )
+        if options.report:
+            write_report_page(
+                evaluation, outcomes, records, model.name, options.report
+            )
     print(paper_tables(evaluation, model.name))
     if options.output:
         write_evaluation(evaluation, model.name, options.output)
