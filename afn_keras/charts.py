@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 from sklearn.metrics import precision_recall_curve
@@ -77,18 +78,23 @@ def confusion_chart(outcomes: Outcomes) -> Figure:
     names = np.array(outcomes.vocabulary.categories, object)[used]
     names = [name if len(name) <= 24 else f"{name[:22]}.." for name in names]
     totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = 2.6 + 0.36 * len(names)
+    few = len(names) <= _COUNTED
+    side = 2.6 + (0.36 if few else 0.2) * len(names)
     figure = Figure((side + 0.8, side), layout="constrained")
     axes = figure.subplots()
-    drawn = axes.imshow(matrix / totals, cmap=_MAP, vmin=0, vmax=1)
-    figure.colorbar(drawn, ax=axes, shrink=0.7, label="share of the truth")
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=9)
-    axes.set_yticks(range(len(names)), names, fontsize=9)
+    # What is seldom is to be seen, too.
+    drawn = axes.imshow(matrix / totals, cmap=_MAP, norm=PowerNorm(0.5, 0, 1))
+    figure.colorbar(
+        drawn, ax=axes, shrink=0.6, aspect=30, label="share of the truth"
+    )
+    size = 9 if few else 8
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
+    axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth")
-    if len(names) <= _COUNTED:
+    if few:
         for row, column in zip(*np.nonzero(matrix), strict=True):
-            bright = matrix[row, column] > 0.55 * totals[row, 0]
+            bright = matrix[row, column] > 0.3 * totals[row, 0]
             axes.text(
                 column,
                 row,

@@ -38,6 +38,8 @@ class Recipe:
     name: str = "paper"
     # A benchmark folder, labels file or records; None draws a benchmark.
     data: str | None = None
+    # Of the data, for the model card.
+    licence: str | None = None
     # How many photographs to draw where there is no data.
     drawn_images: int = Field(1500, ge=30)
     seed: int = Field(0, ge=0, lt=2**31)

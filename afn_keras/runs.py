@@ -24,6 +24,7 @@ from pipelines.vocabulary import Vocabulary
 from pipelines.writing import check_new
 
 MODEL = "model.keras"
+CARD = "model_card.md"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +36,14 @@ class TrainedModel:
         model: float32, whatever precision it was trained in.
         vocabulary: names of the labels.
         decoding: how points are read off its heatmaps.
+        card: its model card, in Markdown; "" if there is none beside it.
     """
 
     name: str
     model: keras.Model
     vocabulary: Vocabulary
     decoding: Decoding = "subpixel"
+    card: str = ""
 
     @property
     def image_size(self) -> int:
@@ -108,9 +111,11 @@ def load_model(path: Path) -> TrainedModel:
     decoding: Decoding = "subpixel"
     if (file.parent / RECIPE).exists():
         decoding = load_recipe(str(file.parent / RECIPE)).decoding
+    card = file.parent / CARD
+    text = card.read_text(encoding="utf-8") if card.exists() else ""
     # Not resolve(): a run may be reached through a link with a better name.
     name = Path(os.path.abspath(path if path.is_dir() else path.parent)).name
-    return TrainedModel(name, model, vocabulary, decoding)
+    return TrainedModel(name, model, vocabulary, decoding, text)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from afn_keras.answers import AnsweringModel
 from afn_keras.backend import keras
+from afn_keras.runs import CARD
 from afn_keras.runs import TrainedModel
 from pipelines.errors import InputError
 from pipelines.vocabulary import FILE_NAME as VOCABULARY
@@ -14,7 +15,7 @@ from pipelines.writing import check_new
 
 
 def export_onnx(trained: TrainedModel, path: Path) -> None:
-    """Writes a float32 ONNX file with its labels in the metadata.
+    """Writes a float32 ONNX file with labels and model card in its metadata.
 
     It takes `image`, (B, S, S, 3) float32 RGB 0..255, and answers what the
     TFLite file does; see `export_tflite`.
@@ -58,6 +59,8 @@ def export_onnx(trained: TrainedModel, path: Path) -> None:
         content.metadata_props.add(
             key=VOCABULARY, value=trained.vocabulary.to_json()
         )
+        if trained.card:
+            content.metadata_props.add(key=CARD, value=trained.card)
         onnx.save(content, aside)
         os.replace(aside, path)
     except BaseException:

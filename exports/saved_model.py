@@ -6,6 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from afn_keras.runs import CARD
 from afn_keras.runs import TrainedModel
 from exports.served_model import ServedModel
 from pipelines.writing import fresh_folder
@@ -20,7 +21,7 @@ _WARMUP = "tf_serving_warmup_requests"
 def export_saved_model(
     trained: TrainedModel, folder: Path, photograph: bytes
 ) -> None:
-    """Writes one version, complete with labels and requests to warm up with.
+    """Writes one version, with labels, model card and requests to warm up.
 
     Args:
         trained: what `load_model` returned.
@@ -38,6 +39,8 @@ def export_saved_model(
         extra = aside / EXTRA
         extra.mkdir()
         trained.vocabulary.save(extra)
+        if trained.card:
+            (extra / CARD).write_text(trained.card, encoding="utf-8")
         with tf.io.TFRecordWriter(str(extra / _WARMUP)) as writer:
             for log in warmup_requests(photograph):
                 writer.write(log.SerializeToString())

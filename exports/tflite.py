@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from afn_keras.answers import AnsweringModel
 from afn_keras.backend import keras
+from afn_keras.runs import CARD
 from afn_keras.runs import TrainedModel
 from exports.quantization import quantize_int8
 from pipelines.vocabulary import FILE_NAME as VOCABULARY
@@ -25,7 +26,7 @@ def export_tflite(
     kind: str = "float32",
     calibration: np.ndarray | None = None,
 ) -> None:
-    """Writes a TFLite file with its labels packed in.
+    """Writes a TFLite file with its labels and model card packed in.
 
     Its signature `serving_default` takes `image`, (1, S, S, 3) RGB 0..255,
     float32 or, for int8, uint8: the garment's box resized to S x S. It
@@ -85,6 +86,8 @@ def export_tflite(
         # the interpreter does not look at.
         with zipfile.ZipFile(aside, "a") as archive:
             archive.writestr(VOCABULARY, trained.vocabulary.to_json())
+            if trained.card:
+                archive.writestr(CARD, trained.card)
         os.replace(aside, path)
     except BaseException:
         aside.unlink(missing_ok=True)

@@ -111,6 +111,7 @@ def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
             )
 
     from afn_keras.evaluation import evaluate
+    from afn_keras.model_card import write_model_card
     from afn_keras.pictures import save_prediction
     from afn_keras.prediction import Predictor
     from afn_keras.reports import write_evaluation
@@ -138,6 +139,7 @@ def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
     split = split if records.images.get(split) else "train"
     evaluation = evaluate(trained, records, split)
     write_evaluation(evaluation, trained.name, run)
+    write_model_card(run, trained, recipe, records, evaluation)
     print(f"\n{paper_tables(evaluation, trained.name)}\n")
 
     # Made before the process was killed, perhaps not all of them.
@@ -161,6 +163,7 @@ In {run}:
   model.keras                  the network of the best epoch
   last-N.keras                 that of the last one, with its optimizer
   evaluation.md                the tables above
+  model_card.md                what it is for, and what it cannot do
   pictures/                    photographs it never saw, with its answers
   exports/saved_model/1        for TF Serving
   exports/tflite/              for a phone
