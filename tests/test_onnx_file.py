@@ -32,6 +32,7 @@ def test_it_is_valid_and_self_contained(path, run):
     assert Vocabulary.from_json(metadata["vocabulary.json"]) == (
         Vocabulary.load(run)
     )
+    assert metadata["model_card.md"] == (run / "model_card.md").read_text()
     domains = {node.domain for node in model.graph.node}
     assert domains <= {"", "ai.onnx"}
 

@@ -6,31 +6,46 @@ import logging
 import os
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 from exports.errors import VerificationError
 from pipelines.errors import InputError
 
+_WIDTH = 79
+
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line.
+    """An argument parser whose help fits a screen, and its errors a line.
 
     Args:
         prog: name of the command.
+        takes: its arguments without flags, for the first line of the help.
         description: what it does, in a sentence.
         example: a command line to copy.
     """
 
-    def __init__(self, prog: str, description: str, example: str) -> None:
+    def __init__(
+        self, prog: str, takes: str, description: str, example: str
+    ) -> None:
         super().__init__(
             prog=prog,
-            description=description,
+            usage=f"{prog} {takes} [flags]".replace("  ", " "),
+            description=textwrap.fill(description, _WIDTH),
             epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=partial(
+                argparse.RawDescriptionHelpFormatter,
+                max_help_position=22,
+                width=_WIDTH,
+            ),
+            add_help=False,
             allow_abbrev=False,
         )
+        # Not in a group of its own, as argparse has it.
+        self.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
         """Prints one line and exits with code 2."""

@@ -12,6 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = Parser(
         "afn-convert",
+        "DATA RECORDS",
         "Converts a data set to a folder of records, which trains faster and "
         "can be moved as a few large files.",
         "afn-convert DeepFashion records",

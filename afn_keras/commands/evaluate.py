@@ -14,6 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = Parser(
         "afn-evaluate",
+        "MODEL --data DATA",
         "Scores a trained network and prints the paper's two tables, with "
         "the published rows above this network's.",
         "afn-evaluate runs/small --data DeepFashion --split test",
@@ -24,26 +25,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         help="run, .keras file, SavedModel, TFLite or ONNX file",
     )
-    parser.add_argument(
+    judging = parser.add_argument_group("judging")
+    judging.add_argument(
         "--data",
         metavar="DATA",
         type=Path,
         required=True,
         help="benchmark folder, labels file or records",
     )
-    parser.add_argument(
+    judging.add_argument(
         "--split",
+        metavar="SPLIT",
         choices=("train", "val", "test"),
         default="test",
-        help="which part of the data (default test)",
+        help="train, val or test (default test)",
     )
-    judging = parser.add_argument_group("judging")
     judging.add_argument(
         "--protocol",
+        metavar="NAME",
         choices=("corrected", "released"),
         default="corrected",
-        help="released: as the paper's authors' evaluator, whose pixels are W "
-        "wide in the truth and W - 1 in answers (default corrected)",
+        help="corrected, or released: as the paper's authors' evaluator, with "
+        "pixels W wide in the truth, W - 1 in answers (default corrected)",
     )
     judging.add_argument(
         "--flip",

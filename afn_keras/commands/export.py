@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = Parser(
         "afn-export",
+        "RUN",
         "Writes a SavedModel for TF Serving, TFLite files for a phone or an "
         "ONNX file, checks each in a clean process against the network, and "
         "reports what it costs and how good it is.",
@@ -28,16 +29,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "run", metavar="RUN", type=Path, help="folder that afn-train wrote"
     )
-    parser.add_argument(
+    written = parser.add_argument_group("what is written")
+    written.add_argument(
         "--formats",
         metavar="FORMAT",
         nargs="+",
         choices=_FORMATS,
         default=["saved_model", "tflite"],
-        help=f"what to write into RUN/exports: {', '.join(_FORMATS)} "
+        help=f"into RUN/exports: {', '.join(_FORMATS)} "
         "(default saved_model tflite)",
     )
-    parser.add_argument(
+    written.add_argument(
+        "--version",
+        metavar="N",
+        type=int,
+        help="of the SavedModel (default: one more than the highest)",
+    )
+    scored = parser.add_argument_group("what it is calibrated and scored on")
+    scored.add_argument(
         "--data",
         metavar="DATA",
         type=Path,
@@ -45,17 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "calibrated on its training split, and the report scores every "
         "artifact on it (default: RUN/records, if there)",
     )
-    parser.add_argument(
+    scored.add_argument(
         "--split",
+        metavar="SPLIT",
         choices=("train", "val", "test"),
         default="test",
-        help="which part of the data to score on (default test)",
-    )
-    parser.add_argument(
-        "--version",
-        metavar="N",
-        type=int,
-        help="of the SavedModel (default: one more than the highest)",
+        help="train, val or test, to score on (default test)",
     )
     run_command(parser, _run, arguments)
 

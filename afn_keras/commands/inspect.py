@@ -14,6 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = Parser(
         "afn-inspect",
+        "DATA",
         "Counts what a data set holds and draws a sheet of photographs with "
         "their labels. Anything but records is converted first.",
         "afn-inspect DeepFashion --split train --draw sheet.png",
@@ -24,41 +25,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         help="benchmark folder, labels file or records",
     )
-    parser.add_argument(
+    sheet = parser.add_argument_group("the sheet")
+    sheet.add_argument(
+        "--draw", metavar="FILE", type=Path, help="write it, a PNG file"
+    )
+    sheet.add_argument(
         "--split",
+        metavar="SPLIT",
         choices=("train", "val", "test"),
         default="train",
-        help="which part to draw from (default train)",
+        help="train, val or test (default train)",
     )
-    parser.add_argument(
-        "--draw", metavar="FILE", type=Path, help="write the sheet, a PNG file"
-    )
-    parser.add_argument(
+    sheet.add_argument(
         "--images",
         metavar="N",
         type=int,
         default=24,
-        help="photographs on the sheet (default 24)",
+        help="photographs on it (default 24)",
     )
-    parser.add_argument(
+    sheet.add_argument(
         "--seed",
         metavar="S",
         type=int,
         default=0,
         help="of the choice and of augmentation (default 0)",
     )
-    parser.add_argument(
+    varied = parser.add_argument_group("as a network sees them")
+    varied.add_argument(
         "--augmented",
         action="store_true",
-        help="draw what a network sees in training",
+        help="draw what is seen in training",
     )
-    parser.add_argument(
+    varied.add_argument(
         "--recipe",
         metavar="NAME",
         default="small",
         help="whose augmentation and image size (default small)",
     )
-    parser.add_argument(
+    varied.add_argument(
         "--set",
         metavar="FIELD=VALUE",
         nargs="+",

@@ -24,32 +24,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = Parser(
         "afn-predict",
+        "MODEL PHOTO...",
         "Finds the landmarks of garments, in pixels of their photograph, their "
         "category and their attributes.",
         "afn-predict runs/demo photographs --csv --output found.csv",
     )
-    parser.add_argument(
+    seen = parser.add_argument_group("what is looked at")
+    seen.add_argument(
         "model",
         metavar="MODEL",
         type=Path,
         help="run, .keras file, SavedModel, TFLite or ONNX file",
     )
-    parser.add_argument(
+    seen.add_argument(
         "photographs",
         metavar="PHOTO",
         nargs="+",
         help="file, folder, 'pattern*', table.csv (image, x1, y1, x2, y2), or "
         "- for paths on standard input",
     )
-    parser.add_argument(
+    seen.add_argument(
         "--box",
         metavar=("X1", "Y1", "X2", "Y2"),
         nargs=4,
         type=float,
-        help="where the garment is, in pixels (default: anywhere)",
+        help="where the garment is, in pixels (default: all of it)",
     )
     answers = parser.add_argument_group(
-        "answers", "a table to read, unless one of these is given"
+        "answers, as a table unless one of these is given"
     )
     forms = answers.add_mutually_exclusive_group()
     for form, help in (

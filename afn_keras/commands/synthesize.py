@@ -12,6 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = Parser(
         "afn-synthesize",
+        "OUT",
         "Draws garments with known landmarks, category and attributes, in "
         "the DeepFashion benchmark's layout.",
         "afn-synthesize drawn --images 2000 --seed 1",

@@ -22,52 +22,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = Parser(
         "afn-train",
+        "",
         "Trains the network, evaluates it on the test split, exports it and "
         "draws predictions. Without data it draws a small benchmark first.",
         "afn-train --data DeepFashion --recipe small --output runs/small",
     )
-    parser.add_argument(
+    source = parser.add_argument_group("what to begin with")
+    source.add_argument(
         "--data",
         metavar="DATA",
-        help="benchmark folder, labels file or records",
+        help="benchmark folder, labels file or records (default: drawn)",
     )
-    parser.add_argument(
-        "--recipe",
-        metavar="NAME",
-        help="demo, small, best, paper, released, or a recipe.yaml of "
-        "another run (default: small with --data, demo without)",
-    )
-    parser.add_argument(
-        "--output",
-        metavar="RUN",
-        type=Path,
-        help="folder to make (default: runs/NAME, with a number if taken)",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run in --output where it stopped",
-    )
-    parser.add_argument(
+    source.add_argument(
         "--weights",
         metavar="FROM",
-        help="where to start: none, imagenet, a file of VGG16's weights, or "
-        "a run, also one with other labels (default: the recipe's)",
+        help="none, imagenet, a file of VGG16's weights, or a run",
     )
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "mixed_bfloat16", "mixed_float16"),
-        help="what to compute in (default: the recipe's)",
+    how = parser.add_argument_group("how to train, if not as the recipe says")
+    how.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="demo, small, best, paper, released, or a run's recipe.yaml "
+        "(default: small with --data, demo without)",
     )
-    parser.add_argument(
-        "--seed", metavar="S", help="of all chance (default: the recipe's)"
-    )
-    parser.add_argument(
+    how.add_argument(
         "--set",
         metavar="FIELD=VALUE",
         nargs="+",
         default=[],
-        help="change fields of the recipe, such as epochs=5 image_size=128",
+        help="change fields of it, such as epochs=5 image_size=128",
+    )
+    how.add_argument(
+        "--precision",
+        metavar="TYPE",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        help="float32, mixed_bfloat16 or mixed_float16",
+    )
+    how.add_argument("--seed", metavar="S", help="of all chance")
+    where = parser.add_argument_group("where to")
+    where.add_argument(
+        "--output",
+        metavar="RUN",
+        type=Path,
+        help="folder to make (default: runs/NAME, or NAME-2, ...)",
+    )
+    where.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --output where it stopped",
     )
     run_command(parser, _run, arguments)
 
