@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,9 @@ _ROW = 26
 _SMALL = 12
 _LARGE = 15
 
+# Left, top, right and bottom of a name, in pixels.
+_Plate = tuple[int, int, int, int]
+
 
 def draw_prediction(
     photograph: np.ndarray, prediction: Prediction
@@ -47,25 +51,45 @@ def draw_prediction(
         (H, W, 3) uint8 RGB: the photograph scaled to a long side of 640
         pixels, and a panel at its right.
     """
+    picture = draw_landmarks(photograph, prediction)
+    panel = _draw_panel(prediction)
+    height = max(len(picture), len(panel))
+    return np.hstack([_padded(picture, height), _padded(panel, height)])
+
+
+def draw_landmarks(
+    photograph: np.ndarray, prediction: Prediction
+) -> np.ndarray:
+    """A photograph with its box and its landmarks, each with its name.
+
+    Args:
+        photograph: (h, w, 3) uint8 RGB, upright.
+        prediction: what the network said of it.
+
+    Returns:
+        (H, W, 3) uint8 RGB, the photograph scaled to a long side of 640
+        pixels.
+    """
     scale = _LONG_SIDE / max(photograph.shape[:2])
     size = [max(1, round(side * scale)) for side in photograph.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = cv2.resize(photograph, size, interpolation=way)
     draw_box(picture, prediction.box, scale)
-    # All names first, so that none hides a point.
-    for name, (x, y, _) in prediction.landmarks.items():
-        _draw_name(picture, name, (x + 0.5) * scale, (y + 0.5) * scale)
-    for name, (x, y, score) in prediction.landmarks.items():
-        draw_point(
-            picture,
-            name,
-            (x + 0.5) * scale,
-            (y + 0.5) * scale,
-            hollow=score < PRESENT,
-        )
-    panel = _draw_panel(prediction)
-    height = max(len(picture), len(panel))
-    return np.hstack([_padded(picture, height), _padded(panel, height)])
+    points = [
+        (name, (x + 0.5) * scale, (y + 0.5) * scale, score < PRESENT)
+        for name, (x, y, score) in prediction.landmarks.items()
+    ]
+    # No name hides a point or another name; where it gets narrow, those of
+    # landmarks that the network is sure of come first.
+    taken = [
+        (round(x) - 7, round(y) - 7, round(x) + 8, round(y) + 8)
+        for _, x, y, _ in points
+    ]
+    for name, x, y, _ in sorted(points, key=lambda point: point[3]):
+        _draw_name(picture, name, (x, y), taken)
+    for name, x, y, unsure in points:
+        draw_point(picture, name, x, y, hollow=unsure)
+    return picture
 
 
 def save_prediction(prediction: Prediction, folder: Path) -> Path:
@@ -128,17 +152,56 @@ def upright_pixels(path: Path) -> np.ndarray:
         return np.array(opened.convert("RGB"))
 
 
-def _draw_name(picture: np.ndarray, name: str, x: float, y: float) -> None:
+def _draw_name(
+    picture: np.ndarray,
+    name: str,
+    point: tuple[float, float],
+    taken: list[_Plate],
+) -> None:
+    """Writes a landmark's name where no other stands, if there is room."""
     text = name.replace("_", " ")
-    width, height = text_width(text, _SMALL), _SMALL
-    left = int(np.clip(x - width / 2, 2, max(2, picture.shape[1] - width - 2)))
-    # Above the point, or below it where there is no room.
-    base = int(y) - 10 if y > height + 14 else int(y) + height + 10
-    base = min(base, picture.shape[0] - 4)
+    width, height = text_width(text, _SMALL) + 6, _SMALL + 7
+    free = (
+        plate
+        for plate in _plates(picture, point, width, height)
+        if not any(_overlap(plate, other) for other in taken)
+    )
+    plate = next(free, None)
+    if plate is None:
+        return
+    taken.append(plate)
     # On a plate, since a photograph may have any colour there.
-    corners = (left - 3, base - height - 3), (left + width + 3, base + 4)
-    cv2.rectangle(picture, *corners, INK, -1)
-    write(picture, text, (left, base), _SMALL, colour(name))
+    left, top, right, bottom = plate
+    cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), INK, -1)
+    write(picture, text, (left + 3, bottom - 5), _SMALL, colour(name))
+
+
+def _plates(
+    picture: np.ndarray, point: tuple[float, float], width: int, height: int
+) -> Iterator[_Plate]:
+    """Places for a name, the best first: above its point, below, beside."""
+    x, y = map(round, point)
+    for left, top in (
+        (x - width // 2, y - 10 - height),
+        (x - width // 2, y + 11),
+        (x + 10, y - height // 2),
+        (x - 10 - width, y - height // 2),
+        (x - width // 2, y - 12 - 2 * height),
+        (x - width // 2, y + 13 + height),
+    ):
+        # Moved aside into the picture, but not up or down over its point.
+        left = max(0, min(left, picture.shape[1] - width))
+        if 0 <= top <= picture.shape[0] - height:
+            yield left, top, left + width, top + height
+
+
+def _overlap(one: _Plate, other: _Plate) -> bool:
+    return (
+        one[0] < other[2]
+        and other[0] < one[2]
+        and one[1] < other[3]
+        and other[1] < one[3]
+    )
 
 
 def _draw_panel(prediction: Prediction) -> np.ndarray:
