@@ -9,12 +9,12 @@ from pipelines.problem_log import ProblemLog
 from pipelines.problems import RULES
 from pipelines.problems import Kind
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "data.md"
 
 
-def test_every_kind_has_a_rule_and_a_row_in_the_readme():
+def test_every_kind_has_a_rule_and_a_row_in_the_documents():
     assert set(RULES) == set(Kind)
-    lines = README.read_text(encoding="utf-8").splitlines()
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
     start = lines.index("| problem | what is done |") + 2
     rows = lines[start : start + len(RULES) + 1]
     assert rows == [
