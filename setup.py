@@ -7,6 +7,7 @@ from setuptools import setup
 
 COMMANDS = (
     "convert",
+    "demo",
     "evaluate",
     "export",
     "inspect",
@@ -61,16 +62,21 @@ setup(
         "exports": ["serving/*"],
     },
     extras_require={
+        "demo": ["gradio>=6", "gradio_image_annotation>=0.5.6"],
+        "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"],
         "int8": ["ai-edge-quantizer>=0.5"],
         "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.16"],
         "test": [
             "ai-edge-quantizer>=0.5",
+            "gradio>=6",
+            "gradio_image_annotation>=0.5.6",
             "jax>=0.4.30",
             "onnx>=1.18",
             "onnxruntime>=1.20",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "ruff>=0.12",
+            "selenium>=4.20",
             "tf2onnx>=1.16",
         ],
     },

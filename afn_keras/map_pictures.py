@@ -48,22 +48,15 @@ def draw_maps(maps: Maps) -> np.ndarray:
     )
     grid = figure.add_gridspec(rows, columns)
     photograph = _boxed(maps)
-    grey = np.repeat(photograph.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
     _show(figure.add_subplot(grid[0, 0]), photograph, maps.box, "photograph")
     if maps.attention is not None:
         axes = figure.add_subplot(grid[1, 0] if names else grid[0, 1])
-        _show(axes, grey, maps.box, "attention")
-        drawn = _over(axes, maps.attention.mean(axis=-1), maps.box, alpha=0.6)
-        # Beneath, so that the panel is as wide as that above it.
-        bar = figure.colorbar(
-            drawn, ax=axes, location="bottom", shrink=0.9, pad=0.02
-        )
-        bar.ax.tick_params(labelsize=8)
+        _draw_attention(figure, axes, maps, photograph)
     panels = []
     for index, name in enumerate(names):
         row, column = divmod(index, columns - 1)
         axes = figure.add_subplot(grid[row, 1 + column])
-        _show(axes, grey, maps.box, name.replace("_", " "))
+        _show(axes, _grey(photograph), maps.box, name.replace("_", " "))
         heat = np.clip(maps.heatmaps[..., index], 0, 1)
         # Where there is nothing, the photograph shows.
         drawn = _over(axes, heat, maps.box, alpha=0.9 * np.sqrt(heat))
@@ -73,6 +66,44 @@ def draw_maps(maps: Maps) -> np.ndarray:
         scale = ScalarMappable(Normalize(0, 1), _COLOURS)
         bar = figure.colorbar(scale, ax=panels, aspect=40, pad=0.01)
         bar.ax.tick_params(labelsize=8)
+    return _pixels(figure)
+
+
+def draw_attention(maps: Maps) -> np.ndarray:
+    """The attention over a garment alone, as the paper's Fig. 2 shows it.
+
+    Args:
+        maps: what `Predictor.maps` gave, with attention; its `photograph`
+            must be the path of the file.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
+    x1, y1, x2, y2 = maps.box
+    side = 2 * _TILE * float(np.clip((x2 - x1) / (y2 - y1), 0.5, 2.0))
+    figure = Figure((side, 2 * _TILE + 0.5), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    _draw_attention(figure, axes, maps, _boxed(maps))
+    return _pixels(figure)
+
+
+def _draw_attention(
+    figure: Figure, axes: Axes, maps: Maps, photograph: np.ndarray
+) -> None:
+    _show(axes, _grey(photograph), maps.box, "attention")
+    drawn = _over(axes, maps.attention.mean(axis=-1), maps.box, alpha=0.6)
+    # Beneath, so that the panel is as wide as one above it.
+    bar = figure.colorbar(
+        drawn, ax=axes, location="bottom", shrink=0.9, pad=0.02
+    )
+    bar.ax.tick_params(labelsize=8)
+
+
+def _grey(photograph: np.ndarray) -> np.ndarray:
+    return np.repeat(photograph.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
+
+
+def _pixels(figure: Figure) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

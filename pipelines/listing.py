@@ -1,6 +1,7 @@
 """Which photographs a person means: files, folders, globs, tables, lists."""
 
 import glob
+import itertools
 import os
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -61,6 +62,25 @@ def list_photographs(
             if isinstance(listed, Listed) and listed.box is None and box:
                 listed = listed._replace(box=tuple(box))
             yield listed
+
+
+def first_photographs(names: Iterable[str], count: int) -> list[Listed]:
+    """The first of the photographs that names stand for.
+
+    Args:
+        names: as for `list_photographs`, but not `-`.
+        count: how many at most.
+
+    Raises:
+        InputError: as `list_photographs`, and for a row of a table that does
+            not parse.
+    """
+    found = []
+    for listed in itertools.islice(list_photographs(names), count):
+        if isinstance(listed, InputError):
+            raise listed
+        found.append(listed)
+    return found
 
 
 def _meant(name: str, lines: Iterable[str]) -> Iterable[Listed | InputError]:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
+from pipelines.annotations import BOX
 from pipelines.augmentation import Augmentation
 from pipelines.batches import check_split
 from pipelines.batches import plan
@@ -16,6 +18,8 @@ from pipelines.rendering import decode_crop
 from pipelines.rendering import render
 from pipelines.steps import chances
 from pipelines.vocabulary import Vocabulary
+
+SAMPLES = "samples.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +44,8 @@ def extract_samples(
         records: where to take them from.
         split: which split.
         count: how many; fewer if the split has fewer.
-        folder: made if it is missing; files are named `00.jpg` and so on.
+        folder: made if it is missing; files are named `00.jpg` and so on, and
+            a table of them with their boxes `samples.csv`.
     """
     total = records.images[split]
     count = min(count, total)
@@ -57,6 +62,10 @@ def extract_samples(
         path.write_bytes(example["encoded"].numpy())
         box = tuple(map(float, example["window"].numpy()))
         samples.append(Sample(path, box))
+    rows = [(sample.path.name, *sample.box) for sample in samples]
+    pd.DataFrame(rows, columns=["image", *BOX]).to_csv(
+        folder / SAMPLES, index=False, float_format="%g"
+    )
     return samples
 
 

@@ -11,6 +11,7 @@ import keras
 import pytest
 
 from afn_keras.commands import convert
+from afn_keras.commands import demo
 from afn_keras.commands import evaluate
 from afn_keras.commands import export
 from afn_keras.commands import inspect
@@ -18,7 +19,16 @@ from afn_keras.commands import predict
 from afn_keras.commands import synthesize
 from afn_keras.commands import train
 
-COMMANDS = [convert, evaluate, export, inspect, predict, synthesize, train]
+COMMANDS = [
+    convert,
+    demo,
+    evaluate,
+    export,
+    inspect,
+    predict,
+    synthesize,
+    train,
+]
 
 
 def fails(command, arguments, capsys):

@@ -175,6 +175,7 @@ In {run}:
 
 Next:
   afn-predict {run} {photograph} --draw .
+  afn-demo {run}
   afn-train --data YOUR_DATA --recipe small"""
 
 

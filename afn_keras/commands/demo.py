@@ -1,0 +1,91 @@
+"""afn-demo: a page on which to try a network."""
+
+import argparse
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from afn_keras.commands.command import Parser
+from afn_keras.commands.command import import_tensorflow
+from afn_keras.commands.command import run_command
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    parser = Parser(
+        "afn-demo",
+        "MODEL",
+        "Opens a page for a browser: drop a photograph or pick a sample, drag "
+        "the box, see landmarks, labels and attention. Needs the extra `demo`.",
+        "afn-demo runs/demo",
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        type=Path,
+        help="run, .keras file, SavedModel, TFLite or ONNX file",
+    )
+    page = parser.add_argument_group("the page")
+    page.add_argument(
+        "--samples",
+        metavar="PHOTO",
+        nargs="+",
+        help="photographs to pick, as for afn-predict; the first 12 are shown "
+        "(default: those in the run)",
+    )
+    page.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="where to listen; 0.0.0.0 lets others in (default 127.0.0.1, "
+        "this machine alone)",
+    )
+    page.add_argument(
+        "--port",
+        metavar="N",
+        type=int,
+        help="default: the first free one from 7860 on",
+    )
+    run_command(parser, _run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    import_tensorflow()
+    from afn_keras.demo_page import demo_page
+    from afn_keras.demo_page import serve
+    from afn_keras.prediction import Predictor
+    from exports.opening import open_model
+    from pipelines.listing import first_photographs
+    from pipelines.samples import SAMPLES
+
+    asked = options.samples
+    table = options.model / "samples" / SAMPLES
+    if asked is None and table.exists():
+        asked = [str(table)]
+    samples = first_photographs(asked or [], 12)
+    predictor = Predictor(open_model(options.model))
+    with demo_page(predictor, samples) as page:
+        address = serve(page, options.host, options.port)
+        print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True)
+        if options.host not in _LOOPBACK:
+            print(
+                f"Whoever reaches {options.host} can use it.", file=sys.stderr
+            )
+        try:
+            with (
+                open(os.devnull, "w") as nowhere,
+                # Gradio prints a line for each file of the box's component.
+                contextlib.redirect_stdout(nowhere),
+            ):
+                threading.Event().wait()
+        finally:
+            page.close(verbose=False)
+
+
+if __name__ == "__main__":
+    main()
