@@ -72,7 +72,7 @@ def build_afn(
             positive, `attention` is none of the three, or nothing is to be
             predicted.
 
-    Example:
+    Examples:
         >>> model = build_afn(num_categories=46, num_attributes=1000)
         >>> model.output["heatmaps"].shape
         (None, 224, 224, 8)

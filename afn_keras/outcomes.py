@@ -18,7 +18,7 @@ class Outcomes:
     Args:
         vocabulary: names of the labels.
 
-    Example:
+    Examples:
         >>> outcomes = Outcomes(records.vocabulary)
         >>> evaluate(model, records, "val", watch=outcomes.add)
         >>> outcomes.distances.shape
@@ -72,7 +72,7 @@ class Outcomes:
 class AttributeScore(NamedTuple):
     """How well one attribute is told, over the images where it is known.
 
-    Args:
+    Attributes:
         name: of the attribute.
         group: of the attribute.
         images: images that have it.

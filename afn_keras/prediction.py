@@ -67,7 +67,7 @@ class Prediction:
 class Crop(NamedTuple):
     """What a network is shown of a photograph.
 
-    Args:
+    Attributes:
         image: (S, S, 3) float32 RGB 0..255.
         box: x1, y1, x2, y2 in pixels of the upright photograph.
         size: width and height of the upright photograph in pixels.
@@ -81,7 +81,7 @@ class Crop(NamedTuple):
 class Maps(NamedTuple):
     """What a network sees in a garment before it answers.
 
-    Args:
+    Attributes:
         photograph: path it was given by.
         box: x1, y1, x2, y2 in pixels of what the network was shown.
         attention: (s, s, F), the weights of the features, 0..1 (-1..1 if it
@@ -103,7 +103,7 @@ class Predictor:
     Args:
         answering: what `load_model` returned, or an artifact.
 
-    Example:
+    Examples:
         >>> predictor = Predictor(load_model("runs/demo"))
         >>> predictor.predict(["photo.jpg"])[0].categories[0]
         ('Dress', 0.93)

@@ -103,7 +103,7 @@ _PUBLISHED_LABELS = {
 class Table(NamedTuple):
     """A table of text.
 
-    Args:
+    Attributes:
         header: titles of the columns.
         body: rows of as many cells; the first says whose they are.
     """

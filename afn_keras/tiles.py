@@ -20,7 +20,7 @@ from pipelines.vocabulary import Vocabulary
 class Tile(NamedTuple):
     """One photograph of a sheet.
 
-    Args:
+    Attributes:
         image: (h, w, 3) uint8 RGB.
         box: x1, y1, x2, y2 in pixels, or None to draw none.
         points: (L, 2) x, y in pixels from the image's corner.

@@ -27,7 +27,7 @@ _CHUNK_HEADER = 4  # Bytes of a WebP chunk's length, behind its name.
 class Shown(NamedTuple):
     """What the network is shown of a batch of photographs.
 
-    Args:
+    Attributes:
         images: (B, S, S, 3) float32 RGB 0..255, zeros where not valid.
         boxes: (B, 4) float32 x1, y1, x2, y2 in pixels of the upright
             photograph.

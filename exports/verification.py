@@ -40,7 +40,7 @@ _REPEATS = 7
 class Check(NamedTuple):
     """What came out when an artifact was asked in a process of its own.
 
-    Args:
+    Attributes:
         difference: the largest from the network's answers, of a score or of a
             landmark in units of the image.
         milliseconds: for each number of threads the median for one

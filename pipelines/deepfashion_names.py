@@ -39,7 +39,7 @@ _GROUPS = {
 class Names(NamedTuple):
     """What the two lists say.
 
-    Args:
+    Attributes:
         categories: names, in the order of their numbers.
         clothes_types: 1 upper, 2 lower, 3 full, for each category.
         attributes: names, in the order of their columns.

@@ -22,7 +22,7 @@ SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"))
 class Listed(NamedTuple):
     """A garment to look at.
 
-    Args:
+    Attributes:
         photograph: path of the file.
         box: x1, y1, x2, y2 in pixels; the whole photograph if None.
     """

@@ -50,7 +50,7 @@ _SEGMENTS = frozenset(
 class Photograph(NamedTuple):
     """A photograph that every decoder shows alike.
 
-    Args:
+    Attributes:
         encoded: JPEG bytes.
         width: in pixels.
         height: in pixels.

@@ -14,7 +14,7 @@ from pipelines.tfrecords import make_example
 class Prepared(NamedTuple):
     """What became of some rows.
 
-    Args:
+    Attributes:
         data: the records, framed, one behind the other.
         images: how many there are.
         problems: what was found: position of the row in the table, kind and

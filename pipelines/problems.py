@@ -84,7 +84,7 @@ RULES: dict[Kind, str] = {
 class Problem(NamedTuple):
     """One row of `problems.csv`.
 
-    Args:
+    Attributes:
         kind: which of `Kind`; it says what was done.
         image: the photograph as the annotations name it, "" if it is about a
             whole file.

@@ -23,7 +23,7 @@ _TASK_BYTES = 8_000_000
 class Shard(NamedTuple):
     """A shard to be written.
 
-    Args:
+    Attributes:
         name: its file name.
         split: the split it is a part of.
         rows: positions in the annotation table, in order.

@@ -22,6 +22,8 @@ ELSEWHERE = {
     "pip install . && afn-train",
     # By `.ci/run`.
     "pip install '.[test]' && pytest",
+    # By tests/test_demo_page.py, through a browser.
+    "pip install '.[demo]' && afn-demo runs/small",
     # Against a server that speaks its protocol, by tests/test_serving.py.
     "python examples/ask_rest.py http://localhost:8501 photo.jpg",
     "python examples/ask_grpc.py localhost:8500 photo.jpg --box 10 20 210 300",
