@@ -179,15 +179,16 @@ def _draw_name(
 def _plates(
     picture: np.ndarray, point: tuple[float, float], width: int, height: int
 ) -> Iterator[_Plate]:
-    """Places for a name, the best first: above its point, below, beside."""
+    """Places for a name, the best first: above its point, below, beside.
+
+    Farther away it would seem to be another point's.
+    """
     x, y = map(round, point)
     for left, top in (
         (x - width // 2, y - 10 - height),
         (x - width // 2, y + 11),
         (x + 10, y - height // 2),
         (x - 10 - width, y - height // 2),
-        (x - width // 2, y - 12 - 2 * height),
-        (x - width // 2, y + 13 + height),
     ):
         # Moved aside into the picture, but not up or down over its point.
         left = max(0, min(left, picture.shape[1] - width))

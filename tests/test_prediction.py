@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from afn_keras.commands import predict
+from afn_keras.map_pictures import draw_attention
 from afn_keras.map_pictures import draw_maps
+from afn_keras.pictures import draw_landmarks
 from afn_keras.pictures import draw_prediction
 from afn_keras.pictures import save_prediction
 from afn_keras.prediction import Prediction
@@ -308,6 +310,43 @@ def test_landmarks_are_drawn_where_they_are():
     assert columns.mean() == pytest.approx(20.5 * 6.4 - 0.5, abs=0.5)
     assert rows.mean() == pytest.approx(70.5 * 6.4 - 0.5, abs=0.5)
     assert picture.shape[0] == 640
+
+
+def test_no_name_covers_a_point_or_another_name():
+    # As on a pair of trousers: three pairs crowded at the top.
+    photograph = np.full((640, 320, 3), 128, np.uint8)
+    landmarks = {
+        f"{side}_{part}": (70.0 + 150 * column + 9 * row, 4.0 + 20 * row, 0.9)
+        for row, part in enumerate(("collar", "sleeve", "waistline"))
+        for column, side in enumerate(("left", "right"))
+    }
+    prediction = Prediction(
+        "photo.jpg", (320, 640), (0, 0, 320, 640), landmarks, (), ()
+    )
+    picture = draw_landmarks(photograph, prediction).astype(int)
+    for name, (x, y, _) in landmarks.items():
+        ink = (86, 180, 233) if name.startswith("left") else (230, 159, 0)
+        dot = picture[round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3]
+        assert np.abs(dot - ink).sum(-1).max() < 30, name
+    # Plates are of one colour that nothing else has, around letters of 12
+    # pixels; two that touched would be higher. The outline of the box is none.
+    plates = (np.abs(picture - 30).sum(-1) < 6).astype(np.uint8)[1:-1, 1:-1]
+    _, _, found, _ = cv2.connectedComponentsWithStats(plates)
+    heights = [int(height) for _, _, _, height, area in found[1:] if area > 300]
+    assert heights == [19] * 4
+
+
+def test_attention_alone(run):
+    predictor = Predictor(load_model(run))
+    maps = predictor.maps(run / "samples" / "00.jpg", (10, 20, 50, 70))
+    # The lower half of the garment is looked at, twice as much.
+    maps.attention[:] = 0.2
+    maps.attention[len(maps.attention) // 2 :] = 0.4
+    picture = draw_attention(maps).astype(int)
+    assert picture.shape[0] > 400
+    upper, lower = picture[100:180].mean((0, 1)), picture[250:330].mean((0, 1))
+    # viridis goes from violet to yellow.
+    assert lower[1] > upper[1] + 30
 
 
 def test_pictures_overwrite_nothing(tmp_path):
