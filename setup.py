@@ -16,6 +16,12 @@ COMMANDS = (
     "train",
 )
 
+
+def without(major, minors):
+    """Between the two releases that are supported lie some that are not."""
+    return ",".join(f"!={major}.{minor}.*" for minor in minors)
+
+
 setup(
     name="afn-keras",
     version="0.1.0",
@@ -40,7 +46,8 @@ setup(
         "filelock>=3.16",
         "google-crc32c>=1.6",
         "jinja2>=3.1",
-        "keras>=3.10,<4",
+        # Keras 3 or, as the extra `addons` asks for it, 2.15.
+        f"keras>=2.15,{without('3', range(10))},<4",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.10",
@@ -51,9 +58,9 @@ setup(
         "pyyaml>=6",
         "scikit-learn>=1.5",
         "tabulate>=0.9",
-        "tensorboard>=2.20",
-        "tensorflow>=2.21",
-        "tensorflow-serving-api>=2.21",
+        f"tensorboard>=2.15,{without('2', range(16, 20))}",
+        f"tensorflow>=2.15,{without('2', range(16, 21))}",
+        f"tensorflow-serving-api>=2.15,{without('2', range(16, 21))}",
         "tqdm>=4.66",
     ],
     package_data={
@@ -62,6 +69,17 @@ setup(
         "exports": ["serving/*"],
     },
     extras_require={
+        # The last release of tensorflow-addons, and what it runs on.
+        "addons": [
+            f"{package}; python_version < '3.12'"
+            for package in (
+                "keras~=2.15.0",
+                "numpy<2",
+                "tensorflow~=2.15.0",
+                "tensorflow-addons~=0.23.0",
+                "tensorflow-serving-api~=2.15.0",
+            )
+        ],
         "demo": ["gradio>=6", "gradio_image_annotation>=0.5.6"],
         "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"],
         "int8": ["ai-edge-quantizer>=0.5"],

@@ -1,16 +1,78 @@
 """The only file that knows of Keras versions.
 
-Everything else takes `keras` and `ops` from here. Keras 3 is the supported
-line; it runs the same code on TensorFlow (the default) and JAX.
+Everything else takes `keras`, `ops` and the other names from here. Keras 3 is
+the supported line; it runs the same code on TensorFlow (the default) and JAX.
+Keras 2.15, which tensorflow-addons needs, gets the same names from
+`keras_2_15` and `tensorflow_ops`.
 """
 
-import keras
-from keras import ops
+import functools
+from typing import Any
 
-if not keras.__version__.startswith("3."):
+import keras
+
+_MAJOR, _MINOR = map(int, keras.__version__.split(".")[:2])
+
+if (_MAJOR, _MINOR) != (2, 15) and not (_MAJOR == 3 and _MINOR >= 10):
     raise ImportError(
-        f"afn-keras needs Keras 3, this is {keras.__version__}: "
-        "pip install --upgrade keras"
+        "afn-keras needs Keras 3.10 or later, or 2.15, this is "
+        f"{keras.__version__}: pip install --upgrade keras"
     )
 
-__all__ = ["keras", "ops"]
+if _MAJOR == 3:
+    from keras import ops
+    from keras.callbacks import SwapEMAWeights
+    from keras.layers import Dropout
+    from keras.optimizers import AdamW
+
+    def set_draws(layer: Any, draws: int) -> None:
+        """Sets how often a dropout layer has drawn; its seed stays its own."""
+        state = layer.seed_generator.state
+        seed, _ = ops.convert_to_numpy(state)
+        state.assign([seed, draws])
+
+    def tensorflow_variables(model: Any) -> list[Any]:
+        """A model's variables, as TensorFlow saves them."""
+        return [variable.value for variable in model.variables]
+
+    def needs_keras_3(what: str) -> None:
+        """Raises InputError on Keras 2.15: what was asked for is not there."""
+
+else:
+    from afn_keras import tensorflow_ops as ops
+    from afn_keras.keras_2_15 import AdamW
+    from afn_keras.keras_2_15 import Dropout
+    from afn_keras.keras_2_15 import SwapEMAWeights
+    from afn_keras.keras_2_15 import check_backend
+    from afn_keras.keras_2_15 import needs_keras_3
+    from afn_keras.keras_2_15 import set_draws
+    from afn_keras.keras_2_15 import tensorflow_variables
+
+    check_backend()
+
+
+def writes_files_like(version: str) -> bool:
+    """Whether another version's .keras files are like those of this one."""
+    return version.split(".")[0] == str(_MAJOR)
+
+
+@functools.cache
+def webp_decoder() -> Any:
+    """TensorFlow's WebP decoder; None where it has none, as in 2.15."""
+    import tensorflow as tf
+
+    return getattr(tf.io, "decode_webp", None)
+
+
+__all__ = [
+    "AdamW",
+    "Dropout",
+    "SwapEMAWeights",
+    "keras",
+    "needs_keras_3",
+    "ops",
+    "set_draws",
+    "tensorflow_variables",
+    "webp_decoder",
+    "writes_files_like",
+]

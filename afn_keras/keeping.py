@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from afn_keras.backend import Dropout
 from afn_keras.backend import keras
+from afn_keras.backend import set_draws
+from afn_keras.backend import writes_files_like
+from afn_keras.rebuilding import keras_version
 from afn_keras.runs import MODEL
 from pipelines.errors import InputError
 
@@ -96,11 +100,9 @@ class DropoutByEpoch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets each layer's count of draws; its seed stays its own."""
         for layer in self.model.layers:
-            if isinstance(layer, keras.layers.Dropout):
-                state = layer.seed_generator.state
-                seed, _ = keras.ops.convert_to_numpy(state)
+            if isinstance(layer, Dropout):
                 # No epoch has as many steps.
-                state.assign([seed, epoch << 24])
+                set_draws(layer, epoch << 24)
 
 
 def go_on(model: keras.Model, folder: Path) -> int:
@@ -120,6 +122,14 @@ def go_on(model: keras.Model, folder: Path) -> int:
     if not done:
         history.unlink(missing_ok=True)
         return 0
+    version = keras_version(networks[done])
+    if not writes_files_like(version):
+        # Its weights would fit, the optimizer's state would not.
+        raise InputError(
+            f"{networks[done]}: was written by Keras {version}; go on with "
+            "that, or start anew from its weights: --weights "
+            f"{folder} and another --output"
+        )
     try:
         with warnings.catch_warnings():
             # Keras warns of some layers that do not fit, and fails for others.

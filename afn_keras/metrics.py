@@ -36,6 +36,11 @@ class _RatioMetric(keras.metrics.Metric):
         self.total.assign_add(ops.cast(total, "float32"))
         self.count.assign_add(ops.cast(count, "float32"))
 
+    def reset_state(self) -> None:
+        """Forgets everything."""
+        for variable in (self.total, self.count):
+            variable.assign(ops.zeros_like(variable))
+
     def ratios(self) -> np.ndarray:
         """The metric of each thing; NaN where nothing is known."""
         count = ops.convert_to_numpy(self.count)

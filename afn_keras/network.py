@@ -9,6 +9,7 @@ from typing import Any
 from typing import Literal
 from typing import get_args
 
+from afn_keras.backend import Dropout
 from afn_keras.backend import keras
 from afn_keras.backend import ops
 from afn_keras.released_attention import released_attention_branch
@@ -206,12 +207,12 @@ def label_head(
     """Logits of the categories or the attributes: 7x7x512 -> `count`."""
     x = layers.Flatten(name=f"{name}_flatten")(pooled)
     if dropout:
-        x = layers.Dropout(dropout, name=f"{name}_dropout1")(x)
+        x = Dropout(dropout, name=f"{name}_dropout1")(x)
     x = layers.Dense(channels(1024), activation="relu", name=f"{name}_hidden")(
         x
     )
     if dropout:
-        x = layers.Dropout(dropout, name=f"{name}_dropout2")(x)
+        x = Dropout(dropout, name=f"{name}_dropout2")(x)
     return layers.Dense(count, dtype="float32", name=name)(x)
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
+from afn_keras import backend
 from afn_keras.backend import keras
 from afn_keras.recipes import Recipe
 
 
 @keras.saving.register_keras_serializable("afn_keras")
-class AdamW(keras.optimizers.AdamW):
+class AdamW(backend.AdamW):
     """Keras's AdamW, faster, and with a lower rate for some variables.
 
     Adam takes out the size of gradients, so scaling those would do nothing.
@@ -54,8 +55,8 @@ class AdamW(keras.optimizers.AdamW):
         step = tf.cast(self.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
+            m=self._momentums[index].handle,
+            v=self._velocities[index].handle,
             beta1_power=tf.pow(self.beta_1, step),
             beta2_power=tf.pow(self.beta_2, step),
             lr=tf.cast(learning_rate, tf.float32),

@@ -36,7 +36,7 @@ def released_attention_branch(
         )(x)
 
     def leaky(x: Any) -> Any:
-        return layers.LeakyReLU(negative_slope=0.2)(x)
+        return layers.ReLU(negative_slope=0.2)(x)
 
     def up(x: Any, count: int, name: str) -> Any:
         x = layers.Conv2DTranspose(

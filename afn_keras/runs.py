@@ -16,7 +16,10 @@ from afn_keras.answers import AnsweringModel
 from afn_keras.answers import MapsModel
 from afn_keras.answers import has_maps
 from afn_keras.backend import keras
+from afn_keras.backend import writes_files_like
 from afn_keras.heatmaps import Decoding
+from afn_keras.rebuilding import keras_version
+from afn_keras.rebuilding import rebuild_network
 from afn_keras.recipes import FILE_NAME as RECIPE
 from afn_keras.recipes import load_recipe
 from pipelines.errors import InputError
@@ -70,6 +73,8 @@ class TrainedModel:
 def load_model(path: Path) -> TrainedModel:
     """Opens a run, or a `.keras` file that lies beside its vocabulary.
 
+    Keras 3 and Keras 2.15 open each other's.
+
     Points are read off heatmaps as the recipe beside it says, else to a
     fraction of a pixel.
 
@@ -88,9 +93,12 @@ def load_model(path: Path) -> TrainedModel:
         if not zipfile.is_zipfile(file):
             # Keras would take it for HDF5, which has no safe mode.
             raise ValueError("not in the format .keras")
-        # Safe mode: no code that the file brings along is run.
-        model = keras.models.load_model(file, compile=False, safe_mode=True)
-        model = _as_float32(model)
+        if writes_files_like(keras_version(file)):
+            # Safe mode: no code that the file brings along is run.
+            model = keras.models.load_model(file, compile=False, safe_mode=True)
+            model = _as_float32(model)
+        else:
+            model = rebuild_network(file)
     except (ValueError, TypeError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{file}: is no model of Keras ({reason})") from error

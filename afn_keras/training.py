@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from afn_keras.backend import SwapEMAWeights
 from afn_keras.backend import keras
 from afn_keras.keeping import HISTORY
 from afn_keras.keeping import DropoutByEpoch
@@ -131,7 +132,7 @@ def _callbacks(
         keras.callbacks.TensorBoard(folder / "logs", write_graph=False),
     ]
     if recipe.ema is not None:
-        averages = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        averages = SwapEMAWeights(swap_on_epoch=True)
         # What was saved after an epoch has them in place already.
         averages._ema_weights_in_model = done > 0
         callbacks.append(averages)
@@ -156,8 +157,8 @@ def compiled_model(
     metrics: dict[str, list] | None = None,
 ) -> keras.Model:
     """The recipe's network with its losses, metrics and optimizer."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(recipe.precision)
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(recipe.precision)
     try:
         model = build_afn(
             vocabulary,
@@ -168,7 +169,7 @@ def compiled_model(
             upsampling=recipe.upsampling,
         )
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.mixed_precision.set_global_policy(before)
     losses = {
         "heatmaps": HeatmapLoss(
             recipe.sigma, recipe.target, recipe.heatmap_error

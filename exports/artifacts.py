@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from afn_keras.backend import needs_keras_3
 from afn_keras.runs import TrainedModel
 from afn_keras.runs import load_model
 from exports.onnx_file import export_onnx
@@ -29,6 +30,8 @@ TFLITE = {
 }
 FORMATS = ("saved_model", *TFLITE, "onnx")
 DEFAULT_FORMATS = ("saved_model", "tflite")
+# Keras writes the one; what quantizes the other needs a newer NumPy.
+_KERAS_3 = {"onnx", "tflite_int8"}
 
 THREADS = (1, 2)
 """Numbers of threads that artifacts are timed with."""
@@ -62,6 +65,8 @@ def export_run(
             removed again.
     """
     run = Path(run)
+    for name in _KERAS_3.intersection(formats):
+        needs_keras_3(f"--formats {name}")
     trained = load_model(run)
     photographs = sample_photographs(run)
     paths = {name: _path(run, name, version) for name in formats}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from afn_keras.backend import webp_decoder
 from exports.exif import JPEG_MARK
 from exports.exif import PNG_MARK
 from exports.exif import WEBP_MARK
@@ -104,7 +105,7 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes one photograph upright: (h, w, 3) uint8 RGB.
 
     Fails, with the file's bytes as they are, unless it is a whole JPEG, PNG
-    or WebP of at most `MAX_PIXELS`. GIF and BMP are not taken, nor films in
+    or WebP of at most `MAX_PIXELS`. TensorFlow 2.15 decodes no WebP. GIF and BMP are not taken, nor films in
     WebP: how much TensorFlow would decode cannot be told from a header.
     """
     is_jpeg = tf.strings.substr(encoded, 0, 2) == b"\xff\xd8"
@@ -115,7 +116,7 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
         [
             lambda: _decode_jpeg(encoded),
             lambda: _decode_png(encoded),
-            lambda: _decode_webp(encoded),
+            lambda: _decode_webp(encoded) if webp_decoder() else _refused(),
         ],
     )
     image.set_shape([None, None, 3])
@@ -176,7 +177,7 @@ def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies(
         [_check_size(size), tf.debugging.assert_equal(film, 0)]
     ):
-        image = tf.io.decode_webp(encoded)[0]
+        image = webp_decoder()(encoded)[0]
     turn = orientation(encoded, WEBP_MARK, _CHUNK_HEADER)
     image = turn_upright(image, turn)
     return tf.cond(
@@ -184,6 +185,12 @@ def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:
         lambda: _on_white(image),
         lambda: tf.ensure_shape(image, [None, None, 3]),
     )
+
+
+def _refused() -> tf.Tensor:
+    fails = tf.debugging.Assert(False, ["no decoder"])
+    with tf.control_dependencies([fails]):
+        return tf.zeros([1, 1, 3], tf.uint8)
 
 
 def _check_size(size: tf.Tensor) -> tf.Operation:

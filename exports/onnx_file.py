@@ -6,6 +6,7 @@ from pathlib import Path
 
 from afn_keras.answers import AnsweringModel
 from afn_keras.backend import keras
+from afn_keras.backend import needs_keras_3
 from afn_keras.runs import CARD
 from afn_keras.runs import TrainedModel
 from pipelines.errors import InputError
@@ -25,8 +26,10 @@ def export_onnx(trained: TrainedModel, path: Path) -> None:
         path: the file to write, ending in .onnx.
 
     Raises:
-        InputError: if the file exists, or the extra is not installed.
+        InputError: if the file exists, the extra is not installed, or Keras
+            is 2.15.
     """
+    needs_keras_3(f"{path}: ONNX")
     path = Path(path)
     check_new(path)
     try:

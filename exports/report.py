@@ -7,6 +7,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from afn_keras.answers import Answering
+from afn_keras.backend import webp_decoder
 from afn_keras.evaluation import evaluate
 from afn_keras.runs import load_model
 from exports.artifacts import THREADS
@@ -22,6 +23,11 @@ _HEADER = (
     *(f"ms, {count} thread{'s' * (count > 1)}" for count in THREADS),
     *("largest difference", "NE"),
     *("category top-1, %", "top-3, %", "recall@5, %"),
+)
+
+_NO_WEBP = (
+    "To the SavedModel no photograph in WebP is valid: this TensorFlow has "
+    "no decoder of it.\n"
 )
 
 
@@ -107,4 +113,5 @@ def _notes(records: Records | None, split: str) -> str:
         "for the SavedModel from the file's bytes to names. Differences are "
         "the largest from the network's answers on the run's samples, of a "
         f"score or of a landmark in units of the image. {scored.strip()}\n"
+        + ("" if webp_decoder() else _NO_WEBP)
     )

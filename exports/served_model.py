@@ -8,6 +8,7 @@ import tensorflow as tf
 from afn_keras.answers import AnsweringModel
 from afn_keras.answers import MapsModel
 from afn_keras.answers import has_maps
+from afn_keras.backend import tensorflow_variables
 from afn_keras.runs import TrainedModel
 from exports.decoding import Shown
 from exports.decoding import show_photographs
@@ -71,7 +72,7 @@ class ServedModel(tf.Module):
             )
             self._maps = tf.function(self._show, input_signature=[_BYTES])
         self._tensor = tf.function(self._answer_tensor, input_signature=images)
-        self._weights = [variable.value for variable in trained.model.variables]
+        self._weights = tensorflow_variables(trained.model)
         vocabulary = trained.vocabulary
         self._landmarks = len(vocabulary.landmarks)
         self._categories = np.array(vocabulary.categories, dtype=object)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from afn_keras.answers import AnsweringModel
-from afn_keras.backend import keras
+from afn_keras.backend import tensorflow_variables
 from afn_keras.runs import CARD
 from afn_keras.runs import TrainedModel
 from exports.quantization import quantize_int8
@@ -54,21 +54,18 @@ def export_tflite(
 
     # Through a SavedModel: from concrete functions the converter loses the
     # variables of a Keras model, and the file answers NaN.
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-        "serving_default",
+    saved = tf.Module()
+    saved.weights = tensorflow_variables(model)
+    kind_of_pixels = tf.uint8 if kind == "int8" else tf.float32
+    image = tf.TensorSpec([1, side, side, 3], kind_of_pixels, name="image")
+    saved.answer = tf.function(
         lambda image: model(tf.cast(image, tf.float32), training=False),
-        [
-            tf.TensorSpec(
-                [1, side, side, 3],
-                tf.uint8 if kind == "int8" else tf.float32,
-                name="image",
-            )
-        ],
+        input_signature=[image],
     )
     with tempfile.TemporaryDirectory() as folder:
-        archive.write_out(folder, verbose=False)
+        tf.saved_model.save(
+            saved, folder, signatures={"serving_default": saved.answer}
+        )
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if kind in ("float16", "dynamic"):
             converter.optimizations = [tf.lite.Optimize.DEFAULT]

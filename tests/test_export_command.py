@@ -7,17 +7,26 @@ import subprocess
 import sys
 
 import pytest
+from conftest import KERAS_3
 
 from afn_keras.commands import evaluate
 from afn_keras.commands import export
 from afn_keras.commands import predict
-from exports.artifacts import FORMATS
 
 
 def leave(main, *arguments):
     with pytest.raises(SystemExit) as stop:
         main([str(argument) for argument in arguments])
     return stop.value.code
+
+
+WRITTEN = ["saved_model", "tflite", "tflite_float16", "tflite_dynamic"]
+KINDS = ["float32", "float16", "dynamic"]
+OTHERS = []
+if KERAS_3:
+    WRITTEN += ["tflite_int8", "onnx"]
+    KINDS += ["int8"]
+    OTHERS += ["onnx/afn.onnx"]
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def complete(run, tmp_path_factory):
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns("exports"))
     command = [sys.executable, "-m", "afn_keras.commands.export", folder]
     done = subprocess.run(
-        [*command, "--formats", *FORMATS, "--split", "train"],
+        [*command, "--formats", *WRITTEN, "--split", "train"],
         capture_output=True,
         text=True,
         check=False,
@@ -56,13 +65,13 @@ def test_the_report(complete):
     assert text in printed
     header, rows = table(text)
     assert header[0] == "artifact"
-    names = ["saved_model/1", "onnx/afn.onnx"]
-    for kind in ("float32", "float16", "dynamic", "int8"):
+    names = ["saved_model/1", *OTHERS]
+    for kind in KINDS:
         names.append(f"tflite/afn_{kind}.tflite")
     assert set(rows) == {"network (Keras)", *names}
     own = rows["network (Keras)"]
     assert own[1:4] == ["-", "-", "-"]
-    for name in ("saved_model/1", "onnx/afn.onnx", "tflite/afn_float32.tflite"):
+    for name in ("saved_model/1", *OTHERS, "tflite/afn_float32.tflite"):
         assert float(rows[name][3]) < 1e-3
         assert rows[name][4:] == own[4:]
     for name in names:
@@ -77,7 +86,8 @@ def test_the_report(complete):
     "artifact",
     [
         *("exports/saved_model", "exports/saved_model/1"),
-        *("exports/tflite/afn_float32.tflite", "exports/onnx/afn.onnx"),
+        "exports/tflite/afn_float32.tflite",
+        *(f"exports/{other}" for other in OTHERS),
     ],
 )
 def test_evaluate_takes_artifacts(complete, run, tmp_path, artifact, capsys):
@@ -106,7 +116,7 @@ def test_predict_takes_artifacts(complete, capsys):
     for artifact in (
         "",
         "exports/saved_model",
-        "exports/tflite/afn_int8.tflite",
+        f"exports/tflite/afn_{KINDS[-1]}.tflite",
     ):
         predict.main([str(folder / artifact), photograph, "--json"])
         answers.append(json.loads(capsys.readouterr().out))
@@ -155,6 +165,7 @@ def test_an_unknown_format(copy, capsys):
     )
 
 
+@pytest.mark.keras3
 def test_nothing_to_calibrate_with(copy, capsys):
     shutil.rmtree(copy / "records")
     assert leave(export.main, copy, "--formats", "tflite_int8") == 2
@@ -175,7 +186,7 @@ def test_no_samples_to_check_with(copy, capsys):
     )
 
 
-@pytest.mark.parametrize("name", ["saved_model", "tflite", "onnx"])
+@pytest.mark.parametrize("name", ["saved_model", "tflite", *WRITTEN[5:]])
 def test_no_room_on_the_disk(copy, name):
     # A process that may write files of 20 kB only: the same failure, in the
     # same calls, as on a full disk.

@@ -10,6 +10,7 @@ import pytest
 from exports.artifacts import export_run
 
 pytest.importorskip("jax")
+pytestmark = pytest.mark.keras3
 
 TRAIN = """
 import sys

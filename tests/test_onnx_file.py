@@ -8,6 +8,7 @@ from exports.verification import verify
 from pipelines.vocabulary import Vocabulary
 
 onnx = pytest.importorskip("onnx")
+pytestmark = pytest.mark.keras3
 
 
 @pytest.fixture(scope="module")

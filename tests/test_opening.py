@@ -35,7 +35,11 @@ def test_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("a.tflite", "TFLite file"), ("a.onnx", "ONNX file")]
+    ("name", "what"),
+    [
+        ("a.tflite", "TFLite file"),
+        pytest.param("a.onnx", "ONNX file", marks=pytest.mark.keras3),
+    ],
 )
 @pytest.mark.parametrize("content", [b"", b"not a model"])
 def test_another_projects_file(tmp_path, name, what, content):
@@ -73,6 +77,7 @@ def test_another_projects_saved_model(run, tmp_path):
     )
 
 
+@pytest.mark.keras3
 def test_without_the_extra(run, tmp_path, monkeypatch):
     from exports.onnx_file import export_onnx
 

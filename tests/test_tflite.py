@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.interpreter import OpResolverType
+from conftest import KERAS_3
 
 from afn_keras.runs import load_model
 from exports import verification
 from exports.errors import VerificationError
 from exports.opening import open_model
-from exports.tflite import KINDS
 from exports.tflite import export_tflite
 from exports.tflite import read_labels
 from exports.verification import verify
 from pipelines.vocabulary import Vocabulary
+
+WRITTEN = ["float32", "float16", "dynamic", *["int8"] * KERAS_3]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def images():
 @pytest.fixture(scope="module")
 def files(trained, images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tflite")
-    for kind in KINDS:
+    for kind in WRITTEN:
         export_tflite(trained, folder / f"afn_{kind}.tflite", kind, images)
     return folder
 
@@ -55,7 +57,7 @@ def interpreter(path):
     return result
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WRITTEN)
 def test_inputs_and_outputs(files, kind):
     runner = interpreter(files / f"afn_{kind}.tflite").get_signature_runner(
         "serving_default"
@@ -73,7 +75,7 @@ def test_inputs_and_outputs(files, kind):
     assert {o["dtype"] for o in outputs.values()} == {np.float32}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WRITTEN)
 def test_no_flex_and_no_custom_operation(files, kind):
     path = files / f"afn_{kind}.tflite"
     names = [op["op_name"] for op in interpreter(path)._get_ops_details()]
@@ -83,6 +85,7 @@ def test_no_flex_and_no_custom_operation(files, kind):
     assert b"Flex" not in path.read_bytes()
 
 
+@pytest.mark.keras3
 def test_the_network_is_in_8_bits(files):
     opened = interpreter(files / "afn_int8.tflite")
     kinds = {d["index"]: d["dtype"] for d in opened.get_tensor_details()}
@@ -100,14 +103,14 @@ def test_sizes(files, trained):
     weights = 4 * trained.model.count_params()
     # This tiny network's graph weighs more than its weights.
     size = {
-        kind: (files / f"afn_{kind}.tflite").stat().st_size for kind in KINDS
+        kind: (files / f"afn_{kind}.tflite").stat().st_size for kind in WRITTEN
     }
     half = size["float32"] - size["float16"]
     assert 0.4 * weights < half < 0.55 * weights
-    assert size["int8"] < size["float16"]
+    assert size[WRITTEN[-1]] < size["float16"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WRITTEN)
 def test_labels_are_packed_in(files, trained, kind):
     path = files / f"afn_{kind}.tflite"
     assert read_labels(path) == trained.vocabulary
@@ -117,7 +120,7 @@ def test_labels_are_packed_in(files, trained, kind):
     assert Vocabulary.from_json(text) == trained.vocabulary
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WRITTEN)
 def test_answers(files, trained, images, kind):
     answers = open_model(files / f"afn_{kind}.tflite").answer(images)
     expected = trained.answer(images)
@@ -129,7 +132,7 @@ def test_answers(files, trained, images, kind):
 
 
 def test_checked_in_a_process_without_tensorflow(files, trained, samples):
-    for kind in KINDS:
+    for kind in WRITTEN:
         check = verify(
             trained, files / f"afn_{kind}.tflite", samples, threads=(1, 2)
         )
@@ -153,7 +156,7 @@ def test_a_broken_file_is_refused(trained, samples, tmp_path):
         verify(trained, broken, samples)
 
 
-@pytest.mark.parametrize("kind", ["float32", "int8"])
+@pytest.mark.parametrize("kind", WRITTEN[::3])
 def test_a_file_that_answers_nan_is_refused(
     run, files, samples, tmp_path, kind
 ):

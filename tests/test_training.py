@@ -159,7 +159,9 @@ def test_no_connection_says_where_to_put_the_file(monkeypatch, tmp_path):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(keras.config, "_KERAS_DIR", str(tmp_path), False)
+    if hasattr(keras, "config"):
+        # It has read that variable already.
+        monkeypatch.setattr(keras.config, "_KERAS_DIR", str(tmp_path), False)
     model = build_afn(num_categories=2, num_attributes=0, image_size=32)
     with pytest.raises(InputError, match=r"put vgg16_weights.*\.keras/models"):
         load_backbone(model, "imagenet")
@@ -193,18 +195,29 @@ def test_a_run_that_does_not_fit_at_all(run):
         load_weights(model, str(run))
 
 
+def step(optimizer, gradients, variables):
+    gradients = map(tf.convert_to_tensor, gradients)
+    optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
+
+
+def averages(optimizer):
+    return optimizer._momentums + optimizer._velocities
+
+
 def test_a_fused_step_is_kerass():
     random = np.random.default_rng(6)
     kernels = []
     gradients = random.normal(size=(5, 4, 3)).astype("float32")
     for kind in (AdamW, keras.optimizers.AdamW):
-        variable = keras.Variable(np.ones((4, 3), "float32"))
+        dense = keras.layers.Dense(3, use_bias=False, kernel_initializer="ones")
+        dense.build((None, 4))
         optimizer = kind(1e-2, weight_decay=0.1, global_clipnorm=1.0)
+        optimizer.build([dense.kernel])
         for gradient in gradients:
-            optimizer.apply([gradient], [variable])
-        kernels.append(variable.numpy())
-        states = [state.numpy() for state in optimizer.variables]
-        assert len(states) == 4  # Steps, rate, and two averages.
+            step(optimizer, [gradient], [dense.kernel])
+        kernels.append(dense.kernel.numpy())
+        shapes = [tuple(average.shape) for average in averages(optimizer)]
+        assert shapes == [(4, 3), (4, 3)]
     np.testing.assert_allclose(*kernels, rtol=1e-6)
 
 
@@ -217,7 +230,7 @@ def test_pretrained_layers_learn_more_slowly_and_do_not_decay():
     optimizer.slow_down([dense[0].kernel], 0.1)
     optimizer.build(model.trainable_variables)
     gradients = [np.full(kernel.shape, 3.0, "float32") for kernel in start]
-    optimizer.apply(gradients, model.trainable_variables)
+    step(optimizer, gradients, model.trainable_variables)
     # Adam's first step is the learning rate, whatever the gradient.
     np.testing.assert_allclose(
         dense[0].kernel, start[0] - 1e-3, atol=1e-6, rtol=0
@@ -232,18 +245,20 @@ def test_backbone_rate_is_for_weights_that_were_trained(records, run):
         recipe = load_recipe("best", TINY | changes)
         model = compiled_model(recipe, records.vocabulary, steps_per_epoch=2)
         key = model.optimizer._var_key
-        return {
-            variable.path
-            for variable in model.trainable_variables
+        return [
+            layer.name
+            for layer in model.layers
+            for variable in layer.trainable_variables
             if key(variable) in model.optimizer._slow
-        }
+        ]
 
-    assert slow(weights="none") == set()
-    paths = slow(weights=str(run))
-    assert len(paths) == 2 * 13  # VGG16's convolutions.
-    assert all(path.startswith("block") for path in paths)
+    assert slow(weights="none") == []
+    names = slow(weights=str(run))
+    assert len(names) == 2 * 13  # VGG16's convolutions.
+    assert all(name.startswith("block") for name in names)
 
 
+@pytest.mark.keras3
 def test_accumulated_gradients_are_averaged():
     def network():
         image = keras.Input((2,))
@@ -256,12 +271,12 @@ def test_accumulated_gradients_are_averaged():
     one, two = network(), network()
     recipe = load_recipe("paper", TINY | changes)
     optimizer = make_optimizer(recipe, one, steps_per_epoch=1)
-    optimizer.apply([halves.mean(0)], one.trainable_variables)
+    step(optimizer, [halves.mean(0)], one.trainable_variables)
     recipe = load_recipe("paper", TINY | changes | {"accumulate": 2})
     optimizer = make_optimizer(recipe, two, steps_per_epoch=2)
-    optimizer.apply([halves[0]], two.trainable_variables)
+    step(optimizer, [halves[0]], two.trainable_variables)
     np.testing.assert_array_equal(two.get_weights()[0], 1)
-    optimizer.apply([halves[1]], two.trainable_variables)
+    step(optimizer, [halves[1]], two.trainable_variables)
     assert not (two.get_weights()[0] == 1).any()
     np.testing.assert_allclose(
         two.get_weights()[0], one.get_weights()[0], atol=1e-7

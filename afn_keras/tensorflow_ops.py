@@ -1,0 +1,107 @@
+"""What this project uses of `keras.ops`, on TensorFlow alone.
+
+For Keras 2.15, which has no such module. Names, arguments and results are
+those of `keras.ops`, as far as they are used here.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# These have the same arguments.
+abs = tf.abs
+arange = tf.range
+cast = tf.cast
+equal = tf.equal
+exp = tf.exp
+log = tf.math.log
+log1p = tf.math.log1p
+log_softmax = tf.nn.log_softmax
+logical_and = tf.logical_and
+matmul = tf.matmul
+maximum = tf.maximum
+minimum = tf.minimum
+one_hot = tf.one_hot
+ones_like = tf.ones_like
+power = tf.pow
+reshape = tf.reshape
+sigmoid = tf.sigmoid
+softmax = tf.nn.softmax
+softplus = tf.math.softplus
+sqrt = tf.sqrt
+square = tf.square
+stack = tf.stack
+transpose = tf.transpose
+zeros_like = tf.zeros_like
+
+
+def any(x: Any, axis: Any = None) -> Any:
+    """Whether any is true."""
+    return tf.reduce_any(x, axis)
+
+
+def clip(x: Any, x_min: Any, x_max: Any) -> Any:
+    """Limits values from both sides."""
+    return tf.minimum(tf.maximum(x, x_min), x_max)
+
+
+def convert_to_numpy(x: Any) -> np.ndarray:
+    """A tensor's or variable's values."""
+    return np.array(x)
+
+
+def depthwise_conv(inputs: Any, kernel: Any, padding: str) -> Any:
+    """Convolves each channel of (B, H, W, C) with its own kernel."""
+    return tf.nn.depthwise_conv2d(inputs, kernel, [1] * 4, padding.upper())
+
+
+def flip(x: Any, axis: int) -> Any:
+    """Turns an axis round."""
+    return tf.reverse(x, [axis])
+
+
+def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest values."""
+    return tf.reduce_max(x, axis, keepdims)
+
+
+def mean(x: Any, axis: Any = None) -> Any:
+    """Means."""
+    return tf.reduce_mean(x, axis)
+
+
+def norm(x: Any, axis: Any = None) -> Any:
+    """Euclidean lengths."""
+    return tf.norm(x, axis=axis)
+
+
+def sum(x: Any, axis: Any = None) -> Any:
+    """Sums."""
+    return tf.reduce_sum(x, axis)
+
+
+def take(x: Any, indices: Any, axis: int) -> Any:
+    """Chosen places of an axis."""
+    return tf.gather(x, indices, axis=axis)
+
+
+def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
+    """Chosen places of the last axis, others in each row."""
+    if axis != -1:
+        raise ValueError(f"of the last axis only, not {axis}")
+    return tf.gather(x, indices, batch_dims=len(x.shape) - 1)
+
+
+def top_k(x: Any, k: int) -> tuple[Any, Any]:
+    """The largest values of the last axis, and where they stand."""
+    values, places = tf.math.top_k(x, k)
+    return values, places
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """`x` where the condition holds, `y` elsewhere."""
+    # A number takes the other's type, as in Keras.
+    if not tf.is_tensor(x):
+        x = tf.convert_to_tensor(x, getattr(y, "dtype", None))
+    return tf.where(condition, x, tf.convert_to_tensor(y, x.dtype))
