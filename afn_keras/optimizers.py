@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from afn_keras import backend
+from afn_keras.addons import addons_optimizer
+from afn_keras.addons import slows_backbone
+from afn_keras.addons import uses_addons
 from afn_keras.backend import keras
 from afn_keras.recipes import Recipe
 
@@ -75,7 +78,14 @@ class AdamW(backend.AdamW):
 def make_optimizer(
     recipe: Recipe, model: keras.Model, steps_per_epoch: int
 ) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer for a model."""
+    """The recipe's optimizer for a model.
+
+    Raises:
+        InputError: if it cannot be had, or a field does not go with it.
+    """
+    if uses_addons(recipe):
+        schedule = _schedule(recipe, steps_per_epoch)
+        return addons_optimizer(recipe, schedule, model, steps_per_epoch)
     optimizer = AdamW(
         _schedule(recipe, steps_per_epoch),
         # With a weight decay of 0 AdamW is Adam.
@@ -87,7 +97,7 @@ def make_optimizer(
             recipe.accumulate if recipe.accumulate > 1 else None
         ),
     )
-    if recipe.weights != "none" and recipe.backbone_rate != 1:
+    if slows_backbone(recipe):
         backbone = [
             variable
             for layer in model.layers

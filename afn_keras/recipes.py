@@ -61,6 +61,13 @@ class Recipe:
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
 
     # Learning.
+    # "adamw", or with the extra `addons` one of tensorflow-addons with what
+    # goes around it, such as "tfa.RectifiedAdam+Lookahead".
+    optimizer: str = Field(
+        "adamw",
+        pattern=r"^(adamw|tfa\.(AdamW|LAMB|RectifiedAdam)"
+        r"(\+(Lookahead|MovingAverage|SWA))*)$",
+    )
     epochs: int = Field(20, gt=0)
     batch_size: int = Field(16, gt=0)
     learning_rate: float = Field(1e-4, gt=0)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from afn_keras.addons import SwapAverages
+from afn_keras.addons import uses_addons
 from afn_keras.backend import SwapEMAWeights
 from afn_keras.backend import keras
 from afn_keras.keeping import HISTORY
@@ -59,6 +61,11 @@ def train(
     done = 0
     if resume:
         done = go_on(model, folder)
+        if 0 < done < recipe.epochs and uses_addons(recipe):
+            raise InputError(
+                f"--resume: Keras keeps no state of {recipe.optimizer}; go on "
+                f"from the weights: --weights {folder} and another --output"
+            )
     else:
         (folder / HISTORY).unlink(missing_ok=True)
     if not done and recipe.weights != "none":
@@ -131,7 +138,9 @@ def _callbacks(
         keras.callbacks.CSVLogger(folder / HISTORY, append=True),
         keras.callbacks.TensorBoard(folder / "logs", write_graph=False),
     ]
-    if recipe.ema is not None:
+    if uses_addons(recipe):
+        callbacks.append(SwapAverages())
+    elif recipe.ema is not None:
         averages = SwapEMAWeights(swap_on_epoch=True)
         # What was saved after an epoch has them in place already.
         averages._ema_weights_in_model = done > 0
@@ -191,6 +200,7 @@ def compiled_model(
         loss_weights={task: weights[task] for task in tasks},
         metrics=metrics,
     )
-    # What compile made of it, with a scale of the loss around it perhaps.
-    model.optimizer.build(model.trainable_variables)
+    if not uses_addons(recipe):
+        # What compile made of it, with a scale of the loss around it perhaps.
+        model.optimizer.build(model.trainable_variables)
     return model

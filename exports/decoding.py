@@ -105,8 +105,9 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes one photograph upright: (h, w, 3) uint8 RGB.
 
     Fails, with the file's bytes as they are, unless it is a whole JPEG, PNG
-    or WebP of at most `MAX_PIXELS`. TensorFlow 2.15 decodes no WebP. GIF and BMP are not taken, nor films in
-    WebP: how much TensorFlow would decode cannot be told from a header.
+    or WebP of at most `MAX_PIXELS`; TensorFlow 2.15 has no decoder of WebP.
+    GIF and BMP are not taken, nor films in WebP: how much TensorFlow would
+    decode cannot be told from a header.
     """
     is_jpeg = tf.strings.substr(encoded, 0, 2) == b"\xff\xd8"
     is_png = tf.strings.substr(encoded, 0, 8) == b"\x89PNG\r\n\x1a\n"

@@ -58,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         help="float32, mixed_bfloat16 or mixed_float16",
     )
+    how.add_argument(
+        "--optimizer",
+        metavar="NAME",
+        help="adamw, or with the extra addons such as tfa.LAMB",
+    )
     how.add_argument("--seed", metavar="S", help="of all chance")
     where = parser.add_argument_group("where to")
     where.add_argument(
@@ -100,9 +105,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
+    from afn_keras.addons import check_addons
     from pipelines.drawn.benchmark import draw_benchmark
     from pipelines.records import count_problems
 
+    check_addons(recipe)
     data = recipe.data
     if data is None:
         data = run / "drawn"
@@ -192,7 +199,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
         changes["weights"] = (
             options.weights if known else str(Path(options.weights).absolute())
         )
-    for field in ("precision", "seed"):
+    for field in ("optimizer", "precision", "seed"):
         value = getattr(options, field)
         if value is not None:
             changes[field] = value
