@@ -175,7 +175,8 @@ def existing_run(folder: Path | None, changed: bool) -> Path:
     if changed:
         raise InputError(
             f"--resume: goes on with the settings in {folder / RECIPE}; leave "
-            "out --data, --recipe, --weights, --precision, --seed and --set"
+            "out --data, --recipe, --weights, --optimizer, --precision, "
+            "--seed and --set"
         )
     return folder
 

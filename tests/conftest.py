@@ -92,6 +92,24 @@ def write_benchmark(folder: Path, images: int = 12) -> Path:
     return folder
 
 
+# On Keras 2.15, too, each would do the same, or take minutes.
+collect_ignore = (
+    []
+    if KERAS_3
+    else [
+        f"test_{name}.py"
+        for name in (
+            *("augmentation", "batches", "coco", "conversion", "demo"),
+            *("deepfashion_coarse", "deepfashion_fine", "drawn"),
+            *("export_command", "hostile_photographs", "inspect", "labels_csv"),
+            *("layouts", "listing", "photograph_store", "photographs"),
+            *("problems", "records", "rendering", "resampling", "resume"),
+            *("tfrecords", "vocabulary", "workers"),
+        )
+    ]
+)
+
+
 def pytest_collection_modifyitems(items):
     """Leaves out, on Keras 2.15, the tests of what it has not."""
     if KERAS_3:
