@@ -43,8 +43,9 @@ def train(
     Args:
         recipe: how to train.
         records: what to train on.
-        folder: an existing folder; gets `model.keras`, `last-N.keras`,
-            `history.csv` and `logs/` for TensorBoard.
+        folder: the run, made if it is missing; gets `recipe.yaml` and
+            `vocabulary.json`, so that `load_model` opens it, `model.keras`,
+            `last-N.keras`, `history.csv` and `logs/` for TensorBoard.
         resume: go on where training in this folder stopped, and end where it
             would have ended.
 
@@ -55,6 +56,10 @@ def train(
     """
     keras.utils.set_random_seed(recipe.seed)
     check_split(records, "train")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe.save(folder)
+    records.vocabulary.save(folder)
     steps = epoch_steps(records, "train", recipe.batch_size)
     metrics = headline_metrics(records.vocabulary, recipe.decoding)
     model = compiled_model(recipe, records.vocabulary, steps, metrics)

@@ -13,6 +13,7 @@ from afn_keras.pretrained import load_weights
 from afn_keras.progress import score
 from afn_keras.recipes import RECIPES
 from afn_keras.recipes import load_recipe
+from afn_keras.runs import load_model
 from afn_keras.training import compiled_model
 from afn_keras.training import train
 from afn_keras.watching import same_answers
@@ -105,10 +106,13 @@ def test_score_is_the_mean_of_what_there_is():
 def test_same_seed_same_network(records, tmp_path, capsys):
     kernels = []
     for name in ("first", "second"):
-        folder = tmp_path / name
-        folder.mkdir()
+        folder = tmp_path / "runs" / name
         train(load_recipe("small", TINY), records, folder)
-        model = keras.models.load_model(folder / "model.keras", compile=False)
+        # Nobody had to put names or recipe beside it.
+        trained = load_model(folder)
+        assert trained.vocabulary == records.vocabulary
+        assert load_recipe(str(folder / "recipe.yaml")).image_size == 32
+        model = trained.model
         kernels.append(model.get_layer("category").kernel.numpy())
     np.testing.assert_allclose(*kernels, rtol=1e-5, atol=1e-6)
     line = capsys.readouterr().out.splitlines()[0]
