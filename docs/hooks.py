@@ -1,7 +1,8 @@
-"""Takes the pages at the root of the repository into the site.
+"""Takes the pages at the root of the repository, and notebooks, into the site.
 
-They are read there as they are on the web page of the repository, so that
-nothing is written twice; only where their links lead differs.
+Pages are read there as they are on the web page of the repository, so that
+nothing is written twice; only where their links lead differs. Notebooks are
+there to be downloaded.
 """
 
 from pathlib import Path
@@ -16,8 +17,9 @@ PAGES = ("README.md", "RESULTS.md", "CHANGELOG.md", "CONTRIBUTING.md")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the pages."""
-    for name in PAGES:
+    """Adds the files."""
+    notebooks = [path.name for path in ROOT.glob("examples/*.ipynb")]
+    for name in (*PAGES, *(f"examples/{name}" for name in notebooks)):
         path = str(ROOT / name)
         files.append(File.generated(config, name, abs_src_path=path))
     return files

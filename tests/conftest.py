@@ -100,6 +100,7 @@ collect_ignore = (
         f"test_{name}.py"
         for name in (
             *("augmentation", "batches", "coco", "conversion", "demo"),
+            *("demo_page", "notebooks"),
             *("deepfashion_coarse", "deepfashion_fine", "drawn"),
             *("export_command", "hostile_photographs", "inspect", "labels_csv"),
             *("layouts", "listing", "photograph_store", "photographs"),

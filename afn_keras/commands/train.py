@@ -139,7 +139,6 @@ def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
     problems = sum(count_problems(records.folder).values())
     if problems:
         print(f"{problems} problems, see {records.folder / 'problems.csv'}")
-    records.vocabulary.save(run)
     train(recipe, records, run, resume)
 
     trained = load_model(run)
