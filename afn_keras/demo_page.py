@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -164,7 +165,14 @@ def serve(page: "gradio.Blocks", host: str, port: int | None) -> str:
     Raises:
         InputError: if the port is taken, or there is no such address.
     """
+    where = f"{host}:{'any port' if port is None else port}"
     try:
+        # A server that cannot listen would say so in its own thread alone.
+        known = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)
+        family, kind, _, _, place = known[0]
+        with socket.socket(family, kind) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((place[0], port or 0, *place[2:]))
         _, address, _ = page.launch(
             server_name=host,
             server_port=port,
@@ -178,8 +186,7 @@ def serve(page: "gradio.Blocks", host: str, port: int | None) -> str:
             # It would look for Node.js.
             ssr_mode=False,
         )
-    except OSError as error:
-        where = f"{host}:{port or 'any port'}"
+    except (OSError, OverflowError, UnicodeError) as error:
         raise InputError(
             f"cannot listen at {where}; choose others with --host and --port"
         ) from error

@@ -53,12 +53,17 @@ def write_model_card(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    unlabelled = _DRAWN if recipe.data is None else _UNSTATED
+    begun = recipe.weights
+    if begun not in ("none", "imagenet"):
+        begun = Path(begun).name
+    only_drawn = recipe.data is None and begun == "none"
+    unlabelled = _DRAWN if only_drawn else _UNSTATED
     text = environment.get_template(CARD).render(
         name=trained.name,
         version=afn_keras.__version__,
         recipe=recipe,
         vocabulary=trained.vocabulary,
+        begun=begun,
         # Not the whole path, which is the trainer's own affair.
         data=Path(recipe.data).name if recipe.data else "drawn garments",
         images=records.images,

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,9 @@ _PANEL = 340
 _ROW = 26
 _SMALL = 12
 _LARGE = 15
+
+# Of a file's name without its end, in bytes.
+_LONGEST = 240
 
 # Left, top, right and bottom of a name, in pixels.
 _Plate = tuple[int, int, int, int]
@@ -123,6 +127,8 @@ def save_picture(picture: np.ndarray, folder: Path, stem: str) -> Path:
     Raises:
         InputError: if it cannot be written.
     """
+    # Most file systems take 255 bytes; a number and ".png" come behind.
+    stem = os.fsdecode(os.fsencode(stem)[:_LONGEST])
     path, number = folder / f"{stem}.png", 2
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -124,7 +124,8 @@ class Predictor:
             photographs: paths of JPEG, PNG, WebP, GIF or BMP files.
             boxes: the garment in each photograph, x1, y1, x2, y2 in pixels;
                 the whole photograph if left out.
-            batch_size: photographs a batch; it changes no answer.
+            batch_size: photographs a batch; it changes answers by rounding
+                alone.
 
         Raises:
             InputError: if one of them is no photograph.
@@ -155,15 +156,30 @@ class Predictor:
         Args:
             listed: garments, as `list_photographs` gives them; taken shortly
                 before they are needed.
-            batch_size: photographs a batch; it changes no answer.
+            batch_size: photographs a batch; it changes answers by rounding
+                alone.
 
         Yields:
             For each a prediction, or the error that says why there is none.
+
+        Raises:
+            InputError: what `listed` raised, after all before it is answered.
         """
-        crops = _ahead(self._crop, listed, 3 * batch_size)
+        failed: list[InputError] = []
+
+        def asked() -> Iterator[Listed | InputError]:
+            try:
+                yield from listed
+            except InputError as error:
+                failed.append(error)
+
+        crops = _ahead(self._crop, asked(), 3 * batch_size)
         with contextlib.closing(crops):
             while batch := list(itertools.islice(crops, batch_size)):
                 yield from self._answer(batch)
+        # Not before what was listed ahead of it is answered.
+        if failed:
+            raise failed[0]
 
     @functools.cached_property
     def has_maps(self) -> bool:
@@ -269,10 +285,20 @@ def crop(
     )
     box = box or (0.0, 0.0, float(width), float(height))
     x1, y1, x2, y2 = map(float, box)
-    if not (x1 < x2 and y1 < y2 and x1 < width and y1 < height):
+    shown = f"{photograph}: the box {x1:g} {y1:g} {x2:g} {y2:g}"
+    if not (max(x1, 0) < min(x2, width) and max(y1, 0) < min(y2, height)):
         raise InputError(
-            f"{photograph}: the box {x1:g} {y1:g} {x2:g} {y2:g} shows nothing "
-            f"of its {width} x {height} pixels"
+            f"{shown} shows nothing of its {width} x {height} pixels"
+        )
+    # Also, what is drawn of it takes no more memory than nine photographs.
+    if not (
+        min(x1 + width, y1 + height) >= 0
+        and x2 <= 2 * width
+        and y2 <= 2 * height
+    ):
+        raise InputError(
+            f"{shown} leaves its {width} x {height} pixels by more than they "
+            "are wide or high"
         )
     image = _show(
         tf.constant(encoded),

@@ -8,6 +8,7 @@ alike. So what a file says of the layers is read for the arguments of
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,23 @@ _CHANNELS = {
 }
 
 
+UNREADABLE = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    OSError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a file raises that is damaged, or another project's."""
+
+
 def keras_version(file: Path) -> str:
     """The version of Keras that wrote a `.keras` file.
 
     Raises:
-        ValueError, KeyError, OSError: if it is no such file.
+        UNREADABLE: if it is no such file.
     """
     with zipfile.ZipFile(file) as archive:
         return str(json.loads(archive.read("metadata.json"))["keras_version"])
@@ -46,8 +59,8 @@ def rebuild_network(file: Path) -> keras.Model:
         file: written by any Keras that this project runs on.
 
     Raises:
-        ValueError, KeyError, TypeError, OSError: if it is no such file, or
-            its network is none that `build_afn` makes.
+        UNREADABLE, TypeError: if it is no such file, or its network is none
+            that `build_afn` makes.
     """
     with zipfile.ZipFile(file) as archive:
         config = json.loads(archive.read("config.json"))["config"]
@@ -67,7 +80,10 @@ def _arguments(layers: Mapping[str, Any]) -> dict[str, Any]:
         if layer not in layers:
             return 0
         config = layers[layer]["config"]
-        return next(config[field] for field in fields if field in config)
+        found = [config[field] for field in fields if field in config]
+        if not found:
+            raise ValueError(f"{layer} has no {' or '.join(fields)}")
+        return found[0]
 
     attention = "none"
     if "attention" in layers:

@@ -19,7 +19,13 @@ from pipelines.vocabulary import Vocabulary
 
 
 class ResultFormat(Protocol):
-    """What turns predictions into text."""
+    """What turns predictions into text.
+
+    `is_data` says whether it is read back as data, where the names of
+    photographs are relative to the file.
+    """
+
+    is_data: bool
 
     def start(self, vocabulary: Vocabulary) -> str:
         """What stands before all."""
@@ -33,6 +39,8 @@ class ResultFormat(Protocol):
 
 class Table:
     """For a person: one in full, several as rows of a table."""
+
+    is_data = False
 
     def __init__(self) -> None:
         self._predictions: list[Prediction] = []
@@ -66,6 +74,8 @@ class Table:
 class JsonLines:
     """For a program: one line of JSON for each prediction."""
 
+    is_data = False
+
     def start(self, vocabulary: Vocabulary) -> str:
         """Nothing."""
         return ""
@@ -86,6 +96,8 @@ class CsvTable:
     and all landmarks; columns that end in `_score` say how sure the network
     was.
     """
+
+    is_data = True
 
     def start(self, vocabulary: Vocabulary) -> str:
         """The names of the columns."""
@@ -122,6 +134,8 @@ class CocoFile:
     Attributes are as in Fashionpedia: `attribute_ids` of those more likely
     there than not. Each annotation has a `score`, the best category's.
     """
+
+    is_data = True
 
     def start(self, vocabulary: Vocabulary) -> str:
         """Nothing: the images of the file stand before the garments."""

@@ -1,11 +1,14 @@
 """Writes predictions as they come, so that what was answered is kept."""
 
 import contextlib
+import dataclasses
+import os
 import sys
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from afn_keras.prediction import Prediction
 from afn_keras.result_formats import ResultFormat
@@ -13,22 +16,33 @@ from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
 
 
+class Written(NamedTuple):
+    """What `write_results` wrote.
+
+    Attributes:
+        count: predictions.
+        outside: how many of them cannot be read back as data, since their
+            photograph does not lie in the file's folder.
+    """
+
+    count: int
+    outside: int
+
+
 def write_results(
     predictions: Iterable[Prediction],
     form: ResultFormat,
     vocabulary: Vocabulary,
     path: Path | None = None,
-) -> int:
+) -> Written:
     """Writes predictions into a file, or to standard output without one.
 
     Args:
         predictions: taken one at a time.
         form: how to write them.
         vocabulary: names of the labels.
-        path: a new file.
-
-    Returns:
-        How many there were.
+        path: a new file. In a format that is data, photographs in its folder
+            are named relative to it; without a file all are named as given.
 
     Raises:
         InputError: if the file exists already or cannot be written. What is
@@ -36,11 +50,17 @@ def write_results(
         KeyboardInterrupt: with a message, if it came while waiting for a
             prediction. What there was until then is written, in full.
     """
-    count = 0
+    count = outside = 0
     with _output(path) as write:
         write(form.start(vocabulary))
         try:
             for prediction in predictions:
+                if path and form.is_data:
+                    name = _inside(prediction.photograph, path.parent)
+                    outside += name is None
+                    prediction = dataclasses.replace(
+                        prediction, photograph=name or prediction.photograph
+                    )
                 write(form.add(prediction))
                 count += 1
         except (KeyboardInterrupt, InputError) as error:
@@ -50,7 +70,7 @@ def write_results(
             where = path or "standard output"
             raise KeyboardInterrupt(f"{count} answers are in {where}") from None
         write(form.end())
-    return count
+    return Written(count, outside)
 
 
 def check_results(path: Path) -> None:
@@ -63,6 +83,15 @@ def check_results(path: Path) -> None:
         raise InputError(
             f"--output {path}: there is no folder {path.parent}; make it first"
         )
+
+
+def _inside(photograph: str, folder: Path) -> str | None:
+    """A photograph's name relative to a folder; None if it is not in it."""
+    path = Path(os.path.abspath(photograph))
+    try:
+        return path.relative_to(os.path.abspath(folder)).as_posix()
+    except ValueError:
+        return None
 
 
 @contextlib.contextmanager

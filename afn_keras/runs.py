@@ -18,6 +18,7 @@ from afn_keras.answers import has_maps
 from afn_keras.backend import keras
 from afn_keras.backend import writes_files_like
 from afn_keras.heatmaps import Decoding
+from afn_keras.rebuilding import UNREADABLE
 from afn_keras.rebuilding import keras_version
 from afn_keras.rebuilding import rebuild_network
 from afn_keras.recipes import FILE_NAME as RECIPE
@@ -90,8 +91,9 @@ def load_model(path: Path) -> TrainedModel:
             f"{path}: holds no {MODEL}; give a folder that afn-train wrote"
         )
     try:
-        if not zipfile.is_zipfile(file):
-            # Keras would take it for HDF5, which has no safe mode.
+        if file.suffix != ".keras" or not zipfile.is_zipfile(file):
+            # Keras would take it for HDF5, by its name or by what is in it,
+            # and that has no safe mode.
             raise ValueError("not in the format .keras")
         if writes_files_like(keras_version(file)):
             # Safe mode: no code that the file brings along is run.
@@ -99,8 +101,8 @@ def load_model(path: Path) -> TrainedModel:
             model = _as_float32(model)
         else:
             model = rebuild_network(file)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (*UNREADABLE, TypeError) as error:
+        reason = (str(error).strip() or "damaged").splitlines()[0]
         raise InputError(f"{file}: is no model of Keras ({reason})") from error
     vocabulary = Vocabulary.load(file.parent)
     sizes = {

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from pipelines.annotations import BOX
 from pipelines.csv_cells import Cells
 from pipelines.errors import InputError
+from pipelines.photographs import read_photograph
+from pipelines.photographs import upright_jpeg
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 
@@ -65,20 +67,25 @@ def list_photographs(
 
 
 def first_photographs(names: Iterable[str], count: int) -> list[Listed]:
-    """The first of the photographs that names stand for.
+    """The first of the photographs that names stand for, each looked at.
 
     Args:
         names: as for `list_photographs`, but not `-`.
         count: how many at most.
 
     Raises:
-        InputError: as `list_photographs`, and for a row of a table that does
-            not parse.
+        InputError: as `list_photographs`, for `-`, for a row of a table that
+            does not parse, and for what is no photograph.
     """
+    names = list(names)
+    if "-" in names:
+        raise InputError("-: name the photographs themselves")
     found = []
     for listed in itertools.islice(list_photographs(names), count):
         if isinstance(listed, InputError):
             raise listed
+        path = listed.photograph
+        upright_jpeg(read_photograph(path), str(path))
         found.append(listed)
     return found
 

@@ -79,6 +79,9 @@ def read_photograph(path: Path) -> bytes:
         raise InputError(
             f"{path}: cannot be read ({error.strerror})"
         ) from error
+    except ValueError as error:
+        # A name with a NUL in it.
+        raise InputError(f"{str(path)!r}: no file has such a name") from error
 
 
 def upright_jpeg(encoded: bytes, name: str) -> Photograph:

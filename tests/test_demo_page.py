@@ -19,6 +19,7 @@ from conftest import write_photograph
 from PIL import Image
 
 from afn_keras.demo_page import _given
+from afn_keras.demo_page import serve
 from afn_keras.prediction import Predictor
 from afn_keras.runs import load_model
 from pipelines.errors import InputError
@@ -217,7 +218,9 @@ def test_a_text_file_is_named(browser, address, tmp_path):
     toast = wait(
         browser, lambda: browser.find_elements(By.CLASS_NAME, "toast-body")
     )[0]
-    assert "letter.jpg: not an image (no known image format)" in toast.text
+    # It comes in little by little.
+    expected = "letter.jpg: not an image (no known image format)"
+    wait(browser, lambda: expected in toast.text)
 
 
 def test_on_a_phone(browser, address, tmp_path):
@@ -300,6 +303,19 @@ def test_a_port_that_is_taken(run):
     assert output == ""
     assert errors.splitlines()[-1] == (
         f"afn-demo: cannot listen at 127.0.0.1:{port}; choose others with "
+        "--host and --port"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [("nohost.invalid", None), ("127.0.0.1", 99999), ("203.0.113.1", 7860)],
+)
+def test_places_where_nobody_can_listen(host, port):
+    with pytest.raises(InputError) as error:
+        serve(None, host, port)
+    assert str(error.value) == (
+        f"cannot listen at {host}:{port or 'any port'}; choose others with "
         "--host and --port"
     )
 

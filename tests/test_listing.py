@@ -3,9 +3,11 @@ import subprocess
 import sys
 
 import pytest
+from conftest import write_photograph
 
 from pipelines.errors import InputError
 from pipelines.listing import Listed
+from pipelines.listing import first_photographs
 from pipelines.listing import list_photographs
 
 
@@ -105,6 +107,23 @@ def test_nothing_there(folder):
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: holds no photograph; .*.png"):
         list(list_photographs([str(folder / "empty")]))
+
+
+def test_the_first_are_looked_at(tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        write_photograph(tmp_path / "some" / name)
+    some = tmp_path / "some"
+    first = first_photographs([str(some)], 2)
+    assert first == [Listed(some / "a.jpg"), Listed(some / "b.jpg")]
+    letter = tmp_path / "letter.jpg"
+    letter.write_text("Dear network,")
+    for name, message in (
+        (str(letter), "letter.jpg: not an image"),
+        (str(tmp_path / "none.jpg"), "none.jpg: cannot be read"),
+        ("-", "-: name the photographs themselves"),
+    ):
+        with pytest.raises(InputError, match=message):
+            first_photographs([name], 2)
 
 
 def test_a_folder_that_may_not_be_read(folder):

@@ -43,3 +43,17 @@ def test_a_stated_licence_and_long_lists(run, records, tmp_path):
     card = (tmp_path / "model_card.md").read_text()
     assert "Licence of the data: CC0\n" in card
     assert "draws the same data" in card
+    assert "It started from random weights." in card
+
+
+def test_whose_weights_it_started_from(run, records, tmp_path):
+    """Drawings are nobody's; a network that went on from photographs is not."""
+    trained = load_model(run)
+    changes = {"data": None, "weights": "/home/me/runs/bought"}
+    recipe = load_recipe(str(run / "recipe.yaml"), changes)
+    evaluation = evaluate(trained, records, "test")
+    write_model_card(tmp_path, trained, recipe, records, evaluation)
+    card = (tmp_path / "model_card.md").read_text()
+    assert "It started from the weights of bought, whose data" in card
+    assert "Licence of the data: not stated" in card
+    assert "/home/me" not in card

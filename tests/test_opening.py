@@ -2,6 +2,7 @@ import shutil
 import sys
 import zipfile
 
+import h5py
 import pytest
 
 from exports.opening import open_model
@@ -17,6 +18,39 @@ def refused(path):
 def test_runs_and_keras_files(run):
     assert open_model(run).name == run.name
     assert open_model(run / "model.keras").image_size == 32
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model.KERAS"])
+def test_what_keras_would_take_for_hdf5(run, tmp_path, name):
+    """Two files in one: HDF5, which has no safe mode, and a zip behind it."""
+    path = tmp_path / name
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = "anything"
+    with (
+        zipfile.ZipFile(run / "model.keras") as network,
+        zipfile.ZipFile(path, "a") as archive,
+    ):
+        for entry in network.namelist():
+            archive.writestr(entry, network.read(entry))
+    shutil.copy(run / "vocabulary.json", tmp_path)
+    assert refused(path) == (
+        f"{path}: is no model of Keras (not in the format .keras)"
+    )
+
+
+@pytest.mark.parametrize("entry", ["config.json", "model.weights.h5"])
+def test_a_damaged_network(run, tmp_path, entry):
+    content = bytearray((run / "model.keras").read_bytes())
+    with zipfile.ZipFile(run / "model.keras") as archive:
+        info = archive.getinfo(entry)
+    # Behind the entry's header, which has its name, begins what it holds.
+    content[info.header_offset + 30 + len(entry) + info.compress_size // 2] ^= 1
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    shutil.copy(run / "vocabulary.json", tmp_path)
+    message = refused(path)
+    assert message.startswith(f"{path}: is no model of Keras (")
+    assert "\n" not in message
 
 
 def test_of_versions_the_highest(run, tmp_path):

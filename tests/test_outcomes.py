@@ -133,6 +133,26 @@ def test_a_page_that_needs_no_other_file(run, records, tmp_path, capsys):
     assert "report: exists already" in capsys.readouterr().err
 
 
+def test_scores_outlive_a_page_that_cannot_be_written(
+    run, hand_written, tmp_path, capsys
+):
+    taken = tmp_path / "file"
+    taken.write_text("no folder")
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main(
+            [
+                *(str(run), "--data", str(hand_written)),
+                *("--report", str(taken / "report")),
+                *("--output", str(tmp_path / "scores")),
+            ]
+        )
+    assert stop.value.code == 2
+    out, errors = capsys.readouterr()
+    assert "AFN (paper)" in out
+    assert errors.count("\n") == 1
+    assert (tmp_path / "scores" / "evaluation.json").is_file()
+
+
 def test_names_are_escaped(records, tmp_path):
     from afn_keras.evaluation import evaluate as score
     from afn_keras.report_page import write_report_page

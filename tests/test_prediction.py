@@ -9,6 +9,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from conftest import write_photograph
 from PIL import Image
 
 from afn_keras.commands import predict
@@ -22,7 +23,9 @@ from afn_keras.prediction import Predictor
 from afn_keras.prediction import crop
 from afn_keras.runs import load_model
 from exports.opening import open_model
+from pipelines.errors import InputError
 from pipelines.listing import Listed
+from pipelines.sources import read_annotations
 
 # As a user has it, without what the tests set.
 ENVIRONMENT = {
@@ -101,6 +104,34 @@ def test_a_crop_is_the_box_of_the_upright_photograph(tmp_path):
     assert image[..., 0].min() > 200
 
 
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((-50, -50, -10, -10), "shows nothing of its 60 x 80 pixels"),
+        ((60, 0, 70, 80), "shows nothing of its 60 x 80 pixels"),
+        ((10, 10, 10, 20), "shows nothing of its 60 x 80 pixels"),
+        ((float("nan"), 0, 60, 80), "shows nothing of its 60 x 80 pixels"),
+        ((0, 0, float("inf"), float("inf")), "by more than they are wide"),
+        ((0, 0, 60, 161), "by more than they are wide"),
+        ((-61, 0, 60, 80), "by more than they are wide"),
+    ],
+)
+def test_boxes_that_make_no_sense(tmp_path, box, message):
+    path = tmp_path / "photo.jpg"
+    write_photograph(path)
+    with pytest.raises(InputError, match=message):
+        crop(path, 32, box)
+
+
+def test_a_box_may_leave_the_photograph(tmp_path):
+    path = tmp_path / "photo.jpg"
+    write_photograph(path, colour=(200, 200, 200))
+    shown = crop(path, 32, (-60, 0, 60, 80)).image
+    # What is not there is black.
+    assert shown[:, :15].max() < 2
+    assert shown[:, 17:].min() > 190
+
+
 def test_png_and_jpeg_of_one_picture_are_shown_alike(run, tmp_path):
     jpeg = run / "samples" / "00.jpg"
     png = tmp_path / "00.png"
@@ -138,6 +169,59 @@ def test_bad_photographs_are_named_and_skipped(run, tmp_path, capsys):
         predict.main([str(run), str(notes), str(notes)])
     assert stop.value.code == 2
     assert "none of 2 photographs can be used" in capsys.readouterr().err
+
+
+def test_what_was_given_before_a_bad_name_is_answered(predictor, run):
+    samples = sorted((run / "samples").glob("*.jpg"))
+
+    def listed():
+        yield from map(Listed, samples)
+        raise InputError("empty: holds no photograph")
+
+    answers = predictor.stream(listed())
+    for sample in samples:
+        assert next(answers).photograph == str(sample)
+    with pytest.raises(InputError, match="holds no photograph"):
+        next(answers)
+
+
+def test_names_that_no_file_has(run, capsys, monkeypatch):
+    sample = run / "samples" / "00.jpg"
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"a\0.jpg\n{sample}\n"))
+    predict.main([str(run), "-", "--json"])
+    out, errors = capsys.readouterr()
+    assert json.loads(out)["photograph"] == str(sample)
+    assert "skipped: 'a\\x00.jpg': no file has such a name" in errors
+
+
+def test_the_longest_name_is_drawn(run, tmp_path):
+    path = tmp_path / f"{'x' * 251}.jpg"
+    write_photograph(path)
+    for _ in range(2):
+        predict.main([str(run), str(path), "--draw", str(tmp_path / "drawn")])
+    assert len(list((tmp_path / "drawn").glob("xxx*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("csv", "a.csv"), ("coco", "a.json")]
+)
+def test_answers_in_another_folder_are_data(
+    run, tmp_path, capsys, monkeypatch, form, name
+):
+    write_photograph(tmp_path / "shop" / "shoes" / "one.jpg")
+    monkeypatch.chdir(tmp_path / "shop")
+    given = str(tmp_path / "shop" / "shoes")
+    predict.main([str(run), given, f"--{form}", "--output", f"../shop/{name}"])
+    table = read_annotations(tmp_path / "shop" / name).table
+    assert list(table["image"]) == ["shoes/one.jpg"]
+    assert "outside" not in capsys.readouterr().err
+    (tmp_path / "desk").mkdir()
+    output = tmp_path / "desk" / name
+    predict.main([str(run), given, f"--{form}", "--output", str(output)])
+    assert (
+        f"1 photographs lie outside {tmp_path / 'desk'}: to train on the "
+        "answers, write --output into their folder"
+    ) in capsys.readouterr().err
 
 
 def test_paths_on_standard_input(run, tmp_path, capsys, monkeypatch):

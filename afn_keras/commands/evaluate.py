@@ -99,13 +99,14 @@ def _run(options: argparse.Namespace) -> None:
             protocol=options.protocol,
             watch=outcomes.add if options.report else None,
         )
+        # The page last: what was scored is not lost where it cannot be written.
+        print(paper_tables(evaluation, model.name))
+        if options.output:
+            write_evaluation(evaluation, model.name, options.output)
         if options.report:
             write_report_page(
                 evaluation, outcomes, records, model.name, options.report
             )
-    print(paper_tables(evaluation, model.name))
-    if options.output:
-        write_evaluation(evaluation, model.name, options.output)
 
 
 if __name__ == "__main__":

@@ -133,15 +133,21 @@ def _run(options: argparse.Namespace) -> None:
     skipped: list[InputError] = []
     predictions = _usable(bar, skipped, total == 1)
     predictions = _drawn(predictions, predictor, options)
-    count = write_results(
+    written = write_results(
         predictions,
         FORMATS[options.form](),
         predictor.answering.vocabulary,
         options.output,
     )
+    if written.outside:
+        print(
+            f"{written.outside} photographs lie outside {options.output.parent}"
+            ": to train on the answers, write --output into their folder",
+            file=sys.stderr,
+        )
     if skipped:
-        asked = count + len(skipped)
-        if not count:
+        asked = written.count + len(skipped)
+        if not written.count:
             raise InputError(f"none of {asked} photographs can be used")
         print(f"skipped {len(skipped)} of {asked}", file=sys.stderr)
 
