@@ -22,6 +22,7 @@ ELSEWHERE = {
     "pip install . && afn-train",
     # By `.ci/run`.
     "pip install '.[test]' && pytest",
+    "pip install '.[addons]' pytest pytest-timeout && pytest -m 'not slow'",
     # By tests/test_demo_page.py, through a browser.
     "pip install '.[demo]' && afn-demo runs/small",
     # Against a server that speaks its protocol, by tests/test_serving.py.
