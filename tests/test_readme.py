@@ -33,6 +33,7 @@ ELSEWHERE = {
 }
 
 
+@pytest.mark.keras3
 @pytest.mark.timeout(1200)
 def test_snippets_run(hand_written, records, tmp_path, monkeypatch, capsys):
     """As printed, one after the other, but for the size: the smallest."""
