@@ -54,7 +54,10 @@ def address(run, tmp_path_factory):
     assert line.endswith("in a browser; Ctrl-C ends it.\n"), line
     yield line.split()[1]
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
+    try:
+        _, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "afn-demo: interrupted"
     # Nothing that was dropped is left behind.
