@@ -30,7 +30,7 @@ TFLITE = {
 }
 FORMATS = ("saved_model", *TFLITE, "onnx")
 DEFAULT_FORMATS = ("saved_model", "tflite")
-# Keras writes the one; what quantizes the other needs a newer NumPy.
+# Keras itself writes the one; what quantizes the other was never tried there.
 _KERAS_3 = {"onnx", "tflite_int8"}
 
 THREADS = (1, 2)
