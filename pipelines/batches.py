@@ -9,6 +9,11 @@ from pipelines.errors import InputError
 from pipelines.examples import parse
 from pipelines.geometry import place_landmarks
 from pipelines.geometry import show_box
+from pipelines.reading import ALONE
+from pipelines.reading import Part
+from pipelines.reading import read_in_order
+from pipelines.reading import read_shuffled
+from pipelines.reading import woven_images
 from pipelines.records import Records
 from pipelines.records import load_records
 from pipelines.rendering import decode_crop
@@ -19,8 +24,6 @@ from pipelines.steps import Step
 from pipelines.steps import chances
 from pipelines.vocabulary import Vocabulary
 
-# As photographs are shuffled undecoded, this many take some 80 MB.
-_SHUFFLE = 4096
 # Images whose numbers are worked out together; it changes none of them.
 _BLOCK = 128
 
@@ -35,6 +38,8 @@ def load_split(
     augmentation: Augmentation | None = None,
     seed: int = 0,
     epochs: range | None = None,
+    whole: bool = False,
+    part: Part = ALONE,
 ) -> tf.data.Dataset:
     """Batches of one split, as `model.fit` and `model.evaluate` take them.
 
@@ -53,6 +58,10 @@ def load_split(
             batches only: what is left over differs from epoch to epoch.
             `epoch_steps` says how many. None gives one epoch, another one
             each time it is iterated.
+        whole: fill the last batch up, with images of which nothing is known,
+            so that it is as large as all others and scores the same.
+        part: give a process's share of each batch, where several train one
+            network: with `epochs`, or with `whole` and without `training`.
 
     Returns:
         A dataset of `(image, targets)`: image (B, image_size, image_size, 3)
@@ -65,7 +74,11 @@ def load_split(
 
     Raises:
         InputError: if the records hold no image of the split.
+        ValueError: if a batch cannot be shared evenly.
     """
+    shared = epochs or (whole and not training)
+    if batch_size % part.count or (part.count > 1 and not shared):
+        raise ValueError(f"a batch of {batch_size} for {part}")
     if not isinstance(records, Records):
         records = load_records(records)
     check_split(records, split)
@@ -78,18 +91,22 @@ def load_split(
         augmentation,
         seed,
         epochs,
+        whole,
+        part,
     ).values()
     # Neither shards nor shuffling say how many there are, so say it for them.
     batches = -(-records.images[split] // batch_size)
     if epochs is not None:
-        batches = len(epochs) * epoch_steps(records, split, batch_size)
+        batches = len(epochs) * epoch_steps(records, split, batch_size, part)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def epoch_steps(records: Records, split: str, batch_size: int) -> int:
+def epoch_steps(
+    records: Records, split: str, batch_size: int, part: Part = ALONE
+) -> int:
     """Batches of an epoch, where `load_split` gives several."""
-    return max(1, records.images[split] // batch_size)
+    return max(1, woven_images(records, split, part) // batch_size)
 
 
 def check_split(records: Records, split: str) -> None:
@@ -110,6 +127,8 @@ def stages(
     augmentation: Augmentation | None,
     seed: int,
     epochs: range | None = None,
+    whole: bool = False,
+    part: Part = ALONE,
 ) -> dict[str, tf.data.Dataset]:
     """The stages of `load_split`, each a data set made from the one before.
 
@@ -122,16 +141,25 @@ def stages(
         batch_size = min(batch_size, records.images[split])
 
     def epoch(order: tf.Tensor) -> tf.data.Dataset:
-        dataset = _read(records, split, training, order)
-        dataset = dataset.map(lambda record: {"serialized": record})
+        if training:
+            share = None if epochs is None else part
+            dataset = read_shuffled(records, split, order, share)
+            dataset = dataset.map(lambda record: {"serialized": record})
+        else:
+            dataset = read_in_order(records, split)
+            dataset = dataset.map(lambda record: {"serialized": record})
+            if whole:
+                dataset = _fill(dataset, records.images[split], batch_size)
+            dataset = dataset.shard(part.count, part.index)
         if augmentation is not None:
-            dataset = tf.data.Dataset.zip(dataset, chances(order + 2))
+            chance = chances(order + 2).shard(part.count, part.index)
+            dataset = tf.data.Dataset.zip(dataset, chance)
             dataset = dataset.map(
                 lambda example, chance: example | {"chance": chance}
             )
         if epochs is not None:
-            steps = epoch_steps(records, split, batch_size)
-            dataset = dataset.take(steps * batch_size)
+            steps = epoch_steps(records, split, batch_size, part)
+            dataset = dataset.take(steps * batch_size // part.count)
         return dataset
 
     dataset = _orders(seed, epochs).flat_map(epoch)
@@ -139,7 +167,7 @@ def stages(
     step = plan(records.vocabulary, image_size, augmentation)
     result["plan"] = dataset = dataset.map(step, tf.data.AUTOTUNE)
     dataset = dataset.unbatch().map(decode_crop, tf.data.AUTOTUNE)
-    result["decode"] = dataset = dataset.padded_batch(batch_size)
+    result["decode"] = dataset = dataset.padded_batch(batch_size // part.count)
     draw = render(image_size)
     result["render"] = dataset.map(
         lambda example: (draw(example)["image"], example["targets"]),
@@ -163,39 +191,14 @@ def _orders(seed: int, epochs: range | None) -> tf.data.Dataset:
     )
 
 
-def _read(
-    records: Records, split: str, training: bool, order: tf.Tensor
+def _fill(
+    dataset: tf.data.Dataset, images: int, batch_size: int
 ) -> tf.data.Dataset:
-    files = [str(records.folder / name) for name in records.shards[split]]
-    dataset = tf.data.Dataset.from_tensor_slices(files)
-    if not training:
-        return dataset.flat_map(tf.data.TFRecordDataset)
-    # Shards first, then photographs, each with a seed of its own.
-    dataset = _shuffle(dataset, len(files), order)
-    dataset = dataset.interleave(
-        tf.data.TFRecordDataset, cycle_length=min(8, len(files))
+    """Begins again after the last image until batches are full."""
+    filled = dataset.repeat().take(-(-images // batch_size) * batch_size)
+    return filled.enumerate().map(
+        lambda i, example: example | {"known": i < images}
     )
-    return _shuffle(dataset, _SHUFFLE, order + 1)
-
-
-def _shuffle(
-    dataset: tf.data.Dataset, size: int, seed: tf.Tensor
-) -> tf.data.Dataset:
-    """`Dataset.shuffle` with a seed that is a tensor.
-
-    Itself it takes one too, but not where `tf.random.set_seed` was called.
-    """
-    element = dataset.element_spec
-    variant = tf.raw_ops.ShuffleDataset(
-        input_dataset=tf.data.experimental.to_variant(dataset),
-        buffer_size=tf.constant(size, tf.int64),
-        seed=seed,
-        seed2=tf.constant(0, tf.int64),
-        reshuffle_each_iteration=False,
-        output_types=[element.dtype],
-        output_shapes=[element.shape],
-    )
-    return tf.data.experimental.from_variant(variant, element)
 
 
 def plan(
@@ -221,17 +224,24 @@ def plan(
 
 
 def targets(vocabulary: Vocabulary, example: Example) -> dict[str, tf.Tensor]:
-    """What the network should answer, for the tasks the vocabulary has."""
+    """What the network should answer, for the tasks the vocabulary has.
+
+    Nothing of an example whose `known` is false.
+    """
     result = {}
+    known = tf.convert_to_tensor(example.get("known", True))
     if vocabulary.landmarks:
         points = example["landmarks"]
         inside = tf.reduce_all((points >= 0) & (points < 1), -1)
-        counts = tf.cast(example["visible"] & inside, tf.float32)
+        counts = example["visible"] & inside & known[..., None]
+        counts = tf.cast(counts, tf.float32)
         # Where a landmark does not count, its place must not matter either.
         points = tf.where(counts[..., None] > 0, points, 0.0)
         result["heatmaps"] = tf.concat([points, counts[..., None]], -1)
     if vocabulary.categories:
-        result["category"] = tf.cast(example["category"], tf.int32)
+        category = tf.cast(example["category"], tf.int32)
+        result["category"] = tf.where(known, category, -1)
     if vocabulary.attributes:
-        result["attributes"] = tf.cast(example["attributes"], tf.float32)
+        attributes = tf.cast(example["attributes"], tf.float32)
+        result["attributes"] = tf.where(known[..., None], attributes, -1.0)
     return result

@@ -26,6 +26,7 @@ class Records:
         vocabulary: names of the labels.
         images: images of each split.
         shards: file names of each split's shards, in order.
+        counts: images of each of them.
         guess: what somebody would answer who only knows the training split:
             `landmarks` (L, 2) in units of the box, `category` (C,) and
             `attributes` (A,) frequencies. The baselines of `afn-evaluate`.
@@ -35,6 +36,7 @@ class Records:
     vocabulary: Vocabulary
     images: dict[str, int]
     shards: dict[str, list[str]]
+    counts: dict[str, list[int]]
     guess: dict[str, Any]
 
 
@@ -59,15 +61,19 @@ def load_records(folder: Path) -> Records:
                 f"{path}: is of version {version}, this is for {VERSION}; "
                 "run afn-convert again"
             )
-        shards = {
-            split: [shard["file"] for shard in shards]
-            for split, shards in content["shards"].items()
-        }
+        shards, counts = (
+            {
+                split: [shard[field] for shard in shards]
+                for split, shards in content["shards"].items()
+            }
+            for field in ("file", "images")
+        )
         records = Records(
             folder,
             Vocabulary.load(folder),
             content["images"],
             shards,
+            counts,
             content["guess"],
         )
     except OSError as error:

@@ -1,6 +1,7 @@
 """Which rows go into which shard, and what all of that depends on."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from pipelines.annotations import BOX
 from pipelines.annotations import Annotations
 from pipelines.photograph_store import PhotographStore
 
-# Between 100 and 200 MB reads well from disks and object stores alike.
+# Between 100 and 215 MB reads well from disks and object stores alike.
 SHARD_BYTES = 150_000_000
 
 # What a process is given at a time: long enough that passing it on costs
@@ -80,7 +81,9 @@ def plan_shards(
             # Benchmarks are sorted by category; a shuffle buffer of the
             # pipeline sees only a few thousand neighbours.
             rows = np.random.RandomState(0).permutation(rows)
-        count = max(1, round(sizes[rows].sum() / SHARD_BYTES))
+        # A power of two, which as many machines share evenly.
+        shares = max(1.0, sizes[rows].sum() / SHARD_BYTES)
+        count = 2 ** round(math.log2(shares))
         shards += [
             Shard(
                 f"{split}-{index:05d}-of-{count:05d}.tfrecord",

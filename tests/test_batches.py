@@ -1,14 +1,20 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import write_benchmark
 from conftest import write_photograph
 
 from pipelines.annotations import make_vocabulary
 from pipelines.augmentation import Augmentation
+from pipelines.batches import epoch_steps
 from pipelines.batches import load_split
 from pipelines.batches import targets
 from pipelines.conversion import write_records
 from pipelines.errors import InputError
+from pipelines.reading import ALONE
+from pipelines.reading import Part
 from pipelines.sources import read_annotations
 
 LANDMARKS_ALONE = make_vocabulary((), (), (), True)
@@ -268,3 +274,108 @@ def test_batch_size_changes_no_image(records, training):
     # Of both epochs.
     np.testing.assert_array_equal(images(3), images(5))
     np.testing.assert_array_equal(images(3), images(8))
+
+
+@pytest.fixture(scope="module")
+def of_32(tmp_path_factory):
+    """Annotations with 32 images to train on, and bytes of those."""
+    folder = write_benchmark(tmp_path_factory.mktemp("data") / "b", images=48)
+    paths = [folder / f"img/a_b/{i:03d}.jpg" for i in range(48) if i % 6 < 4]
+    return read_annotations(folder), sum(p.stat().st_size for p in paths)
+
+
+def shares(records, part):
+    """Two epochs of batches of four."""
+    dataset = load_split(
+        records,
+        "train",
+        image_size=32,
+        batch_size=4,
+        training=True,
+        augmentation=ALL,
+        seed=3,
+        epochs=range(2),
+        part=part,
+    )
+    return epoch(dataset)
+
+
+@pytest.mark.parametrize("shards", [1, 4, 8, 16])
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_share_the_batches_of_one(
+    shards, count, of_32, tmp_path, monkeypatch
+):
+    annotations, size = of_32
+    monkeypatch.setattr("pipelines.sharding.SHARD_BYTES", size / shards)
+    records = write_records(annotations, tmp_path / "records")
+    assert len(records.shards["train"]) == shards
+    whole = shares(records, ALONE)
+    assert len(whole) == 2 * 32 / 4
+    parts = []
+    for i in range(count):
+        aside = []
+        if shards >= 8:
+            # Each reads shards of its own, so that the others may be missing.
+            names = records.shards["train"]
+            aside = [n for j, n in enumerate(names) if j % count != i]
+        for name in aside:
+            (records.folder / name).rename(tmp_path / name)
+        parts.append(shares(records, Part(i, count)))
+        for name in aside:
+            (tmp_path / name).rename(records.folder / name)
+    for k, (image, labels) in enumerate(whole):
+        for i, part in enumerate(parts):
+            # Element j of a batch is for process j % count.
+            np.testing.assert_array_equal(part[k][0], image[i::count])
+            for task, values in part[k][1].items():
+                np.testing.assert_array_equal(values, labels[task][i::count])
+    seen = [
+        {image.tobytes() for image, _ in half for image in image}
+        for half in (whole[:8], whole[8:])
+    ]
+    # Augmented, so that no image is seen twice as it was.
+    assert len(seen[0] | seen[1]) == 64
+
+
+def test_lanes_leave_nothing_out_where_shards_differ(
+    of_32, tmp_path, monkeypatch
+):
+    annotations, size = of_32
+    table = annotations.table
+    train = table.index[table["split"] == "train"]
+    # 35 images: the shortest of eight lanes has four.
+    table = table.assign(split=table["split"].mask(table.index == 4, "train"))
+    table = table.assign(split=table["split"].mask(table.index == 5, "train"))
+    table = table.assign(split=table["split"].mask(table.index == 10, "train"))
+    assert (table["split"] == "train").sum() == len(train) + 3
+    annotations = dataclasses.replace(annotations, table=table)
+    monkeypatch.setattr("pipelines.sharding.SHARD_BYTES", size / 8)
+    records = write_records(annotations, tmp_path / "records")
+    assert len(records.shards["train"]) == 8
+    assert epoch_steps(records, "train", 5) == 7
+
+
+def test_a_batch_is_filled_up_with_what_nobody_knows(records):
+    options = {"image_size": 32, "batch_size": 6, "whole": True}
+    first, second = epoch(load_split(records, "train", **options))
+    # Eight photographs, and four again.
+    assert numbers(second[0])[2:] == numbers(first[0])[:4]
+    assert (second[1]["category"][2:] == -1).all()
+    assert (second[1]["attributes"][2:] == -1).all()
+    assert (second[1]["heatmaps"][2:, :, 2] == 0).all()
+    known = epoch(load_split(records, "train", image_size=32, batch_size=8))
+    for task, values in known[0][1].items():
+        np.testing.assert_array_equal(first[1][task], values[:6])
+        np.testing.assert_array_equal(second[1][task][:2], values[6:])
+    for i in range(3):
+        shared = epoch(load_split(records, "train", part=Part(i, 3), **options))
+        np.testing.assert_array_equal(shared[0][0], first[0][i::3])
+        np.testing.assert_array_equal(shared[1][0], second[0][i::3])
+
+
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 3, "whole": True}, {"batch_size": 4}]
+)
+def test_a_batch_that_cannot_be_shared(options, records):
+    with pytest.raises(ValueError, match=r"a batch of \d for Part\(index=0"):
+        load_split(records, "train", part=Part(0, 2), **options)

@@ -397,10 +397,11 @@ def test_several_shards_hold_every_image_once(
     paths = [hand_written / f"img/a_b/{i:03d}.jpg" for i in range(12)]
     size = sum(paths[i].stat().st_size for i in (0, 1, 2, 3, 6, 7, 8, 9))
     monkeypatch.setattr("pipelines.sharding.SHARD_BYTES", size / 3)
+    # Of 2 and 4, powers of two, 4 is nearer by ratio.
     several = write_records(read_annotations(hand_written), tmp_path / "many")
     assert several.images == records.images
     assert several.shards["train"] == [
-        f"train-{i:05d}-of-00003.tfrecord" for i in range(3)
+        f"train-{i:05d}-of-00004.tfrecord" for i in range(4)
     ]
     for split in records.shards:
         # In the same order, too.
@@ -414,7 +415,7 @@ def test_several_shards_hold_every_image_once(
     with pytest.raises(InputError) as error:
         load_records(several.folder)
     assert str(error.value) == (
-        f"{several.folder / 'train-00001-of-00003.tfrecord'}: the shard is "
+        f"{several.folder / 'train-00001-of-00004.tfrecord'}: the shard is "
         "missing; copy it again or rerun afn-convert"
     )
 
