@@ -21,9 +21,23 @@ if (_MAJOR, _MINOR) != (2, 15) and not (_MAJOR == 3 and _MINOR >= 10):
 
 if _MAJOR == 3:
     from keras import ops
-    from keras.callbacks import SwapEMAWeights
     from keras.layers import Dropout
     from keras.optimizers import AdamW
+
+    class SwapEMAWeights(keras.callbacks.SwapEMAWeights):
+        """Keras's own, which on JAX loses the averages at the end.
+
+        After the last epoch it lets an average and its weight be the same
+        array, and the next prediction, which reuses the memory of weights,
+        deletes it.
+        """
+
+        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+            """Swaps, and leaves each variable an array of its own."""
+            super().on_epoch_end(epoch, logs)
+            if keras.backend.backend() == "jax":
+                for variable in self.model.optimizer.variables:
+                    variable.assign(ops.copy(variable))
 
     def set_draws(layer: Any, draws: int) -> None:
         """Sets how often a dropout layer has drawn; its seed stays its own."""

@@ -39,7 +39,7 @@ class _RatioMetric(keras.metrics.Metric):
     def reset_state(self) -> None:
         """Forgets everything."""
         for variable in (self.total, self.count):
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape))
 
     def ratios(self) -> np.ndarray:
         """The metric of each thing; NaN where nothing is known."""
