@@ -65,6 +65,21 @@ else:
     check_backend()
 
 
+def mean_over_replicas(value: Any) -> Any:
+    """Mean of a tensor over the replicas of a tf.distribute strategy.
+
+    The tensor itself elsewhere: on JAX, devices see the whole batch as one.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return value
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
 def writes_files_like(version: str) -> bool:
     """Whether another version's .keras files are like those of this one."""
     return version.split(".")[0] == str(_MAJOR)
@@ -83,6 +98,7 @@ __all__ = [
     "Dropout",
     "SwapEMAWeights",
     "keras",
+    "mean_over_replicas",
     "needs_keras_3",
     "ops",
     "set_draws",

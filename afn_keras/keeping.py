@@ -17,6 +17,8 @@ from afn_keras.backend import Dropout
 from afn_keras.backend import keras
 from afn_keras.backend import set_draws
 from afn_keras.backend import writes_files_like
+from afn_keras.devices import on_one_device
+from afn_keras.devices import synchronize
 from afn_keras.rebuilding import keras_version
 from afn_keras.runs import MODEL
 from pipelines.errors import InputError
@@ -36,6 +38,9 @@ class KeepNetworks(keras.callbacks.Callback):
             alone, and `last-N.keras`, that of epoch N with all that is needed
             to go on.
         patience: epochs without a better score after which to stop.
+        done: epochs that the run's history tells of.
+        writes: whether to save anything, or only to say stop as the process
+            does that saves.
 
     Attributes:
         diverged: the epoch whose loss was no number, where training stopped.
@@ -43,13 +48,20 @@ class KeepNetworks(keras.callbacks.Callback):
             to be raised when Keras has closed its files.
     """
 
-    def __init__(self, folder: Path, patience: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        patience: int | None = None,
+        done: int = 0,
+        writes: bool = True,
+    ) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.patience = patience
+        self.writes = writes
         self.diverged: int | None = None
         self.failure: InputError | None = None
-        scores = _scores(self.folder)
+        scores = _scores(self.folder, done)
         self._best = max(scores.values(), default=-math.inf)
         self._best_epoch = max(scores, key=scores.get, default=0)
 
@@ -73,17 +85,21 @@ class KeepNetworks(keras.callbacks.Callback):
     def _keep(self, epoch: int, score: float | None) -> None:
         if score is None or score > self._best:
             self._best, self._best_epoch = score, epoch
-            # Without the optimizer's state, which is twice as large.
-            network = keras.Model(
-                self.model.input, self.model.output, name=self.model.name
-            )
-            _save(network, self.folder / MODEL)
+            if self.writes:
+                # Without the optimizer's state, which is twice as large.
+                network = keras.Model(
+                    self.model.input, self.model.output, name=self.model.name
+                )
+                _save(network, self.folder / MODEL)
         elif self.has_waited(epoch):
-            print(
-                f"no better score in {self.patience} epochs: stopped after "
-                f"epoch {epoch}, kept epoch {self._best_epoch}"
-            )
             self.model.stop_training = True
+            if self.writes:
+                print(
+                    f"no better score in {self.patience} epochs: stopped "
+                    f"after epoch {epoch}, kept epoch {self._best_epoch}"
+                )
+        if not self.writes:
+            return
         earlier = _last_networks(self.folder).values()
         _save(self.model, self.folder / f"last-{epoch}.keras")
         for path in earlier:
@@ -105,10 +121,14 @@ class DropoutByEpoch(keras.callbacks.Callback):
                 set_draws(layer, epoch << 24)
 
 
-def go_on(model: keras.Model, folder: Path) -> int:
+def go_on(model: keras.Model, folder: Path, writes: bool = True) -> int:
     """Puts a compiled model where a run's training stopped.
 
-    Rows of later epochs, which are to be trained again, leave its history.
+    Args:
+        model: of the run's recipe.
+        folder: of the run.
+        writes: whether rows of later epochs, which are to be trained again,
+            leave its history.
 
     Returns:
         How many epochs are done; 0 if none is, and then nothing is changed.
@@ -120,7 +140,8 @@ def go_on(model: keras.Model, folder: Path) -> int:
     done = max(networks, default=0)
     history = Path(folder) / HISTORY
     if not done:
-        history.unlink(missing_ok=True)
+        if writes:
+            history.unlink(missing_ok=True)
         return 0
     version = keras_version(networks[done])
     if not writes_files_like(version):
@@ -141,6 +162,8 @@ def go_on(model: keras.Model, folder: Path) -> int:
             f"{networks[done]}: does not fit the run's recipe and data "
             f"({reason}); start anew with another --output"
         ) from error
+    if not writes:
+        return done
     rows = pd.read_csv(history, nrows=done)
     aside = history.with_suffix(".partial")
     rows.to_csv(aside, index=False)
@@ -148,12 +171,11 @@ def go_on(model: keras.Model, folder: Path) -> int:
     return done
 
 
-def _scores(folder: Path) -> dict[int, float]:
+def _scores(folder: Path, done: int) -> dict[int, float]:
     """Scores of the epochs done, counted from 1."""
-    history = folder / HISTORY
-    if not history.exists():
+    if not done:
         return {}
-    rows = pd.read_csv(history)
+    rows = pd.read_csv(folder / HISTORY, nrows=done)
     if "val_score" not in rows:
         return {}
     return dict(enumerate(rows["val_score"], start=1))
@@ -171,7 +193,14 @@ def _last_networks(folder: Path) -> dict[int, Path]:
 def _save(model: keras.Model, path: Path) -> None:
     aside = path.with_name(f"partial-{path.name}")
     try:
-        model.save(aside)
+        synchronize(model, False)
+        try:
+            # Keras makes variables meanwhile, which all processes would have
+            # to make at once.
+            with on_one_device():
+                model.save(aside)
+        finally:
+            synchronize(model, True)
         os.replace(aside, path)
     except OSError as error:
         aside.unlink(missing_ok=True)

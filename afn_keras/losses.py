@@ -1,7 +1,8 @@
 """The three losses; a label that is not known counts nowhere.
 
 Each is a mean over the labels that a batch knows, and 0 where it knows none,
-so that weights mean the same whatever share of the data is labelled.
+so that weights mean the same whatever share of the data is labelled. The batch
+is that of all devices together: how many share it changes no loss.
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import Literal
 from typing import get_args
 
 from afn_keras.backend import keras
+from afn_keras.backend import mean_over_replicas
 from afn_keras.backend import ops
 from afn_keras.heatmaps import render_exponentials
 from afn_keras.heatmaps import render_heatmaps
@@ -72,7 +74,7 @@ class HeatmapLoss(keras.losses.Loss):
         self.error = error
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of a batch, a scalar."""
+        """The loss of a batch, (1,)."""
         _, height, width, _ = y_pred.shape
         render = render_heatmaps
         if self.target == "exponential":
@@ -116,7 +118,7 @@ class CategoryLoss(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of a batch, a scalar."""
+        """The loss of a batch, (1,)."""
         # Keras hands single numbers over as (B,) or (B, 1).
         labels = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         error = keras.losses.sparse_categorical_crossentropy(
@@ -169,7 +171,7 @@ class AttributesLoss(keras.losses.Loss):
         self.kind = kind
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of a batch, a scalar."""
+        """The loss of a batch, (1,)."""
         present = ops.cast(y_true > 0, "float32")
         absent = self.negative_weight * ops.cast(y_true == 0, "float32")
 
@@ -181,11 +183,7 @@ class AttributesLoss(keras.losses.Loss):
             ) + ops.sum(ops.where(absent > 0, absent * if_absent, 0.0))
 
         undecided = total(ops.zeros_like(y_pred))
-        return math.log(2) * ops.where(
-            undecided > 0,
-            total(y_pred) / ops.where(undecided > 0, undecided, 1.0),
-            0.0,
-        )
+        return math.log(2) * _share(total(y_pred), undecided)
 
     def get_config(self) -> dict[str, Any]:
         """What the constructor takes."""
@@ -241,7 +239,16 @@ def _mean_of_known(error: Any, known: Any) -> Any:
     known = ops.cast(known, "float32")
     # where, not multiply: an unknown label's error may be infinite.
     total = ops.sum(ops.where(known > 0, error, 0.0))
-    return total / ops.maximum(ops.sum(known), 1.0)
+    return _share(total, ops.sum(known))
+
+
+def _share(total: Any, count: Any) -> Any:
+    """(1,), of which the mean over all replicas is that of the whole batch."""
+    count = mean_over_replicas(count)
+    share = ops.where(count > 0, total / ops.where(count > 0, count, 1.0), 0.0)
+    # No scalar: that Keras 3 would not divide by the number of replicas, by
+    # which it multiplies what it logs.
+    return ops.reshape(share, (1,))
 
 
 def _check(argument: str, value: str, choices: Any) -> None:

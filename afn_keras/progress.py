@@ -25,7 +25,14 @@ class ProgressLine(keras.callbacks.Callback):
 
     The score is the mean of 1 - NE, category top-1 and attribute recall@5,
     of those that the data has: the larger the better.
+
+    Args:
+        shown: whether to print.
     """
+
+    def __init__(self, shown: bool = True) -> None:
+        super().__init__()
+        self.shown = shown
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""
@@ -47,7 +54,8 @@ class ProgressLine(keras.callbacks.Callback):
             parts.append(f"val loss {logs['val_loss']:.4f}")
             logs["val_score"] = score(values)
         parts += [f"{title} {value:.4f}" for title, value in values.items()]
-        print("  ".join([*parts, f"{seconds:.0f} s"]), flush=True)
+        if self.shown:
+            print("  ".join([*parts, f"{seconds:.0f} s"]), flush=True)
 
 
 def score(values: dict[str, float]) -> float:

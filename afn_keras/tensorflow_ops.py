@@ -33,6 +33,7 @@ sqrt = tf.sqrt
 square = tf.square
 stack = tf.stack
 transpose = tf.transpose
+zeros = tf.zeros
 zeros_like = tf.zeros_like
 
 

@@ -7,6 +7,9 @@ from afn_keras.addons import SwapAverages
 from afn_keras.addons import uses_addons
 from afn_keras.backend import SwapEMAWeights
 from afn_keras.backend import keras
+from afn_keras.cluster import Devices
+from afn_keras.devices import on_devices
+from afn_keras.devices import synchronize
 from afn_keras.keeping import HISTORY
 from afn_keras.keeping import DropoutByEpoch
 from afn_keras.keeping import KeepNetworks
@@ -27,12 +30,19 @@ from pipelines.batches import check_split
 from pipelines.batches import epoch_steps
 from pipelines.batches import load_split
 from pipelines.errors import InputError
+from pipelines.reading import ALONE
+from pipelines.reading import Part
 from pipelines.records import Records
 from pipelines.vocabulary import Vocabulary
 
 
 def train(
-    recipe: Recipe, records: Records, folder: Path, resume: bool = False
+    recipe: Recipe,
+    records: Records,
+    folder: Path,
+    resume: bool = False,
+    devices: Devices = 1,
+    part: Part = ALONE,
 ) -> None:
     """Trains a network and leaves the best and the last one in the run.
 
@@ -48,34 +58,63 @@ def train(
             `last-N.keras`, `history.csv` and `logs/` for TensorBoard.
         resume: go on where training in this folder stopped, and end where it
             would have ended.
+        devices: how many GPUs share each batch, or "all"; without GPUs parts
+            of the processor, to try it out.
+        part: this process's among those of a cluster that train together, on
+            JAX, with all devices that each has. The first one writes.
 
     Raises:
         InputError: if there is no image of the train split, the weights to
-            start from cannot be had, the loss becomes no number, or a
-            network cannot be written.
+            start from cannot be had, a batch cannot be shared evenly, the
+            loss becomes no number, or a network cannot be written.
     """
-    keras.utils.set_random_seed(recipe.seed)
     check_split(records, "train")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    recipe.save(folder)
-    records.vocabulary.save(folder)
-    steps = epoch_steps(records, "train", recipe.batch_size)
+    with on_devices(devices, part) as count:
+        _check_shares(recipe, records, count * part.count)
+        keras.utils.set_random_seed(recipe.seed)
+        _train(recipe, records, Path(folder), resume, part)
+
+
+def _check_shares(recipe: Recipe, records: Records, count: int) -> None:
+    """Raises InputError unless a batch has as many images for each device."""
+    size = recipe.batch_size
+    if size % count:
+        raise InputError(
+            f"batch_size={size}: cannot be shared by {count} devices; choose "
+            f"{-(-size // count) * count}"
+        )
+    images = records.images["train"]
+    if count > 1 and images < size:
+        raise InputError(
+            f"batch_size={size}: there are only {images} images to train on; "
+            f"choose fewer, a multiple of {count} devices"
+        )
+
+
+def _train(
+    recipe: Recipe, records: Records, folder: Path, resume: bool, part: Part
+) -> None:
+    writes = part.index == 0
+    if writes:
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe.save(folder)
+        records.vocabulary.save(folder)
+    steps = epoch_steps(records, "train", recipe.batch_size, part)
     metrics = headline_metrics(records.vocabulary, recipe.decoding)
     model = compiled_model(recipe, records.vocabulary, steps, metrics)
     done = 0
     if resume:
-        done = go_on(model, folder)
+        done = go_on(model, folder, writes)
         if 0 < done < recipe.epochs and uses_addons(recipe):
             raise InputError(
                 f"--resume: Keras keeps no state of {recipe.optimizer}; go on "
                 f"from the weights: --weights {folder} and another --output"
             )
-    else:
+    elif writes:
         (folder / HISTORY).unlink(missing_ok=True)
     if not done and recipe.weights != "none":
         print(load_weights(model, recipe.weights))
-    keeping = KeepNetworks(folder, recipe.patience)
+    keeping = KeepNetworks(folder, recipe.patience, done, writes)
     if done >= recipe.epochs or keeping.has_waited(done):
         return
     data = load_split(
@@ -87,6 +126,7 @@ def train(
         augmentation=recipe.augmentation,
         seed=recipe.seed,
         epochs=range(done, recipe.epochs),
+        part=part,
     )
     validation = None
     if records.images.get("val"):
@@ -95,7 +135,10 @@ def train(
             "val",
             image_size=recipe.image_size,
             batch_size=recipe.batch_size,
+            whole=True,
+            part=part,
         )
+    synchronize(model, True)
     model.fit(
         data,
         validation_data=validation,
@@ -105,7 +148,9 @@ def train(
         verbose=0,
         shuffle=False,  # The data are shuffled already.
         callbacks=[
-            *_callbacks(recipe, records, metrics, validation, folder, done),
+            *_callbacks(
+                recipe, records, metrics, validation, folder, done, writes
+            ),
             keeping,
         ],
     )
@@ -129,6 +174,7 @@ def _callbacks(
     validation: Any,
     folder: Path,
     done: int,
+    writes: bool,
 ) -> list[keras.callbacks.Callback]:
     """What watches training; in this order, as some add to the logs."""
     vocabulary = records.vocabulary
@@ -138,11 +184,14 @@ def _callbacks(
         callbacks.append(LandmarkDetails(error, vocabulary.landmarks))
     callbacks += [
         DropoutByEpoch(),
-        ProgressLine(),
+        ProgressLine(writes),
         keras.callbacks.TerminateOnNaN(),
-        keras.callbacks.CSVLogger(folder / HISTORY, append=True),
-        keras.callbacks.TensorBoard(folder / "logs", write_graph=False),
     ]
+    if writes:
+        callbacks += [
+            keras.callbacks.CSVLogger(folder / HISTORY, append=True),
+            keras.callbacks.TensorBoard(folder / "logs", write_graph=False),
+        ]
     if uses_addons(recipe):
         callbacks.append(SwapAverages())
     elif recipe.ema is not None:
@@ -150,8 +199,14 @@ def _callbacks(
         # What was saved after an epoch has them in place already.
         averages._ema_weights_in_model = done > 0
         callbacks.append(averages)
-    if validation is not None:
-        image, targets = next(iter(validation))
+    if validation is not None and writes:
+        few = load_split(
+            records,
+            "val",
+            image_size=recipe.image_size,
+            batch_size=recipe.batch_size,
+        )
+        image, targets = next(iter(few))
         callbacks.append(
             Watch(
                 image.numpy(),

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from afn_keras.answers import AnsweringModel
 from afn_keras.backend import keras
+from afn_keras.devices import on_one_device
 from afn_keras.heatmaps import Decoding
 from afn_keras.marks import draw_point
 from pipelines.vocabulary import Vocabulary
@@ -77,11 +78,20 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Adds to the network what makes answers of its outputs."""
-        self._answering = AnsweringModel(self.model, self.decoding)
+        with on_one_device() as shared:
+            network = self.model
+            if shared:
+                # Not as it was compiled.
+                network = keras.Model(network.input, network.output)
+                network = self._copy = keras.models.clone_model(network)
+            self._answering = AnsweringModel(network, self.decoding)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Draws and warns."""
-        answers = self._answering.predict_on_batch(self.image)
+        with on_one_device() as shared:
+            if shared:
+                self._copy.set_weights(self.model.get_weights())
+            answers = self._answering.predict_on_batch(self.image)
         self._warn(answers)
         with self._writer.as_default(step=epoch):
             tf.summary.image(

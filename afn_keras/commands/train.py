@@ -1,17 +1,21 @@
 """afn-train: from photographs to a trained, judged and exported network."""
 
 import argparse
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import NamedTuple
 
 from afn_keras.commands.command import Parser
 from afn_keras.commands.command import import_tensorflow
 from afn_keras.commands.command import run_command
 
 if TYPE_CHECKING:
+    from afn_keras.cluster import Cluster
+    from afn_keras.cluster import Devices
     from afn_keras.recipes import Recipe
 
 # The last thing that is written.
@@ -23,48 +27,57 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-train",
         "",
-        "Trains the network, evaluates it on the test split, exports it and "
-        "draws predictions. Without data it draws a small benchmark first.",
+        "Trains the network, evaluates it on the test split, and exports it.",
         "afn-train --data DeepFashion --recipe small --output runs/small",
     )
-    source = parser.add_argument_group("what to begin with")
-    source.add_argument(
+    what = parser.add_argument_group("what, if not as the recipe says")
+    what.add_argument(
         "--data",
         metavar="DATA",
         help="benchmark folder, labels file or records (default: drawn)",
     )
-    source.add_argument(
+    what.add_argument(
         "--weights",
         metavar="FROM",
         help="none, imagenet, a file of VGG16's weights, or a run",
     )
-    how = parser.add_argument_group("how to train, if not as the recipe says")
-    how.add_argument(
+    what.add_argument(
         "--recipe",
         metavar="NAME",
         help="demo, small, best, paper, released, or a run's recipe.yaml "
         "(default: small with --data, demo without)",
     )
-    how.add_argument(
+    what.add_argument(
         "--set",
         metavar="FIELD=VALUE",
         nargs="+",
         default=[],
         help="change fields of it, such as epochs=5 image_size=128",
     )
-    how.add_argument(
+    what.add_argument(
         "--precision",
         metavar="TYPE",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         help="float32, mixed_bfloat16 or mixed_float16",
     )
-    how.add_argument(
+    what.add_argument(
         "--optimizer",
         metavar="NAME",
         help="adamw, or with the extra addons such as tfa.LAMB",
     )
-    how.add_argument("--seed", metavar="S", help="of all chance")
-    where = parser.add_argument_group("where to")
+    what.add_argument("--seed", metavar="S", help="of all chance")
+    where = parser.add_argument_group("on what, and where to")
+    where.add_argument(
+        "--devices",
+        metavar="N",
+        default="1",
+        help="GPUs that share each batch: all, or how many (default 1)",
+    )
+    where.add_argument(
+        "--cluster",
+        metavar="C",
+        help="with other processes (JAX): auto or HOST:PORT,INDEX,COUNT",
+    )
     where.add_argument(
         "--output",
         metavar="RUN",
@@ -79,8 +92,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run_command(parser, _run, arguments)
 
 
+class _Hardware(NamedTuple):
+    """What training runs on."""
+
+    on_jax: bool
+    devices: "Devices"
+    cluster: "Cluster | None"
+
+
 def _run(options: argparse.Namespace) -> None:
+    hardware = _hardware(options)
     import_tensorflow()
+    from afn_keras.jax_process import train_on_jax
     from afn_keras.recipes import load_recipe
     from afn_keras.runs import existing_run
     from afn_keras.runs import free_folder
@@ -89,11 +112,17 @@ def _run(options: argparse.Namespace) -> None:
     changes = _changes(options)
     if options.resume:
         run = existing_run(options.output, bool(changes or options.recipe))
-        recipe = load_recipe(str(run / "recipe.yaml"))
         if (run / _REPORT).exists():
             print(f"{run} is finished")
             return
-        _train(recipe, run, resume=True)
+    cluster = hardware.cluster
+    if cluster and cluster.index:
+        train_on_jax(options.output, options.resume, "all", cluster)
+        print(f"process {cluster.index} of {cluster.count} has done its part")
+        return
+    if options.resume:
+        recipe = load_recipe(str(run / "recipe.yaml"))
+        _train(recipe, run, True, hardware)
         return
     name = options.recipe or ("small" if options.data else "demo")
     recipe = load_recipe(name, changes)
@@ -101,10 +130,37 @@ def _run(options: argparse.Namespace) -> None:
     with new_run(output) as run:
         # At once, so that a run that is killed can go on.
         recipe.save(run)
-        _train(recipe, run, resume=False)
+        _train(recipe, run, False, hardware)
 
 
-def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
+def _hardware(options: argparse.Namespace) -> _Hardware:
+    """What the flags and the environment say, before Keras is imported."""
+    from afn_keras.cluster import find_cluster
+    from afn_keras.cluster import parse_devices
+    from afn_keras.jax_process import check_jax
+    from afn_keras.jax_process import keras_backend
+    from pipelines.errors import InputError
+
+    on_jax = keras_backend(os.environ) == "jax"
+    devices, cluster = parse_devices(options.devices), None
+    if options.cluster:
+        cluster = find_cluster(options.cluster, os.environ)
+        check_jax("--cluster")
+        if options.output is None or options.devices != "1":
+            raise InputError(
+                "--cluster: say --output RUN, the same to all processes, and "
+                "leave out --devices, as each takes all that it sees"
+            )
+        on_jax, devices = True, "all"
+    if on_jax:
+        # A process of its own trains; this one judges and exports.
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    return _Hardware(on_jax, devices, cluster)
+
+
+def _train(
+    recipe: "Recipe", run: Path, resume: bool, hardware: _Hardware
+) -> None:
     from afn_keras.addons import check_addons
     from pipelines.drawn.benchmark import draw_benchmark
     from pipelines.records import count_problems
@@ -120,6 +176,7 @@ def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
             )
 
     from afn_keras.evaluation import evaluate
+    from afn_keras.jax_process import train_on_jax
     from afn_keras.model_card import write_model_card
     from afn_keras.pictures import save_prediction
     from afn_keras.prediction import Predictor
@@ -139,7 +196,10 @@ def _train(recipe: "Recipe", run: Path, resume: bool) -> None:
     problems = sum(count_problems(records.folder).values())
     if problems:
         print(f"{problems} problems, see {records.folder / 'problems.csv'}")
-    train(recipe, records, run, resume)
+    if hardware.on_jax:
+        train_on_jax(run, resume, hardware.devices, hardware.cluster)
+    else:
+        train(recipe, records, run, resume, hardware.devices)
 
     trained = load_model(run)
     # Scored once, at the end: no choice was made on it.

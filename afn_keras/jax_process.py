@@ -1,0 +1,189 @@
+"""Training on JAX, in a process of its own.
+
+What comes after training, judging and exporting, runs on TensorFlow. And where
+several processes train together, JAX ends each of them the moment another is
+gone, sometimes without a word: whoever started this one outlives it, and says
+what happened.
+"""
+
+import contextlib
+import importlib.util
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from afn_keras.cluster import Cluster
+from afn_keras.cluster import Devices
+from afn_keras.cluster import is_loss
+from afn_keras.cluster import join
+from afn_keras.cluster import lost_another
+from pipelines.errors import InputError
+
+
+def keras_backend(environment: Mapping[str, str]) -> str:
+    """The backend that Keras will take, before it is imported.
+
+    Args:
+        environment: variables; without KERAS_BACKEND its keras.json counts.
+
+    Raises:
+        InputError: if it is neither TensorFlow nor JAX, or JAX is missing.
+    """
+    backend = environment.get("KERAS_BACKEND")
+    if backend is None:
+        home = Path(environment.get("KERAS_HOME", Path.home() / ".keras"))
+        with contextlib.suppress(OSError, ValueError):
+            settings = json.loads((home / "keras.json").read_text("utf-8"))
+            backend = settings.get("backend")
+    backend = backend or "tensorflow"
+    if backend not in ("tensorflow", "jax"):
+        raise InputError(
+            f"KERAS_BACKEND={backend}: the network is trained on tensorflow "
+            "or jax"
+        )
+    if backend == "jax":
+        check_jax("KERAS_BACKEND=jax")
+    return backend
+
+
+def check_jax(flag: str) -> None:
+    """Raises InputError if JAX, which `flag` needs, is not installed."""
+    if importlib.util.find_spec("jax") is None:
+        raise InputError(f"{flag}: needs JAX: pip install 'afn-keras[jax]'")
+
+
+def train_on_jax(
+    run: Path,
+    resume: bool,
+    devices: Devices = 1,
+    cluster: Cluster | None = None,
+) -> None:
+    """Trains a run as `train` does, in another process.
+
+    Args:
+        run: with `recipe.yaml`, and `records/` unless the recipe's data are
+            records; made by process 0 alone, before it comes here.
+        resume: as of `train`.
+        devices: as of `train`.
+        cluster: the processes that train this run together, of which this one
+            starts its own.
+
+    Raises:
+        InputError: what `train` raises, or if the process or another one of
+            the cluster was killed.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    with tempfile.NamedTemporaryFile() as said:
+        process = context.Process(
+            target=_work,
+            args=(theirs, said.name, run, resume, devices, cluster),
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        try:
+            failure = ours.recv()
+        except EOFError:
+            process.join()
+            failure = _death(process.exitcode, run, cluster)
+        finally:
+            # The process ends with the connection.
+            ours.close()
+            process.join()
+        if isinstance(failure, InputError):
+            raise failure
+        if failure is not None:
+            said.seek(0)
+            shutil.copyfileobj(said, sys.stderr.buffer)
+            raise RuntimeError(failure)
+
+
+def _death(code: int, run: Path, cluster: Cluster | None) -> InputError | str:
+    if cluster and code == -signal.SIGABRT:
+        return lost_another(cluster, run)
+    if code == -signal.SIGKILL:
+        return InputError(
+            f"{run}: the process that trains was killed, perhaps for memory; "
+            f"go on: --output {run} --resume"
+        )
+    return f"the process that trains ended with code {code}"
+
+
+def _work(
+    connection: Connection,
+    errors: str,
+    run: Path,
+    resume: bool,
+    devices: Devices,
+    cluster: Cluster | None,
+) -> None:
+    # Ctrl-C is for the one that started this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
+    # JAX writes a page where another process is gone.
+    with open(errors, "wb") as file:
+        os.dup2(file.fileno(), 2)
+    os.environ["KERAS_BACKEND"] = "jax"
+    code = 1
+    try:
+        _train(run, resume, devices, cluster)
+        connection.send(None)
+        code = 0
+    except InputError as error:
+        connection.send(error)
+    except Exception as error:
+        if cluster and is_loss(error):
+            connection.send(lost_another(cluster, run))
+        else:
+            traceback.print_exc()
+            connection.send(str(error))
+    finally:
+        # At once: JAX would wait for processes that are gone.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _train(
+    run: Path, resume: bool, devices: Devices, cluster: Cluster | None
+) -> None:
+    if cluster:
+        join(cluster)
+    from afn_keras.recipes import load_recipe
+    from afn_keras.training import train
+    from pipelines.reading import Part
+    from pipelines.records import load_records
+
+    recipe_file = run / "recipe.yaml"
+    if cluster and not recipe_file.exists():
+        raise InputError(
+            f"{run}: process 0 has made it, this machine does not see it; let "
+            "--output lie in a folder that all share"
+        )
+    recipe = load_recipe(str(recipe_file))
+    folder = run / "records"
+    records = load_records(folder if folder.exists() else Path(recipe.data))
+    part = Part(cluster.index, cluster.count) if cluster else Part()
+    train(recipe, records, run, resume, devices, part)
+    if cluster:
+        import jax
+
+        # All together: whoever left before would be missed.
+        jax.distributed.shutdown()
+
+
+def _end_with(connection: Connection) -> None:
+    """Waits for the one that started this to end, and ends this one too."""
+    with contextlib.suppress(EOFError, OSError):
+        connection.recv()
+    os._exit(1)
