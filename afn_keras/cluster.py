@@ -115,12 +115,16 @@ def join(cluster: Cluster) -> None:
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"--cluster: the {cluster.count} processes did not come together "
-            f"at {cluster.coordinator} ({reason}); start all of them, and let "
-            "them reach that address"
-        ) from error
+        raise apart(cluster, str(error).strip().splitlines()[0]) from error
+
+
+def apart(cluster: Cluster, reason: str) -> InputError:
+    """What to say when the processes did not come together."""
+    return InputError(
+        f"--cluster: the {cluster.count} processes did not come together at "
+        f"{cluster.coordinator} ({reason}); start all of them within "
+        f"{_START // 60} minutes, and let them reach that address"
+    )
 
 
 def is_loss(error: Exception) -> bool:

@@ -23,10 +23,13 @@ from pathlib import Path
 
 from afn_keras.cluster import Cluster
 from afn_keras.cluster import Devices
+from afn_keras.cluster import apart
 from afn_keras.cluster import is_loss
 from afn_keras.cluster import join
 from afn_keras.cluster import lost_another
 from pipelines.errors import InputError
+
+_TOGETHER = "together"
 
 
 def keras_backend(environment: Mapping[str, str]) -> str:
@@ -91,11 +94,13 @@ def train_on_jax(
         )
         process.start()
         theirs.close()
+        together = False
         try:
-            failure = ours.recv()
+            while (failure := ours.recv()) == _TOGETHER:
+                together = True
         except EOFError:
             process.join()
-            failure = _death(process.exitcode, run, cluster)
+            failure = _death(process.exitcode, run, cluster, together)
         finally:
             # The process ends with the connection.
             ours.close()
@@ -108,9 +113,14 @@ def train_on_jax(
             raise RuntimeError(failure)
 
 
-def _death(code: int, run: Path, cluster: Cluster | None) -> InputError | str:
+def _death(
+    code: int, run: Path, cluster: Cluster | None, together: bool
+) -> InputError | str:
     if cluster and code == -signal.SIGABRT:
-        return lost_another(cluster, run)
+        # So JAX ends a process.
+        if together:
+            return lost_another(cluster, run)
+        return apart(cluster, "not all came in time")
     if code == -signal.SIGKILL:
         return InputError(
             f"{run}: the process that trains was killed, perhaps for memory; "
@@ -136,6 +146,9 @@ def _work(
     os.environ["KERAS_BACKEND"] = "jax"
     code = 1
     try:
+        if cluster:
+            join(cluster)
+            connection.send(_TOGETHER)
         _train(run, resume, devices, cluster)
         connection.send(None)
         code = 0
@@ -157,8 +170,6 @@ def _work(
 def _train(
     run: Path, resume: bool, devices: Devices, cluster: Cluster | None
 ) -> None:
-    if cluster:
-        join(cluster)
     from afn_keras.recipes import load_recipe
     from afn_keras.training import train
     from pipelines.reading import Part

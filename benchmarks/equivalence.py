@@ -1,0 +1,187 @@
+"""Whether backends, devices and processes train the same network.
+
+Usage: python benchmarks/equivalence.py [--steps 20]
+
+Each way trains a quarter of the paper's network at 96 pixels from the same
+weights on the same drawn photographs, with the paper's optimizer and batches
+of eight, in processes of its own: TensorFlow and JAX on one device, each on
+two, and two processes of JAX on loopback. It prints, for each, the largest
+relative difference of a step's loss from TensorFlow's on one device. The same
+without oneDNN is how far TensorFlow differs from itself. Takes some five
+minutes on 2 cores.
+"""
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+_BATCH = 8
+_OPTIMIZERS = ("adamw", "sgd")
+# The name of each way, its backend, devices and processes, and what else.
+_WAYS = (
+    ("TensorFlow", "tensorflow", 1, 1, {}),
+    ("TensorFlow without oneDNN", "tensorflow", 1, 1, {"ONEDNN": "0"}),
+    ("TensorFlow, 2 devices", "tensorflow", 2, 1, {}),
+    ("JAX", "jax", 1, 1, {}),
+    ("JAX, 2 devices", "jax", 2, 1, {}),
+    ("JAX, 2 processes", "jax", 1, 2, {}),
+)
+
+
+def losses(folder: Path, steps: int, optimizer: str) -> None:
+    """What one process does: trains and, if it is the first, writes losses.
+
+    Args:
+        folder: with `records` and the run `start`, whose weights it takes.
+        steps: of the optimizer.
+        optimizer: "adamw" of the recipe, or "sgd".
+    """
+    from afn_keras.backend import keras
+    from afn_keras.cluster import Cluster
+    from afn_keras.cluster import join
+    from afn_keras.devices import on_devices
+    from afn_keras.devices import synchronize
+    from afn_keras.training import compiled_model
+    from pipelines.batches import load_split
+    from pipelines.reading import Part
+    from pipelines.records import load_records
+
+    devices = int(os.environ["DEVICES"])
+    part = Part(int(os.environ["INDEX"]), int(os.environ["COUNT"]))
+    if part.count > 1:
+        join(Cluster(os.environ["ADDRESS"], *part))
+    records = load_records(folder / "records")
+    recipe = _recipe(folder, steps)
+    batches = records.images["train"] // _BATCH
+    with on_devices("all" if part.count > 1 else devices, part):
+        model = compiled_model(recipe, records.vocabulary, batches)
+        model.load_weights(folder / "start.weights.h5")
+        if optimizer == "sgd":
+            model.compile(
+                keras.optimizers.SGD(1e-4), model.loss, model.loss_weights
+            )
+        synchronize(model, True)
+        data = load_split(
+            records,
+            "train",
+            image_size=recipe.image_size,
+            batch_size=_BATCH,
+            training=True,
+            augmentation=recipe.augmentation,
+            epochs=range(-(-steps // batches)),
+            part=part,
+        )
+        # An epoch of one step each, so that each loss is told.
+        history = model.fit(
+            data, epochs=steps, steps_per_epoch=1, verbose=0, shuffle=False
+        ).history
+    if part.index == 0:
+        np.save(folder / "losses.npy", history["loss"])
+
+
+def _recipe(folder: Path, steps: int) -> object:
+    from afn_keras.recipes import load_recipe
+
+    changes = {"image_size": 96, "width": 0.25, "weights": "none"}
+    changes |= {"flip": True, "colour": 0.2, "batch_size": _BATCH}
+    return load_recipe("paper", changes)
+
+
+def prepare(folder: Path, steps: int) -> None:
+    """Draws photographs, converts them, and sets the weights."""
+    from afn_keras.backend import keras
+    from afn_keras.training import compiled_model
+    from pipelines.conversion import write_records
+    from pipelines.drawn.benchmark import draw_benchmark
+    from pipelines.sources import read_annotations
+
+    draw_benchmark(folder / "drawn", 240, 0)
+    annotations = read_annotations(folder / "drawn")
+    records = write_records(annotations, folder / "records")
+    keras.utils.set_random_seed(0)
+    model = compiled_model(_recipe(folder, steps), records.vocabulary, 1)
+    model.save_weights(folder / "start.weights.h5")
+
+
+def run_way(
+    folder: Path,
+    steps: int,
+    optimizer: str,
+    way: tuple[str, str, int, int, dict],
+) -> np.ndarray:
+    """(steps,) losses of one way to train."""
+    _, backend, devices, count, more = way
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    environment = os.environ | {
+        "KERAS_BACKEND": backend,
+        "TF_ENABLE_ONEDNN_OPTS": more.get("ONEDNN", "1"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "DEVICES": str(devices),
+        "COUNT": str(count),
+        "ADDRESS": address,
+    }
+    processes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, __file__, "--work", folder),
+                *("--steps", str(steps), "--optimizer", optimizer),
+            ],
+            env=environment | {"INDEX": str(i)},
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        for i in range(count)
+    ]
+    if any(process.wait() for process in processes):
+        raise SystemExit(f"{way[0]}: failed")
+    return np.load(folder / "losses.npy")
+
+
+def main() -> None:
+    """Runs all ways, or one process of one."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument(
+        "--optimizer", choices=_OPTIMIZERS, help="default: both"
+    )
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        losses(options.work, options.steps, options.optimizer)
+        return
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        prepare(folder, options.steps)
+        for optimizer in [options.optimizer] if options.optimizer else _OPTIMIZERS:
+            expected = None
+            for way in _WAYS:
+                found = run_way(folder, options.steps, optimizer, way)
+                if expected is None:
+                    expected = found
+                apart = np.abs(found / expected - 1)
+                rows.append(
+                    (
+                        optimizer,
+                        way[0],
+                        f"{found[0]:.4f}",
+                        f"{found[-1]:.4f}",
+                        f"{apart[0]:.1e}",
+                        f"{apart.max():.1e}",
+                    )
+                )
+                print(rows[-1], file=sys.stderr)
+    header = ("optimizer", "way", "first loss", "last loss")
+    print(tabulate(rows, (*header, "first apart", "largest apart")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
