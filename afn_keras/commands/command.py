@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 from typing import NoReturn
 
 from exports.errors import VerificationError
@@ -46,6 +47,28 @@ class Parser(argparse.ArgumentParser):
         )
         # Not in a group of its own, as argparse has it.
         self.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+
+    def add_runner(self) -> None:
+        """Adds `--runner`, with which unknown flags are those of Beam.
+
+        They become `beam_flags` of what is parsed.
+        """
+        self.add_argument(
+            "--runner",
+            metavar="NAME",
+            help="let Apache Beam distribute the work: DirectRunner, "
+            "FlinkRunner, ...; its own flags follow last",
+        )
+
+    def parse_args(
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> argparse.Namespace:
+        """Parses the command line; see `add_runner`."""
+        options, rest = self.parse_known_args(args, namespace)
+        if rest and not getattr(options, "runner", None):
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        options.beam_flags = rest
+        return options
 
     def error(self, message: str) -> NoReturn:
         """Prints one line and exits with code 2."""
