@@ -112,8 +112,10 @@ def run_job(
         InputError: if a step of the pipeline raised it; its own message.
     """
     import apache_beam as beam
+    from apache_beam.options.pipeline_options import StandardOptions
     from apache_beam.runners.runner import PipelineState
 
+    runner = options.view_as(StandardOptions).runner
     outcome: list[BaseException] = []
     results: list[beam.runners.runner.PipelineResult] = []
 
@@ -150,10 +152,11 @@ def run_job(
                     result.cancel()
             raise
         if outcome:
-            raise _in_a_line(outcome[0]) from outcome[0]
+            raise _in_a_line(outcome[0], runner) from outcome[0]
         if job.is_alive():
             raise JobFailedError(
-                "a worker was killed, perhaps for memory; run it again to go on"
+                f"--runner {runner}: a worker was killed, perhaps for memory; "
+                "run it again to go on"
             )
 
 
@@ -206,7 +209,7 @@ def _make_runner(
     )
 
 
-def _in_a_line(error: BaseException) -> InputError:
+def _in_a_line(error: BaseException, runner: str) -> InputError:
     """What a person should read of an error that a job failed with."""
     text = str(error)
     if isinstance(error, InputError):
@@ -215,7 +218,9 @@ def _in_a_line(error: BaseException) -> InputError:
         name, message = found[-1]
         kind = InputError if name == "InputError" else JobFailedError
         return kind(message)
-    return JobFailedError(f"the job failed: {_line(text) or repr(error)}")
+    return JobFailedError(
+        f"--runner {runner}: the job failed: {_line(text) or repr(error)}"
+    )
 
 
 def _line(text: str) -> str:

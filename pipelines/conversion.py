@@ -1,10 +1,14 @@
 """Annotation table to records, with every problem on the way listed."""
 
+import contextlib
 import sys
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 from tqdm import tqdm
@@ -21,14 +25,19 @@ from pipelines.preparing import prepare_rows
 from pipelines.problems import Problem
 from pipelines.records import Records
 from pipelines.records import load_records
+from pipelines.shard_files import InterruptedConversionError
+from pipelines.shard_files import ShardFiles
+from pipelines.shard_rows import rows_of
 from pipelines.sharding import Shard
 from pipelines.sharding import fingerprint
 from pipelines.sharding import plan_shards
 from pipelines.sharding import stamp_photographs
-from pipelines.unfinished import InterruptedConversionError
 from pipelines.unfinished import UnfinishedRecords
 from pipelines.workers import WorkerDiedError
 from pipelines.workers import ordered_map
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 # A process takes half a second to start; for fewer rows it is not worth it.
 _ROWS_A_WORKER = 1000
@@ -41,13 +50,14 @@ def write_records(
     progress: bool = False,
     workers: int = 1,
     strict: bool = False,
+    beam: "PipelineOptions | None" = None,
 ) -> Records:
     """Converts an annotation table to records.
 
     What is wrong with a photograph or its labels is listed in `problems.csv`
     and mended by the rule of its kind; it never stops the job. The bytes
-    written depend neither on `workers` nor on whether the job was killed and
-    called again: until it is done, finished shards are kept in
+    written depend neither on `workers` nor on `beam`, nor on whether the job
+    was killed and called again: until it is done, finished shards are kept in
     `OUTPUT.partial/`.
 
     Args:
@@ -59,6 +69,10 @@ def write_records(
             one the caller's script must be importable, as all that use
             `multiprocessing`.
         strict: stop at the first problem instead.
+        beam: let Apache Beam have the shards written by its own workers, with
+            these options (see `beam_jobs.job_options`) and without `workers`.
+            All machines must see `output` and the photographs where this one
+            does.
 
     Raises:
         InputError: if `output` holds something or cannot be written, no
@@ -89,7 +103,7 @@ def write_records(
                 file=sys.stderr,
             )
         notes = _write_shards(
-            annotations, shards, unfinished, progress, workers, strict
+            annotations, shards, unfinished, progress, workers, strict, beam
         )
         describe_records(unfinished.records, annotations, shards, notes)
         unfinished.publish()
@@ -103,6 +117,7 @@ def _write_shards(
     progress: bool,
     workers: int,
     strict: bool,
+    beam: "PipelineOptions | None",
 ) -> list[dict[str, Any]]:
     """Writes the shards that are not finished; returns the notes on all."""
     notes = [unfinished.finished(shard.name) for shard in shards]
@@ -123,24 +138,27 @@ def _write_shards(
         unit=" images",
         disable=not progress,
     )
-    prepare = partial(prepare_rows, PhotographStore(annotations.folder))
-    tasks = (
-        _rows(annotations, rows) for shard in missing for rows in shard.tasks()
-    )
-    workers = min(workers, 1 + left // _ROWS_A_WORKER)
-    with bar, ordered_map(prepare, tasks, workers) as results:
+
+    def watch(rows: int, problems: Iterable[Any]) -> None:
+        bar.update(rows)
+        if strict:
+            _stop_at(list_problems(annotations, problems))
+
+    if beam is None or not missing:
+        workers = min(workers, 1 + left // _ROWS_A_WORKER)
+        written = _write_here(
+            annotations, missing, unfinished.files, workers, watch
+        )
+    else:
+        from pipelines.beam_conversion import write_shards
+
+        written = write_shards(
+            annotations, missing, unfinished.files, beam, watch
+        )
+    with bar, contextlib.closing(written):
         for index, shard in enumerate(shards):
             if notes[index] is None:
-                with unfinished.write_shard(shard.name) as writer:
-                    for rows in shard.tasks():
-                        prepared = _next(results, annotations)
-                        if strict:
-                            _stop_at(
-                                list_problems(annotations, prepared.problems)
-                            )
-                        writer.write(*prepared)
-                        bar.update(len(rows))
-                notes[index] = writer.summary()
+                notes[index] = next(written)
             elif strict:
                 _stop_at(list_problems(annotations, notes[index]["problems"]))
             if shard is shards[-1] or shards[index + 1].split != shard.split:
@@ -148,11 +166,31 @@ def _write_shards(
     return notes
 
 
-def _rows(annotations: Annotations, positions: Any) -> list[dict]:
-    rows = annotations.table.iloc[positions].to_dict("records")
-    for row, position in zip(rows, positions, strict=True):
-        row["position"] = int(position)
-    return rows
+def _write_here(
+    annotations: Annotations,
+    shards: list[Shard],
+    files: ShardFiles,
+    workers: int,
+    watch: Callable[[int, Iterable[Any]], None],
+) -> Iterator[dict[str, Any]]:
+    """Writes shards, one after the other, with processes of this machine.
+
+    Yields the notes on each; `watch` sees rows and problems as they come.
+    """
+    prepare = partial(prepare_rows, PhotographStore(annotations.folder))
+    tasks = (
+        rows_of(annotations, rows) for shard in shards for rows in shard.tasks()
+    )
+
+    def parts(shard: Shard, results: Iterator[Prepared]) -> Iterator[Prepared]:
+        for rows in shard.tasks():
+            prepared = _next(results, annotations)
+            watch(len(rows), prepared.problems)
+            yield prepared
+
+    with ordered_map(prepare, tasks, workers) as results:
+        for shard in shards:
+            yield files.write(shard.name, parts(shard, results))
 
 
 def _next(results: Iterator[Prepared], annotations: Annotations) -> Prepared:

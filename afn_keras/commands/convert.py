@@ -38,12 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="stop at the first problem, instead of listing it and going on",
     )
+    parser.add_runner()
     run_command(parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> None:
     from tabulate import tabulate
 
+    from pipelines.beam_jobs import job_options
     from pipelines.conversion import write_records
     from pipelines.errors import InputError
     from pipelines.problems import RULES
@@ -55,6 +57,14 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers {options.workers}: choose 1 or more")
+    beam = None
+    if options.runner:
+        if options.workers is not None:
+            raise InputError(
+                f"--workers {options.workers}: is not for --runner; "
+                "DirectRunner takes --direct_num_workers N"
+            )
+        beam = job_options(options.runner, options.beam_flags)
     check_new(options.records)
     annotations = read_annotations(options.data, options.strict)
     records = write_records(
@@ -63,6 +73,7 @@ def _run(options: argparse.Namespace) -> None:
         progress=True,
         workers=options.workers or available_cores(),
         strict=options.strict,
+        beam=beam,
     )
     for split, images in records.images.items():
         print(f"{split}: {images} images")

@@ -1,0 +1,81 @@
+"""A shard's rows of the annotation table, for the process that writes it.
+
+On this machine they are handed over; for others they lie in a file beside the
+shard, since a plan that held the labels of all photographs would be too large
+for the engines that distribute work.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.annotations import BOX
+from pipelines.annotations import Annotations
+from pipelines.shard_files import ShardFiles
+from pipelines.sharding import Shard
+
+_ARRAYS = ("landmarks", "attributes")
+
+
+def rows_of(annotations: Annotations, positions: np.ndarray) -> list[dict]:
+    """Rows of the table, each with its `position` in it."""
+    rows = annotations.table.iloc[positions].to_dict("records")
+    for row, position in zip(rows, positions, strict=True):
+        row["position"] = int(position)
+    return rows
+
+
+def save_rows(
+    files: ShardFiles, annotations: Annotations, shard: Shard
+) -> None:
+    """Writes what `load_rows` reads."""
+    table = annotations.table.iloc[shard.rows]
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        # Names may hold what is no text; JSON writes that in ASCII.
+        image=np.frombuffer(json.dumps([*table["image"]]).encode(), np.uint8),
+        position=shard.rows,
+        size=shard.sizes,
+        category=table["category"].to_numpy(np.int64),
+        box=table[BOX].to_numpy(np.float64),
+        **{name: np.array([*table[name]]) for name in _ARRAYS},
+    )
+    files.keep(_path(files, shard.name), content.getvalue())
+
+
+def load_rows(files: ShardFiles, name: str) -> Iterator[dict]:
+    """The rows of a shard, as far as records are made of them.
+
+    Each has its `position` in the table, and the `size` of its photograph in
+    bytes when the shards were planned, 0 if there was none.
+
+    Args:
+        files: where the shard is made.
+        name: its file name.
+
+    Raises:
+        FileNotFoundError: if nobody saved them here.
+    """
+    with np.load(_path(files, name)) as content:
+        images = json.loads(content["image"].tobytes())
+        boxes = content["box"].tolist()
+        numbers = {
+            name: content[name].tolist()
+            for name in ("position", "size", "category")
+        }
+        arrays = {name: content[name] for name in _ARRAYS}
+    for i, image in enumerate(images):
+        yield {
+            "image": image,
+            **{name: values[i] for name, values in numbers.items()},
+            **dict(zip(BOX, boxes[i], strict=True)),
+            **{name: values[i] for name, values in arrays.items()},
+        }
+
+
+def _path(files: ShardFiles, name: str) -> Path:
+    return files.work / f"{name}.rows.npz"
