@@ -80,6 +80,7 @@ setup(
                 "tensorflow-serving-api~=2.15.0",
             )
         ],
+        "beam": ["apache-beam>=2.70"],
         "demo": ["gradio>=6", "gradio_image_annotation>=0.5.6"],
         "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"],
         "int8": ["ai-edge-quantizer>=0.5"],
@@ -87,6 +88,7 @@ setup(
         "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.16"],
         "test": [
             "ai-edge-quantizer>=0.5",
+            "apache-beam>=2.70",
             "gradio>=6",
             "gradio_image_annotation>=0.5.6",
             "ipykernel>=6.29",

@@ -34,6 +34,9 @@ _OURS = re.compile(
 )
 _STEP = re.compile(r" \[while running .*", re.DOTALL)
 
+# What matters of an error of gRPC.
+_DETAILS = re.compile(r'^\s*details = "(.+)"$', re.MULTILINE)
+
 _LONGEST = 300
 
 
@@ -225,5 +228,7 @@ def _in_a_line(error: BaseException, runner: str) -> InputError:
 
 def _line(text: str) -> str:
     """The last line of a message or traceback, where the cause is."""
+    if details := _DETAILS.search(text):
+        text = details[1]
     lines = [line for line in _STEP.sub("", text).splitlines() if line.strip()]
     return lines[-1].strip()[:_LONGEST] if lines else ""

@@ -99,8 +99,8 @@ collect_ignore = (
     else [
         f"test_{name}.py"
         for name in (
-            *("augmentation", "batches", "coco", "conversion", "demo"),
-            *("demo_page", "notebooks"),
+            *("augmentation", "batches", "beam_conversion", "coco"),
+            *("conversion", "demo", "demo_page", "notebooks"),
             *("deepfashion_coarse", "deepfashion_fine", "drawn"),
             *("export_command", "hostile_photographs", "inspect", "labels_csv"),
             *("layouts", "listing", "photograph_store", "photographs"),

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,6 @@ import numpy as np
 import pytest
 
 from afn_keras.commands import convert
-from pipelines.beam_worker import Lifeline
 from pipelines.errors import InputError
 from pipelines.preparing import Prepared
 from pipelines.shard_files import InterruptedConversionError
@@ -141,6 +141,22 @@ def wait_for_end(workers):
         time.sleep(0.01)
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def wait_for_server(port):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("localhost", port)).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def test_two_processes_write_the_same_bytes(
     script, data, undisturbed, tmp_path
 ):
@@ -159,6 +175,20 @@ def test_two_processes_write_the_same_bytes(
 
 def test_killed_again_and_again(script, data, undisturbed, tmp_path):
     output = tmp_path / "records"
+    killed_worker = (
+        2,
+        [
+            "afn-convert: --runner DirectRunner: a worker was killed, perhaps "
+            "for memory; run it again to go on"
+        ],
+    )
+
+    # A worker that has not yet begun.
+    process = start(script, data, output, *BEAM)
+    while not (workers := workers_of(process)):
+        assert process.poll() is None, finish(process)
+    os.kill(workers[0], signal.SIGKILL)
+    assert finish(process) == killed_worker
 
     # A worker, as the system kills it when memory runs out.
     process = start(script, data, output, *BEAM)
@@ -166,13 +196,7 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
     workers = workers_of(process)
     os.kill(workers[0], signal.SIGKILL)
     killed = time.monotonic()
-    assert finish(process) == (
-        2,
-        [
-            "afn-convert: --runner DirectRunner: a worker was killed, perhaps "
-            "for memory; run it again to go on"
-        ],
-    )
+    assert finish(process) == killed_worker
     assert time.monotonic() - killed < 30
     wait_for_end(workers)
     assert not output.exists()
@@ -209,6 +233,49 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
     assert code == 0
     assert errors[0].startswith(LEFT)
     assert len(errors) == 1
+    assert contents(output) == undisturbed
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_workers_that_were_there_before(script, data, undisturbed, tmp_path):
+    """As with Flink and Spark: a job server, and a pool of workers."""
+    ports = [str(free_port()) for _ in range(2)]
+    # The pool starts whatever `python` is.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    servers = [
+        subprocess.Popen(
+            [sys.executable, "-m", f"apache_beam.runners.{module}", port],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PATH": path},
+        )
+        for module, port in zip(
+            ("portability.local_job_service_main", "worker.worker_pool_main"),
+            [f"--port={ports[0]}", f"--service_port={ports[1]}"],
+            strict=True,
+        )
+    ]
+    output = tmp_path / "records"
+    job = (
+        *("--runner", "PortableRunner", "--environment_type", "EXTERNAL"),
+        f"--job_endpoint=localhost:{ports[0]}",
+    )
+    try:
+        for port in ports:
+            wait_for_server(int(port))
+        code, errors = finish(
+            start(script, data, output, *job, "--environment_config=nowhere:1")
+        )
+        assert code == 2
+        assert len(errors) == 1
+        assert "--runner PortableRunner: the job failed: " in errors[0]
+        pool = f"--environment_config=localhost:{ports[1]}"
+        assert finish(start(script, data, output, *job, pool)) == (0, [])
+    finally:
+        for server in servers:
+            server.terminate()
+        for server in servers:
+            server.wait(20)
     assert contents(output) == undisturbed
     assert list(tmp_path.iterdir()) == [output]
 
@@ -365,16 +432,3 @@ def test_a_machine_that_is_not_fit_for_it(data, tmp_path):
         with pytest.raises(InputError, match="has other packages than"):
             write_one(files, data, {"pillow": "1.0"}, shard.name)
         assert unfinished.finished(shard.name) is None
-
-
-def test_a_worker_ends_with_its_job():
-    """Even one that Beam has not yet told what to do."""
-    with Lifeline() as line:
-        worker = subprocess.Popen(
-            line.command,
-            shell=True,
-            # Without Beam's, so that it waits or fails, and says nothing.
-            stderr=subprocess.DEVNULL,
-        )
-        worker.kill()
-        assert worker.wait(20) == -signal.SIGKILL
