@@ -2,7 +2,7 @@
 
 Beam's own outlive a job that is killed, and a job waits for ever for one of
 Beam's own that is. Between these and their job there is a connection on which
-nothing is said but the end: whichever of the two is gone, the other one knows.
+only beginning and end are said: if one of the two is gone, the other knows.
 """
 
 import contextlib
@@ -16,6 +16,8 @@ import sys
 import threading
 from types import TracebackType
 
+# What a worker says at its beginning, and when it has nothing left to do.
+_HERE = b"+"
 _FINISHED = b"."
 
 
@@ -84,6 +86,9 @@ class Lifeline:
     def _watch(self, line: socket.socket) -> None:
         said = b""
         with contextlib.suppress(OSError):
+            # Anybody may knock at a port.
+            if line.recv(1) != _HERE:
+                return
             said = line.recv(1)
         if said != _FINISHED:
             self.lost.set()
@@ -96,6 +101,7 @@ def main(port: int) -> None:
     # Beam sends its log to the job; without this it writes it here, too.
     logging.getLogger().addHandler(logging.NullHandler())
     line = socket.create_connection(("127.0.0.1", port))
+    line.sendall(_HERE)
     threading.Thread(target=_end_with, args=[line], daemon=True).start()
 
     from apache_beam.runners.worker import sdk_worker_main
