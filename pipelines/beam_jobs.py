@@ -154,13 +154,9 @@ def run_job(
                 with contextlib.suppress(Exception):
                     result.cancel()
             raise
-        if outcome:
-            raise _in_a_line(outcome[0], runner) from outcome[0]
-        if job.is_alive():
-            raise JobFailedError(
-                f"--runner {runner}: a worker was killed, perhaps for memory; "
-                "run it again to go on"
-            )
+        if outcome or job.is_alive():
+            error = outcome[0] if outcome else None
+            raise _in_a_line(error, runner, line.lost.is_set()) from error
 
 
 def _keep_quiet() -> None:
@@ -212,8 +208,16 @@ def _make_runner(
     )
 
 
-def _in_a_line(error: BaseException, runner: str) -> InputError:
-    """What a person should read of an error that a job failed with."""
+def _in_a_line(
+    error: BaseException | None, runner: str, killed: bool
+) -> InputError:
+    """What a person should read of an error that a job failed with.
+
+    Args:
+        error: what Beam raised, if it did.
+        runner: its name.
+        killed: whether a worker is gone, for which Beam has many words.
+    """
     text = str(error)
     if isinstance(error, InputError):
         text = f"{type(error).__module__}.{type(error).__name__}: {text}"
@@ -221,6 +225,11 @@ def _in_a_line(error: BaseException, runner: str) -> InputError:
         name, message = found[-1]
         kind = InputError if name == "InputError" else JobFailedError
         return kind(message)
+    if killed:
+        return JobFailedError(
+            f"--runner {runner}: a worker was killed, perhaps for memory; "
+            "run it again to go on"
+        )
     return JobFailedError(
         f"--runner {runner}: the job failed: {_line(text) or repr(error)}"
     )

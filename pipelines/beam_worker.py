@@ -6,7 +6,6 @@ only beginning and end are said: if one of the two is gone, the other knows.
 """
 
 import contextlib
-import io
 import logging
 import os
 import shlex
@@ -106,9 +105,10 @@ def main(port: int) -> None:
 
     from apache_beam.runners.worker import sdk_worker_main
 
-    # A traceback goes to the job, which makes one line of it.
-    with contextlib.redirect_stderr(io.StringIO()):
-        sdk_worker_main.main([])
+    # A traceback goes to the job, which makes one line of it. Not in Python
+    # alone: TensorFlow greets from elsewhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sdk_worker_main.main([])
     line.sendall(_FINISHED)
 
 

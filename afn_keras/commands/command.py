@@ -48,12 +48,15 @@ class Parser(argparse.ArgumentParser):
         # Not in a group of its own, as argparse has it.
         self.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
 
-    def add_runner(self) -> None:
+    def add_runner(self, group: Any = None) -> None:
         """Adds `--runner`, with which unknown flags are those of Beam.
 
         They become `beam_flags` of what is parsed.
+
+        Args:
+            group: where it stands in the help, if not by itself.
         """
-        self.add_argument(
+        (group or self).add_argument(
             "--runner",
             metavar="NAME",
             help="let Apache Beam distribute the work: DirectRunner, "
