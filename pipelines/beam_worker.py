@@ -46,12 +46,9 @@ class Lifeline:
 
         def notice(found: threading.ExceptHookArgs) -> None:
             # The tracebacks that Beam's threads end in with a worker.
-            name = found.thread.name if found.thread else ""
-            if name == "run_worker" or issubclass(
-                found.exc_type, grpc.RpcError
-            ):
+            if found.thread and found.thread.name == "run_worker":
                 self.lost.set()
-            else:
+            elif not issubclass(found.exc_type, grpc.RpcError):
                 hook(found)
 
         self._hook, threading.excepthook = hook, notice
@@ -99,8 +96,12 @@ def main(port: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Beam sends its log to the job; without this it writes it here, too.
     logging.getLogger().addHandler(logging.NullHandler())
-    line = socket.create_connection(("127.0.0.1", port))
-    line.sendall(_HERE)
+    try:
+        line = socket.create_connection(("127.0.0.1", port))
+        line.sendall(_HERE)
+    except OSError:
+        # The job has ended before this process could begin.
+        sys.exit(1)
     threading.Thread(target=_end_with, args=[line], daemon=True).start()
 
     from apache_beam.runners.worker import sdk_worker_main

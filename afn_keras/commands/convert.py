@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers {options.workers}: choose 1 or more")
     beam = None
-    if options.runner:
+    if options.runner is not None:
         if options.workers is not None:
             raise InputError(
                 f"--workers {options.workers}: is not for --runner; "
