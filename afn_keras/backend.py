@@ -22,7 +22,20 @@ if (_MAJOR, _MINOR) != (2, 15) and not (_MAJOR == 3 and _MINOR >= 10):
 if _MAJOR == 3:
     from keras import ops
     from keras.layers import Dropout
-    from keras.optimizers import AdamW
+
+    class AdamW(keras.optimizers.AdamW):
+        """Keras's own, which under tf.distribute clips each replica's gradient.
+
+        Here it clips their sum, as one device would.
+        """
+
+        def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+            count = replicas()
+            if count == 1:
+                return super()._clip_gradients(grads)
+            total = [count * mean_over_replicas(grad) for grad in grads]
+            # Keras adds up what the replicas have, after this.
+            return [grad / count for grad in super()._clip_gradients(total)]
 
     class SwapEMAWeights(keras.callbacks.SwapEMAWeights):
         """Keras's own, which on JAX loses the averages at the end.
@@ -70,14 +83,22 @@ def mean_over_replicas(value: Any) -> Any:
 
     The tensor itself elsewhere: on JAX, devices see the whole batch as one.
     """
-    if keras.backend.backend() != "tensorflow":
+    if replicas() == 1:
         return value
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+def replicas() -> int:
+    """How many replicas of tf.distribute run what is called from here."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
 
 
 def writes_files_like(version: str) -> bool:
@@ -101,6 +122,7 @@ __all__ = [
     "mean_over_replicas",
     "needs_keras_3",
     "ops",
+    "replicas",
     "set_draws",
     "tensorflow_variables",
     "webp_decoder",

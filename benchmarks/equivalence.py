@@ -91,6 +91,7 @@ def _recipe(folder: Path, steps: int) -> object:
 
     changes = {"image_size": 96, "width": 0.25, "weights": "none"}
     changes |= {"flip": True, "colour": 0.2, "batch_size": _BATCH}
+    changes |= {"clip_norm": 1.0}
     return load_recipe("paper", changes)
 
 
@@ -161,7 +162,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         prepare(folder, options.steps)
-        for optimizer in [options.optimizer] if options.optimizer else _OPTIMIZERS:
+        chosen = [options.optimizer] if options.optimizer else _OPTIMIZERS
+        for optimizer in chosen:
             expected = None
             for way in _WAYS:
                 found = run_way(folder, options.steps, optimizer, way)
