@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from pipelines.errors import InputError
+
 _MAJOR, _MINOR = map(int, keras.__version__.split(".")[:2])
 
 if (_MAJOR, _MINOR) != (2, 15) and not (_MAJOR == 3 and _MINOR >= 10):
@@ -101,6 +103,15 @@ def replicas() -> int:
     return 1 if context is None else context.num_replicas_in_sync
 
 
+def needs_tensorflow(what: str) -> None:
+    """Raises InputError on JAX, which cannot do what was asked for."""
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"{what} are made by TensorFlow, and Keras runs on "
+            f"{keras.backend.backend()} here; set KERAS_BACKEND=tensorflow"
+        )
+
+
 def writes_files_like(version: str) -> bool:
     """Whether another version's .keras files are like those of this one."""
     return version.split(".")[0] == str(_MAJOR)
@@ -121,6 +132,7 @@ __all__ = [
     "keras",
     "mean_over_replicas",
     "needs_keras_3",
+    "needs_tensorflow",
     "ops",
     "replicas",
     "set_draws",

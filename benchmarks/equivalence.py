@@ -58,6 +58,7 @@ def losses(folder: Path, steps: int, optimizer: str) -> None:
     if part.count > 1:
         join(Cluster(os.environ["ADDRESS"], *part))
     records = load_records(folder / "records")
+    keras.utils.set_random_seed(0)
     recipe = _recipe(folder, steps)
     batches = records.images["train"] // _BATCH
     with on_devices("all" if part.count > 1 else devices, part):

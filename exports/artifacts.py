@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from afn_keras.backend import needs_keras_3
+from afn_keras.backend import needs_tensorflow
 from afn_keras.runs import TrainedModel
 from afn_keras.runs import load_model
 from exports.onnx_file import export_onnx
@@ -58,13 +59,15 @@ def export_run(
         Each artifact with what its check gave.
 
     Raises:
-        InputError: if the run has no model or no samples, an artifact stands
-            there already, there are no photographs to calibrate with, or it
-            cannot be written. Nothing is left of the artifact.
+        InputError: if Keras runs on JAX here, the run has no model or no
+            samples, an artifact stands there already, there are no
+            photographs to calibrate with, or it cannot be written. Nothing is
+            left of the artifact.
         VerificationError: if an artifact fails or answers otherwise; it is
             removed again.
     """
     run = Path(run)
+    needs_tensorflow(f"{run}: exports")
     for name in _KERAS_3.intersection(formats):
         needs_keras_3(f"--formats {name}")
     trained = load_model(run)

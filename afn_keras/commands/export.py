@@ -1,6 +1,7 @@
 """afn-export: a trained network to artifacts, each checked and measured."""
 
 import argparse
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    # Whatever the network was trained on.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     import_tensorflow()
     from exports.artifacts import export_run
     from exports.report import write_report
