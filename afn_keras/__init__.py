@@ -12,7 +12,7 @@ _PUBLIC = {
     "CorrectKeypoints": "metrics",
     "HeatmapLoss": "losses",
     "NormalizedError": "metrics",
-    "Prediction": "prediction",
+    "Prediction": "predicted",
     "Predictor": "prediction",
     "Recipe": "recipes",
     "TopKAccuracy": "metrics",

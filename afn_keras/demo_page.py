@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from afn_keras.cropping import Box
 from afn_keras.map_pictures import draw_attention
 from afn_keras.map_pictures import draw_maps
 from afn_keras.pictures import draw_landmarks
 from afn_keras.pictures import upright_pixels
-from afn_keras.prediction import Box
-from afn_keras.prediction import Prediction
+from afn_keras.predicted import Prediction
 from afn_keras.prediction import Predictor
 from pipelines.errors import InputError
 from pipelines.listing import Listed

@@ -10,8 +10,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from afn_keras.cropping import Box
 from afn_keras.pictures import upright_pixels
-from afn_keras.prediction import Box
 from afn_keras.prediction import Maps
 
 _DPI = 100

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from afn_keras.prediction import PRESENT
+from afn_keras.predicted import PRESENT
 from pipelines.vocabulary import Vocabulary
 
 

@@ -17,8 +17,8 @@ from afn_keras.marks import draw_box
 from afn_keras.marks import draw_point
 from afn_keras.marks import text_width
 from afn_keras.marks import write
-from afn_keras.prediction import PRESENT
-from afn_keras.prediction import Prediction
+from afn_keras.predicted import PRESENT
+from afn_keras.predicted import Prediction
 from pipelines.errors import InputError
 from pipelines.photographs import read_photograph
 from pipelines.photographs import upright_jpeg

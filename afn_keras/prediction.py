@@ -1,10 +1,8 @@
 """Using a trained network: from photographs to answers."""
 
 import contextlib
-import dataclasses
 import functools
 import itertools
-import json
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -16,66 +14,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from afn_keras.answers import Answering
+from afn_keras.cropping import Box
+from afn_keras.cropping import Crop
+from afn_keras.cropping import crop
+from afn_keras.cropping import crop_encoded
+from afn_keras.predicted import Prediction
+from afn_keras.predicted import predicted
 from pipelines.errors import InputError
 from pipelines.listing import Listed
 from pipelines.photographs import read_photograph
-from pipelines.photographs import upright_jpeg
-from pipelines.resampling import decode_window
-from pipelines.resampling import resample
 from pipelines.workers import available_cores
 
-Box = tuple[float, float, float, float]
-
-PRESENT = 0.5
-"""Probability from which on an attribute is said to be there."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What the network says of one garment.
-
-    Args:
-        photograph: path or name it was given by.
-        size: width and height of the upright photograph in pixels.
-        box: x1, y1, x2, y2 in pixels of what the network was shown.
-        landmarks: for each landmark's name x and y in pixels of the
-            photograph, 0-based, the first pixel's centre at 0.0, and the
-            height of its peak in 0..1.
-        categories: the five best names with their probabilities, best first.
-        attributes: the twenty best names with theirs, best first.
-    """
-
-    photograph: str
-    size: tuple[int, int]
-    box: Box
-    landmarks: dict[str, tuple[float, float, float]]
-    categories: tuple[tuple[str, float], ...]
-    attributes: tuple[tuple[str, float], ...]
-
-    def present(self) -> list[str]:
-        """Names of the attributes that are more likely there than not."""
-        return [name for name, score in self.attributes if score >= PRESENT]
-
-    def to_json(self) -> str:
-        """The prediction as one line of JSON."""
-        return json.dumps(dataclasses.asdict(self))
-
-
-class Crop(NamedTuple):
-    """What a network is shown of a photograph.
-
-    Attributes:
-        image: (S, S, 3) float32 RGB 0..255.
-        box: x1, y1, x2, y2 in pixels of the upright photograph.
-        size: width and height of the upright photograph in pixels.
-    """
-
-    image: np.ndarray
-    box: Box
-    size: tuple[int, int]
+__all__ = ["Box", "Crop", "Maps", "Prediction", "Predictor", "crop"]
 
 
 class Maps(NamedTuple):
@@ -102,6 +54,10 @@ class Predictor:
 
     Args:
         answering: what `load_model` returned, or an artifact.
+        read: gives the bytes of a photograph, or raises `InputError`; by
+            default those of a file of this machine.
+        threads: how many photographs to read and decode at a time; one for
+            each core by default.
 
     Examples:
         >>> predictor = Predictor(load_model("runs/demo"))
@@ -109,8 +65,15 @@ class Predictor:
         ('Dress', 0.93)
     """
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(
+        self,
+        answering: Answering,
+        read: Callable[[str], bytes] | None = None,
+        threads: int | None = None,
+    ) -> None:
         self.answering = answering
+        self._read = read or read_photograph
+        self._threads = threads or available_cores()
 
     def predict(
         self,
@@ -173,7 +136,7 @@ class Predictor:
             except InputError as error:
                 failed.append(error)
 
-        crops = _ahead(self._crop, asked(), 3 * batch_size)
+        crops = _ahead(self._crop, asked(), 3 * batch_size, self._threads)
         with contextlib.closing(crops):
             while batch := list(itertools.islice(crops, batch_size)):
                 yield from self._answer(batch)
@@ -201,7 +164,7 @@ class Predictor:
         Raises:
             InputError: if it is no photograph, or the box lies outside it.
         """
-        shown = crop(photograph, self.answering.image_size, box)
+        shown = self._show(str(photograph), box)
         maps = self.answering.maps(shown.image[None])
         if not maps:
             return None
@@ -221,9 +184,13 @@ class Predictor:
             return "", asked
         name = str(asked.photograph)
         try:
-            return name, crop(name, self.answering.image_size, asked.box)
+            return name, self._show(name, asked.box)
         except InputError as error:
             return name, error
+
+    def _show(self, name: str, box: Box | None) -> Crop:
+        encoded = self._read(name)
+        return crop_encoded(encoded, name, self.answering.image_size, box)
 
     def _answer(
         self, batch: list[tuple[str, Crop | InputError]]
@@ -236,94 +203,17 @@ class Predictor:
                 yield result
                 continue
             answer = {task: value[row] for task, value in answers.items()}
-            yield self._prediction(name, result, answer)
+            yield predicted(name, result, answer, self.answering.vocabulary)
             row += 1
 
-    def _prediction(
-        self, name: str, shown: Crop, answers: dict[str, np.ndarray]
-    ) -> Prediction:
-        vocabulary = self.answering.vocabulary
-        landmarks = {}
-        if "landmarks" in answers:
-            start = np.array(shown.box[:2])
-            sides = np.array(shown.box[2:]) - start
-            points = start + answers["landmarks"] * sides - 0.5
-            landmarks = {
-                landmark: (*map(float, point), float(score))
-                for landmark, point, score in zip(
-                    vocabulary.landmarks,
-                    points,
-                    answers["landmark_scores"],
-                    strict=True,
-                )
-            }
-        return Prediction(
-            name,
-            shown.size,
-            shown.box,
-            landmarks,
-            _best(vocabulary.categories, answers.get("category"), 5),
-            _best(vocabulary.attributes, answers.get("attributes"), 20),
-        )
 
-
-def crop(
-    photograph: str | Path, image_size: int, box: Box | None = None
-) -> Crop:
-    """Shows a network one garment of a photograph.
-
-    Args:
-        photograph: path of the file.
-        image_size: side of the network's input in pixels.
-        box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
-
-    Raises:
-        InputError: if it is no photograph, or the box lies outside it.
-    """
-    encoded, width, height, _ = upright_jpeg(
-        read_photograph(Path(photograph)), str(photograph)
-    )
-    box = box or (0.0, 0.0, float(width), float(height))
-    x1, y1, x2, y2 = map(float, box)
-    shown = f"{photograph}: the box {x1:g} {y1:g} {x2:g} {y2:g}"
-    if not (max(x1, 0) < min(x2, width) and max(y1, 0) < min(y2, height)):
-        raise InputError(
-            f"{shown} shows nothing of its {width} x {height} pixels"
-        )
-    # Also, what is drawn of it takes no more memory than nine photographs.
-    if not (
-        min(x1 + width, y1 + height) >= 0
-        and x2 <= 2 * width
-        and y2 <= 2 * height
-    ):
-        raise InputError(
-            f"{shown} leaves its {width} x {height} pixels by more than they "
-            "are wide or high"
-        )
-    image = _show(
-        tf.constant(encoded),
-        tf.constant([x1, y1, x2, y2]),
-        tf.constant([width, height]),
-        image_size,
-    )
-    return Crop(image.numpy(), (x1, y1, x2, y2), (width, height))
-
-
-# As one graph: called one by one, its operations wait for Python's lock,
-# which the other threads hold.
-@tf.function(reduce_retracing=True)
-def _show(
-    encoded: tf.Tensor, box: tf.Tensor, size: tf.Tensor, image_size: int
-) -> tf.Tensor:
-    part, window = decode_window(encoded, box, size)
-    return resample(part, window, image_size)
-
-
-def _ahead(function: Callable, items: Iterable, count: int) -> Iterator:
+def _ahead(
+    function: Callable, items: Iterable, count: int, threads: int
+) -> Iterator:
     """`map(function, items)` in threads, `count` results ahead, in order."""
     items = iter(items)
     waiting: deque[Future] = deque()
-    pool = ThreadPoolExecutor(available_cores())
+    pool = ThreadPoolExecutor(threads)
     try:
         while True:
             for item in itertools.islice(items, count - len(waiting)):
@@ -334,12 +224,3 @@ def _ahead(function: Callable, items: Iterable, count: int) -> Iterator:
     finally:
         # Also when whoever asked has left: nobody needs the rest.
         pool.shutdown(cancel_futures=True)
-
-
-def _best(
-    names: Sequence[str], scores: np.ndarray | None, count: int
-) -> tuple[tuple[str, float], ...]:
-    if scores is None:
-        return ()
-    order = np.argsort(-scores, kind="stable")[:count]
-    return tuple((names[i], float(scores[i])) for i in order)

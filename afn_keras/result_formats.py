@@ -11,8 +11,8 @@ from typing import Protocol
 
 from tabulate import tabulate
 
-from afn_keras.prediction import PRESENT
-from afn_keras.prediction import Prediction
+from afn_keras.predicted import PRESENT
+from afn_keras.predicted import Prediction
 from pipelines.annotations import BOX
 from pipelines.csv_cells import SCORE
 from pipelines.vocabulary import Vocabulary

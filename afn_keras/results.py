@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from afn_keras.prediction import Prediction
+from afn_keras.predicted import Prediction
 from afn_keras.result_formats import ResultFormat
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary

@@ -16,7 +16,7 @@ from afn_keras.marks import draw_tie
 from afn_keras.marks import text_width
 from afn_keras.marks import write
 from afn_keras.pictures import upright_pixels
-from afn_keras.prediction import Prediction
+from afn_keras.predicted import Prediction
 from afn_keras.recipes import Recipe
 from afn_keras.tiles import Tile
 from afn_keras.tiles import batch_tiles

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from afn_keras.prediction import PRESENT
-from afn_keras.prediction import Prediction
+from afn_keras.predicted import PRESENT
+from afn_keras.predicted import Prediction
 from pipelines.annotations import OCCLUDED
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE

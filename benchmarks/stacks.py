@@ -103,7 +103,7 @@ def _recipe(attention: str) -> Any:
 
 
 def _images(drawn: Path) -> np.ndarray:
-    from afn_keras.prediction import crop
+    from afn_keras.cropping import crop
 
     photographs = sorted(drawn.rglob("*.jpg"))
     return np.stack([crop(path, 96).image for path in photographs])

@@ -63,25 +63,30 @@ class Photograph(NamedTuple):
     found: list[tuple[Kind, str]]
 
 
-def read_photograph(path: Path) -> bytes:
+def read_photograph(path: str | Path, name: str | None = None) -> bytes:
     """Reads a photograph for `upright_jpeg` to take.
+
+    Args:
+        path: of the file.
+        name: what to call it in messages; its path by default.
 
     Raises:
         InputError: if there is no such file or it cannot be read.
     """
     path = Path(path)
+    name = name or str(path)
     try:
         if stat.S_ISFIFO(path.stat().st_mode):
             # Reading would wait for somebody to write.
-            raise InputError(f"{path}: is a pipe; name a file")
+            raise InputError(f"{name}: is a pipe; name a file")
         return path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror})"
+            f"{name}: cannot be read ({error.strerror})"
         ) from error
     except ValueError as error:
         # A name with a NUL in it.
-        raise InputError(f"{str(path)!r}: no file has such a name") from error
+        raise InputError(f"{name!r}: no file has such a name") from error
 
 
 def upright_jpeg(encoded: bytes, name: str) -> Photograph:

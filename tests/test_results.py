@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import write_photograph
 
-from afn_keras.prediction import Prediction
+from afn_keras.predicted import Prediction
 from afn_keras.result_formats import FORMATS
 from afn_keras.results import write_results
 from pipelines.errors import InputError

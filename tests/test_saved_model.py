@@ -138,7 +138,7 @@ def test_tensor(loaded, trained):
 
 
 def test_maps(loaded, samples, trained):
-    from afn_keras.prediction import crop
+    from afn_keras.cropping import crop
 
     image = crop(samples[0], 32).image
     maps = ask(loaded, [samples[0].read_bytes(), b"no"], "maps")

@@ -13,7 +13,7 @@ from afn_keras.commands.command import import_tensorflow
 from afn_keras.commands.command import run_command
 
 if TYPE_CHECKING:
-    from afn_keras.prediction import Prediction
+    from afn_keras.predicted import Prediction
     from afn_keras.prediction import Predictor
     from pipelines.errors import InputError
 

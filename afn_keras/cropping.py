@@ -1,0 +1,97 @@
+"""What a network is shown of a photograph: one garment, in its input's size."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.errors import InputError
+from pipelines.photographs import read_photograph
+from pipelines.photographs import upright_jpeg
+from pipelines.resampling import decode_window
+from pipelines.resampling import resample
+
+Box = tuple[float, float, float, float]
+
+
+class Crop(NamedTuple):
+    """What a network is shown of a photograph.
+
+    Attributes:
+        image: (S, S, 3) float32 RGB 0..255.
+        box: x1, y1, x2, y2 in pixels of the upright photograph.
+        size: width and height of the upright photograph in pixels.
+    """
+
+    image: np.ndarray
+    box: Box
+    size: tuple[int, int]
+
+
+def crop(
+    photograph: str | Path, image_size: int, box: Box | None = None
+) -> Crop:
+    """Shows a network one garment of a photograph.
+
+    Args:
+        photograph: path of the file.
+        image_size: side of the network's input in pixels.
+        box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
+
+    Raises:
+        InputError: if it is no photograph, or the box lies outside it.
+    """
+    encoded = read_photograph(Path(photograph))
+    return crop_encoded(encoded, str(photograph), image_size, box)
+
+
+def crop_encoded(
+    encoded: bytes, name: str, image_size: int, box: Box | None = None
+) -> Crop:
+    """Shows a network one garment of a photograph that was read already.
+
+    Args:
+        encoded: the file's bytes.
+        name: what to call it in messages.
+        image_size: side of the network's input in pixels.
+        box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
+
+    Raises:
+        InputError: if it is no photograph, or the box lies outside it.
+    """
+    encoded, width, height, _ = upright_jpeg(encoded, name)
+    box = box or (0.0, 0.0, float(width), float(height))
+    x1, y1, x2, y2 = map(float, box)
+    shown = f"{name}: the box {x1:g} {y1:g} {x2:g} {y2:g}"
+    if not (max(x1, 0) < min(x2, width) and max(y1, 0) < min(y2, height)):
+        raise InputError(
+            f"{shown} shows nothing of its {width} x {height} pixels"
+        )
+    # Also, what is drawn of it takes no more memory than nine photographs.
+    if not (
+        min(x1 + width, y1 + height) >= 0
+        and x2 <= 2 * width
+        and y2 <= 2 * height
+    ):
+        raise InputError(
+            f"{shown} leaves its {width} x {height} pixels by more than they "
+            "are wide or high"
+        )
+    image = _show(
+        tf.constant(encoded),
+        tf.constant([x1, y1, x2, y2]),
+        tf.constant([width, height]),
+        image_size,
+    )
+    return Crop(image.numpy(), (x1, y1, x2, y2), (width, height))
+
+
+# As one graph: called one by one, its operations wait for Python's lock,
+# which the other threads hold.
+@tf.function(reduce_retracing=True)
+def _show(
+    encoded: tf.Tensor, box: tf.Tensor, size: tf.Tensor, image_size: int
+) -> tf.Tensor:
+    part, window = decode_window(encoded, box, size)
+    return resample(part, window, image_size)
