@@ -85,6 +85,8 @@ def read_photograph(path: str | Path, name: str | None = None) -> bytes:
             f"{name}: cannot be read ({error.strerror})"
         ) from error
     except ValueError as error:
+        if isinstance(error, InputError):
+            raise
         # A name with a NUL in it.
         raise InputError(f"{name!r}: no file has such a name") from error
 

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 
 import cv2
@@ -9,6 +10,7 @@ from PIL import Image
 
 from pipelines.errors import InputError
 from pipelines.errors import UnusableError
+from pipelines.photographs import read_photograph
 from pipelines.photographs import upright_jpeg
 from pipelines.problems import Kind
 
@@ -239,3 +241,9 @@ def test_too_many_pixels_are_not_decoded():
     assert str(error.value) == (
         "a.jpg: image too large (9000 x 10000 pixels; 89,478,485 are the most)"
     )
+
+
+def test_a_pipe_is_no_photograph(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(InputError, match=r"pipe.jpg: is a pipe; name a file"):
+        read_photograph(tmp_path / "pipe.jpg")
