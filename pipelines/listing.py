@@ -12,6 +12,9 @@ from typing import NamedTuple
 from pipelines.annotations import BOX
 from pipelines.csv_cells import Cells
 from pipelines.errors import InputError
+from pipelines.photograph_lists import Named
+from pipelines.photograph_lists import is_list
+from pipelines.photograph_lists import read_list
 from pipelines.photographs import read_photograph
 from pipelines.photographs import upright_jpeg
 from pipelines.problem_log import ProblemLog
@@ -44,7 +47,8 @@ def list_photographs(
     its folders too, sorted by path; a pattern with `*`, `?`, `[...]` or `**`,
     if there is no such file; a table ending in .csv with a column `image`,
     relative to the table, perhaps with `x1`, `y1`, `x2`, `y2`, other columns
-    being ignored; or `-` for `lines`.
+    being ignored; a list, as `photograph_lists` knows them; or `-` for
+    `lines`.
 
     Args:
         names: what to take.
@@ -52,8 +56,8 @@ def list_photographs(
         box: x1, y1, x2, y2 of whatever has none of its own.
 
     Yields:
-        Photographs, not looked at yet, or for a row of a table that does not
-        parse the error that says so.
+        Photographs, not looked at yet, or for a row of a table or a line of
+        a list that does not parse the error that says so.
 
     Raises:
         InputError: if a folder cannot be read, or a folder, pattern or table
@@ -98,7 +102,9 @@ def _meant(name: str, lines: Iterable[str]) -> Iterable[Listed | InputError]:
     if path.is_dir():
         return map(Listed, _inside(path))
     if path.suffix.lower() == ".csv":
-        return _rows(path)
+        return _in_table(path)
+    if is_list(name):
+        return _in_list(path)
     if glob.has_magic(name) and not path.exists():
         return map(Listed, _matching(name))
     return [Listed(path)]
@@ -114,7 +120,9 @@ def _inside(folder: Path) -> list[Path]:
     found = []
     for place, folders, files in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files if _is_one(name)]
+        found += [
+            Path(place, name) for name in files if is_photograph_name(name)
+        ]
     if not found:
         raise InputError(
             f"{folder}: holds no photograph; looked for names ending in "
@@ -134,7 +142,31 @@ def _matching(pattern: str) -> list[Path]:
     return found
 
 
-def _rows(table: Path) -> Iterator[Listed | InputError]:
+def _in_list(path: Path) -> Iterator[Listed | InputError]:
+    for item in read_list(path):
+        if isinstance(item, Named):
+            yield Listed(Path(item.photograph), item.box)
+        else:
+            yield item
+
+
+def _in_table(table: Path) -> Iterator[Listed | InputError]:
+    for item in read_table(table):
+        if isinstance(item, Named):
+            yield Listed(table.parent / item.photograph, item.box)
+        else:
+            yield item
+
+
+def read_table(table: Path) -> Iterator[Named | InputError]:
+    """The images of a table as it names them, with their boxes.
+
+    Yields:
+        Images, or for a row that does not parse the error that says so.
+
+    Raises:
+        InputError: if it is no table, or has no image.
+    """
     log = ProblemLog()
     cells = Cells(table, log)
     cells.check_image_column()
@@ -150,7 +182,7 @@ def _rows(table: Path) -> Iterator[Listed | InputError]:
         if problem.kind == Kind.ROW_UNREADABLE:
             yield InputError(str(problem))
     found = [
-        Listed(table.parent / cells.columns["image"][row], boxes[row])
+        Named(cells.columns["image"][row], boxes[row])
         for row in range(len(boxes))
         if cells.good[row]
     ]
@@ -159,6 +191,7 @@ def _rows(table: Path) -> Iterator[Listed | InputError]:
     yield from found
 
 
-def _is_one(name: str) -> bool:
+def is_photograph_name(name: str) -> bool:
+    """Whether a folder's file of this name is taken for a photograph."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix in SUFFIXES and not name.startswith(".")

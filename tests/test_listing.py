@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import write_photograph
@@ -148,3 +149,34 @@ def test_a_folder_that_may_not_be_read(folder):
         f"{folder}/deep/er: cannot be read (Permission denied); change its "
         "permissions, or name the photographs themselves\n"
     ), done.stderr
+
+
+def test_a_text_list(folder):
+    path = folder / "list.txt"
+    path.write_bytes(b"\xef\xbb\xbfb.jpg\r\n\n with blank.jpg\ncaf\xe9.jpg")
+    listed = [item.photograph for item in list_photographs([str(path)])]
+    # As on standard input: relative to where the command is run.
+    assert [os.fsencode(path) for path in listed] == (
+        [b"b.jpg", b" with blank.jpg", b"caf\xe9.jpg"]
+    )
+    with pytest.raises(InputError, match=r"none.txt: cannot be read .No such"):
+        list(list_photographs([f"{folder}/none.txt"]))
+
+
+def test_a_list_of_objects(folder):
+    path = folder / "failed.jsonl"
+    path.write_text(
+        '{"photograph": "a.jpg", "box": [1, 2, 3.5, 4], "reason": "moon"}\n'
+        '{"photograph": "b.jpg"}\n'
+        '{"photograph": "c.jpg", "box": [1, 2, 3]}\n'
+        '{"photograph": "c.jpg", "box": [1, 2, 3, NaN]}\n'
+        '["photograph"]\n'
+        "b.jpg\n"
+    )
+    first, second, *errors = list_photographs([str(path)], box=[0, 0, 9, 9])
+    assert first == Listed(Path("a.jpg"), (1, 2, 3.5, 4))
+    assert second == Listed(Path("b.jpg"), (0, 0, 9, 9))
+    assert [str(error).split(": ")[0] for error in errors] == (
+        [f"{path}, line {number}" for number in (3, 4, 5, 6)]
+    )
+    assert "'b.jpg' should be an object such as" in str(errors[-1])
