@@ -28,11 +28,11 @@ class Listed(NamedTuple):
     """A garment to look at.
 
     Attributes:
-        photograph: path of the file.
+        photograph: path of the file; a name, where something else reads it.
         box: x1, y1, x2, y2 in pixels; the whole photograph if None.
     """
 
-    photograph: Path
+    photograph: Path | str
     box: tuple[float, float, float, float] | None = None
 
 

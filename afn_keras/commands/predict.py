@@ -1,6 +1,7 @@
 """afn-predict: landmarks, category and attributes of photographs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.errors import InputError
 
 _ON_SHEET = 48
+_PICTURES = ("draw", "maps", "sheet")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,23 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-predict",
         "MODEL PHOTO...",
-        "Finds the landmarks of garments, in pixels of their photograph, their "
-        "category and their attributes.",
+        "Finds landmarks, in pixels of a photograph, category and attributes.",
         "afn-predict runs/demo photographs --csv --output found.csv",
     )
     seen = parser.add_argument_group("what is looked at")
     seen.add_argument(
         "model",
         metavar="MODEL",
-        type=Path,
         help="run, .keras file, SavedModel, TFLite or ONNX file",
     )
     seen.add_argument(
         "photographs",
         metavar="PHOTO",
         nargs="+",
-        help="file, folder, 'pattern*', table.csv (image, x1, y1, x2, y2), or "
-        "- for paths on standard input",
+        help="file, folder, 'pattern*', table.csv with boxes, list.txt, or - "
+        "for paths on standard input",
     )
     seen.add_argument(
         "--box",
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("json", "a line of JSON for each"),
         ("csv", "a labels file, for afn-train once it is corrected"),
         ("coco", "a COCO file, for annotation tools"),
+        ("parquet", "Parquet files, of --runner alone"),
     ):
         forms.add_argument(
             f"--{form}",
@@ -70,33 +71,77 @@ def main(arguments: Sequence[str] | None = None) -> None:
     answers.add_argument(
         "--output",
         metavar="FILE",
-        type=Path,
-        help="write them into a new file as they come",
+        help="write them into a new file as they come (--runner: folder)",
     )
-    pictures = parser.add_argument_group("pictures")
-    pictures.add_argument(
+    answers.add_argument(
         "--draw",
         metavar="DIR",
         type=Path,
         help="draw each photograph with its answers",
     )
-    pictures.add_argument(
+    answers.add_argument(
         "--maps",
         metavar="DIR",
         type=Path,
         help="draw what the network sees: attention and heatmaps",
     )
-    pictures.add_argument(
+    answers.add_argument(
         "--sheet",
         metavar="FILE",
         type=Path,
         help=f"draw the first {_ON_SHEET} on one sheet, a PNG file",
     )
+    parser.add_runner(answers)
     run_command(parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> None:
     import_tensorflow()
+    if options.runner:
+        _run_job(options)
+    else:
+        _run_here(options)
+
+
+def _run_job(options: argparse.Namespace) -> None:
+    from pipelines.beam_jobs import job_options
+    from pipelines.errors import InputError
+
+    unfit = [f"--{name}" for name in _PICTURES if getattr(options, name)]
+    if options.form in ("csv", "coco"):
+        unfit.append(f"--{options.form}")
+    if unfit:
+        raise InputError(
+            f"{unfit[0]}: not with --runner, which writes lines of JSON, or "
+            "--parquet"
+        )
+    if not options.output:
+        raise InputError(
+            f"--runner {options.runner}: needs --output, a folder or URL"
+        )
+    beam_options = job_options(options.runner, options.beam_flags)
+
+    from exports.beam_prediction import predict_photographs
+
+    done = predict_photographs(
+        options.model,
+        options.photographs,
+        options.output,
+        beam_options,
+        folder=os.getcwd(),
+        lines=sys.stdin,
+        box=options.box,
+        parquet=options.form == "parquet",
+    )
+    if done.failed:
+        print(
+            f"skipped {done.failed} of {done.predictions + done.failed}; "
+            f"{options.output.rstrip('/')}/failed-* says why of each",
+            file=sys.stderr,
+        )
+
+
+def _run_here(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from afn_keras.prediction import Predictor
@@ -108,8 +153,11 @@ def _run(options: argparse.Namespace) -> None:
     from pipelines.errors import InputError
     from pipelines.listing import list_photographs
 
-    if options.output:
-        check_results(options.output)
+    if options.form == "parquet":
+        raise InputError("--parquet: needs --runner; --json has the same")
+    output = Path(options.output) if options.output else None
+    if output:
+        check_results(output)
     if options.sheet:
         check_sheet(options.sheet, "--sheet")
     listed = list_photographs(options.photographs, sys.stdin, options.box)
@@ -118,7 +166,7 @@ def _run(options: argparse.Namespace) -> None:
         # At once, so that a name that stands for nothing stops before work.
         listed = list(listed)
         total = len(listed)
-    predictor = Predictor(open_model(options.model))
+    predictor = Predictor(open_model(Path(options.model)))
     if options.maps and not predictor.has_maps:
         raise InputError(
             f"--maps: {options.model} holds answers only; give the run, its "
@@ -137,11 +185,11 @@ def _run(options: argparse.Namespace) -> None:
         predictions,
         FORMATS[options.form](),
         predictor.answering.vocabulary,
-        options.output,
+        output,
     )
     if written.outside:
         print(
-            f"{written.outside} photographs lie outside {options.output.parent}"
+            f"{written.outside} photographs lie outside {output.parent}"
             ": to train on the answers, write --output into their folder",
             file=sys.stderr,
         )
