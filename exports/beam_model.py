@@ -153,7 +153,7 @@ def processes_on_a_machine(options: PipelineOptions) -> int:
         if direct.direct_running_mode == "multi_processing":
             return direct.direct_num_workers
         return 1
-    return options.view_as(PortableOptions).sdk_worker_parallelism
+    return int(options.view_as(PortableOptions).sdk_worker_parallelism)
 
 
 def _failed(asked: Listed | InputError, error: InputError) -> Failed:

@@ -18,6 +18,7 @@ import apache_beam as beam
 from apache_beam import coders
 from apache_beam.io import fileio
 from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.textio import ReadAllFromText
 
@@ -161,7 +162,7 @@ def _line(item: tuple[str, bytes]) -> Iterator[bytes]:
         yield to_line(named)
 
 
-def _matched(found: fileio.FileMetadata) -> Iterator[bytes]:
+def _matched(found: FileMetadata) -> Iterator[bytes]:
     name = posixpath.basename(found.path)
     if is_photograph_name(name):
         yield to_line(Named(found.path))

@@ -99,7 +99,8 @@ collect_ignore = (
     else [
         f"test_{name}.py"
         for name in (
-            *("augmentation", "batches", "beam_conversion", "coco"),
+            *("augmentation", "batches", "beam_conversion"),
+            *("beam_prediction", "coco"),
             *("conversion", "demo", "demo_page", "notebooks"),
             *("deepfashion_coarse", "deepfashion_fine", "drawn"),
             *("export_command", "hostile_photographs", "inspect", "labels_csv"),
