@@ -19,7 +19,6 @@ from apache_beam import coders
 from apache_beam.io import fileio
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystem import FileMetadata
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.textio import ReadAllFromText
 
 from pipelines.beam_files import check_url
@@ -28,6 +27,7 @@ from pipelines.beam_files import is_url
 from pipelines.beam_files import one_line
 from pipelines.beam_files import read_file
 from pipelines.beam_files import resolve
+from pipelines.beam_files import write_lines
 from pipelines.errors import InputError
 from pipelines.listing import is_photograph_name
 from pipelines.listing import list_photographs
@@ -76,7 +76,7 @@ def gather_names(
             check_url(name)
         if is_list(name) and (is_url(name) or not _MAGIC.search(name)):
             place = resolve(name, folder)
-            if not _is_there(place):
+            if not first_match(place):
                 raise InputError(f"{name}: there is no such list")
             asked.lists.append(place)
         elif is_url(name) and (name.endswith("/") or _MAGIC.search(name)):
@@ -88,11 +88,7 @@ def gather_names(
             here.append(name)
     if here:
         items = itertools.chain.from_iterable(_listed(n, lines) for n in here)
-        with FileSystems.create(
-            spool, compression_type=CompressionTypes.UNCOMPRESSED
-        ) as file:
-            for item in items:
-                file.write(_spooled(item) + b"\n")
+        write_lines(spool, map(_spooled, items))
         asked.lists.append(spool)
     return asked
 
@@ -218,12 +214,3 @@ def _in_table(name: str) -> Iterator[Named | InputError]:
                 yield item
         except InputError as error:
             raise InputError(str(error).replace(str(copy), name)) from error
-
-
-def _is_there(place: str) -> bool:
-    try:
-        return FileSystems.exists(place)
-    except Exception as error:
-        raise InputError(
-            f"{place}: cannot be read ({one_line(error)})"
-        ) from error

@@ -6,6 +6,7 @@ with what the job is told: photographs, and the network where workers could
 not see it otherwise.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable
@@ -143,7 +144,9 @@ class Catalogue:
             for name in files_in(self.folder)
             if name.startswith((f"{_UNFINISHED}/", "beam-temp-"))
         ]
-        remove_files(self.folder, names)
+        # What is left of it hides nothing.
+        with contextlib.suppress(Exception):
+            remove_files(self.folder, names)
         return finished
 
     def _check(self) -> list[str]:
@@ -156,7 +159,8 @@ class Catalogue:
                 "folder or remove it"
             )
         foreign = [name for name in names if not _OURS.fullmatch(name)]
-        if names and not foreign and not names_start(names):
+        if not any(name.startswith(f"{_UNFINISHED}/") for name in names):
+            # Somebody else's, however they are named.
             foreign = names
         if foreign:
             raise InputError(
@@ -164,11 +168,6 @@ class Catalogue:
                 f"({foreign[0]}); choose another folder"
             )
         return [name for name in names if name != f"{_UNFINISHED}/lock"]
-
-
-def names_start(names: Iterable[str]) -> bool:
-    """Whether files show that a job of ours was started here."""
-    return any(name.startswith(f"{_UNFINISHED}/") for name in names)
 
 
 def finish(

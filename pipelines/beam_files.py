@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,26 @@ def write_whole(name: str, content: bytes) -> None:
     FileSystems.rename([aside], [name])
 
 
+def write_lines(name: str, lines: Iterable[bytes]) -> None:
+    """Writes lines as they come.
+
+    Raises:
+        InputError: if the file cannot be written, or what `lines` raised.
+    """
+    try:
+        with FileSystems.create(
+            name, compression_type=CompressionTypes.UNCOMPRESSED
+        ) as file:
+            for line in lines:
+                file.write(line + b"\n")
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{name}: cannot be written ({one_line(error)})"
+        ) from error
+
+
 def write_json(name: str, content: Any) -> None:
     """Writes JSON that is there as a whole or not at all."""
     write_whole(name, f"{json.dumps(content, indent=1)}\n".encode())
@@ -134,26 +155,35 @@ def first_match(pattern: str) -> bool:
 
 
 def copy_folder(source: str, target: str) -> None:
-    """Copies all files of a folder, from and to any file system."""
+    """Copies all files of a folder, from and to any file system.
+
+    Raises:
+        InputError: if one of them cannot be read or written.
+    """
     for name in files_in(source):
         place = join(target, name)
-        if not is_url(target):
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
-        with (
-            FileSystems.open(
-                join(source, name),
-                compression_type=CompressionTypes.UNCOMPRESSED,
-            ) as old,
-            FileSystems.create(
-                place, compression_type=CompressionTypes.UNCOMPRESSED
-            ) as new,
-        ):
-            shutil.copyfileobj(old, new, 1 << 20)
+        try:
+            if not is_url(target):
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+            with (
+                FileSystems.open(
+                    join(source, name),
+                    compression_type=CompressionTypes.UNCOMPRESSED,
+                ) as old,
+                FileSystems.create(
+                    place, compression_type=CompressionTypes.UNCOMPRESSED
+                ) as new,
+            ):
+                shutil.copyfileobj(old, new, 1 << 20)
+        except Exception as error:
+            raise InputError(
+                f"{join(source, name)}: cannot be copied to {place} "
+                f"({one_line(error)})"
+            ) from error
 
 
-def remove_files(folder: str, names: Iterator[str] | list[str]) -> None:
+def remove_files(folder: str, names: Sequence[str]) -> None:
     """Removes files of a folder, and folders of this machine left empty."""
-    names = list(names)
     if is_url(folder):
         if names:
             FileSystems.delete([join(folder, name) for name in names])

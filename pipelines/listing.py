@@ -47,8 +47,8 @@ def list_photographs(
     its folders too, sorted by path; a pattern with `*`, `?`, `[...]` or `**`,
     if there is no such file; a table ending in .csv with a column `image`,
     relative to the table, perhaps with `x1`, `y1`, `x2`, `y2`, other columns
-    being ignored; a list, as `photograph_lists` knows them; or `-` for
-    `lines`.
+    being ignored; a list, or a pattern of lists, as `photograph_lists` knows
+    them; or `-` for `lines`.
 
     Args:
         names: what to take.
@@ -103,10 +103,13 @@ def _meant(name: str, lines: Iterable[str]) -> Iterable[Listed | InputError]:
         return map(Listed, _inside(path))
     if path.suffix.lower() == ".csv":
         return _in_table(path)
+    if glob.has_magic(name) and not path.exists():
+        found = _matching(name)
+        if is_list(name):
+            return itertools.chain.from_iterable(map(_in_list, found))
+        return map(Listed, found)
     if is_list(name):
         return _in_list(path)
-    if glob.has_magic(name) and not path.exists():
-        return map(Listed, _matching(name))
     return [Listed(path)]
 
 

@@ -10,14 +10,20 @@ import sys
 import time
 from pathlib import Path
 
+import apache_beam as beam
 import pandas as pd
 import pytest
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystem import FileSystem
+from apache_beam.ml.inference.base import RunInference
 from conftest import write_photograph
+from filelock import FileLock
 
 from afn_keras.commands import predict
+from exports.beam_model import SavedModelHandler
+from exports.beam_names import ReadNames
+from exports.beam_names import gather_names
 
 ROOT = Path(__file__).parents[1]
 TWO = ("--runner", "DirectRunner", "--direct_num_workers=2")
@@ -246,10 +252,12 @@ def test_lists_tables_and_boxes(
         "deep/2.jpg,70,0,80,80\n"
         "deep/2.jpg,0,0,x,80\n"
     )
-    names = ["list.txt", "shop/table.csv", "shop/deep/[34].*"]
+    names = ["list.txt", "shop/table.csv", "shop/deep/[3].*", "-"]
     names += ["--box", "0", "0", "40", "40"]
     output = tmp_path / "out"
+    monkeypatch.setattr("sys.stdin", io.StringIO("shop/deep/4.jpg\n"))
     predict.main([str(saved), *names, *ONE, "--output", "out"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("shop/deep/4.jpg\n"))
     answers, skipped = here([saved, *names], capsys)
     found = lines(output, "predictions")
 
@@ -272,7 +280,7 @@ def test_lists_tables_and_boxes(
     assert len(skipped) == 3
     # What failed is a list of what to ask again, with its boxes.
     write_photograph(photographs / "none.jpg")
-    (again,) = glob.glob("out/failed-*")
+    again = "out/failed-*.jsonl"
     rows = by_name([f for f in failed if f["photograph"]])
     assert rows["shop/deep/2.jpg"]["box"] == [70, 0, 80, 80]
     predict.main([str(saved), again, *ONE, "--output", "again"])
@@ -477,6 +485,43 @@ def test_one_line_says_what_is_wrong(
     }
     arguments = [stand.get(item, item) for item in arguments]
     assert message in fails(arguments, capsys)
+
+
+def test_two_jobs_do_not_write_one_folder(saved, run, tmp_path, capsys):
+    folder = tmp_path / "out" / "unfinished"
+    folder.mkdir(parents=True)
+    with FileLock(folder / "lock"):
+        message = fails(
+            [saved, run / "samples", *ONE, "--output", tmp_path / "out"], capsys
+        )
+    assert "is just being written by another process" in message
+
+
+def test_names_are_not_in_the_graph(saved, tmp_path):
+    """A job's description has a limit, 20 MB for some."""
+    sizes = []
+    for count in (10, 20_000):
+        path = tmp_path / "list.txt"
+        path.write_text("".join(f"photo-{i}.jpg\n" for i in range(count)))
+        folder = tmp_path / "photos"
+        folder.mkdir(exist_ok=True)
+        for number in range(count // 100):
+            (folder / f"{number}.jpg").touch()
+        (folder / "0.jpg").touch()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            asked = gather_names(
+                [str(path), "photos"],
+                [],
+                str(tmp_path),
+                str(tmp_path / "spool.jsonl"),
+            )
+            pipeline = beam.Pipeline()
+            handler = SavedModelHandler(str(saved), str(tmp_path), None, 1)
+            _ = pipeline | ReadNames(asked) | RunInference(handler)
+            sizes.append(pipeline.to_runner_api().ByteSize())
+    assert sizes[0] == pytest.approx(sizes[1], abs=100)
+    assert sizes[1] < 100_000
 
 
 def test_a_network_that_does_not_open(saved, run, tmp_path, capsys):

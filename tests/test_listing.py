@@ -159,6 +159,10 @@ def test_a_text_list(folder):
     assert [os.fsencode(path) for path in listed] == (
         [b"b.jpg", b" with blank.jpg", b"caf\xe9.jpg"]
     )
+    (folder / "more.txt").write_text("c.jpg")
+    listed = names(list_photographs([f"{folder}/[lm]*.txt"]), Path())
+    assert len(listed) == 4
+    assert listed[-1] == "c.jpg"
     with pytest.raises(InputError, match=r"none.txt: cannot be read .No such"):
         list(list_photographs([f"{folder}/none.txt"]))
 
