@@ -35,6 +35,7 @@ from exports.catalogue import Finished
 from exports.catalogue import finish
 from pipelines.beam_files import copy_folder
 from pipelines.beam_files import is_url
+from pipelines.beam_files import resolve
 from pipelines.beam_jobs import run_job
 
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -86,7 +87,8 @@ def predict_photographs(
         names: as `gather_names` takes them.
         output: the folder to write, a path or URL.
         options: what `job_options` returned.
-        folder: what paths of photographs are relative to, on all workers.
+        folder: what paths of photographs and of the model are relative to,
+            on all workers.
         lines: paths or URLs for `-`, one a line.
         box: x1, y1, x2, y2 of whatever has none of its own.
         parquet: write answers as Parquet, not as lines of JSON.
@@ -98,7 +100,7 @@ def predict_photographs(
     # Before there is a pipeline, files are looked for already.
     FileSystems.set_options(options)
     catalogue = Catalogue(output)
-    found = find_saved_model(model)
+    found = resolve(find_saved_model(model), folder)
     with catalogue:
         asked = gather_names(
             names, lines, folder, catalogue.aside("photographs.jsonl")
