@@ -1,10 +1,12 @@
 """afn-predict --runner: real jobs of Beam, on this machine."""
 
+import contextlib
 import glob
 import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -538,6 +540,58 @@ def test_a_network_that_does_not_open(saved, run, tmp_path, capsys):
     # What it left is no hindrance.
     predict.main([str(saved), *map(str, arguments)])
     assert (output / "finished.json").exists()
+
+
+@pytest.mark.slow
+def test_workers_that_were_started_elsewhere(
+    saved, photographs, tmp_path, monkeypatch
+):
+    """Through Beam's job server, as with Flink: all travels as messages."""
+    ports = []
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ports.append(server.getsockname()[1])
+    folder = Path(sys.executable).parent
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    servers = [
+        subprocess.Popen(
+            [sys.executable, "-m", f"apache_beam.runners.{module}", flag, port],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Paths are relative to where the command runs all the same.
+            cwd="/",
+            env={**ENVIRONMENT, "PATH": path},
+        )
+        for module, flag, port in (
+            ("portability.local_job_service_main", "--port", str(ports[0])),
+            ("worker.worker_pool_main", "--service_port", str(ports[1])),
+        )
+    ]
+    try:
+        for port in ports:
+            for _ in range(600):
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                time.sleep(0.1)
+        process = shell(
+            *(saved, "shop", "none.jpg", "--output", "out", "--parquet"),
+            *("--runner", "PortableRunner", "--environment_type=EXTERNAL"),
+            f"--job_endpoint=localhost:{ports[0]}",
+            f"--environment_config=localhost:{ports[1]}",
+            cwd=tmp_path,
+        )
+        _, errors = process.communicate(timeout=240)
+    finally:
+        for server in servers:
+            server.terminate()
+            server.wait()
+    assert process.returncode == 0, errors
+    assert errors == "skipped 5 of 12; out/failed-* says why of each\n"
+    monkeypatch.chdir(tmp_path)
+    table = pd.read_parquet(glob.glob("out/predictions-*.parquet"))
+    assert len(table) == 7
+    assert "shop/wide.png" in set(table["photograph"])
 
 
 def children(pid):
