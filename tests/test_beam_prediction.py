@@ -204,7 +204,7 @@ def assert_same(one, other):
 
 
 def test_two_processes_answer_as_one_without_beam(
-    saved, photographs, tmp_path, capsys
+    saved, photographs, tmp_path, capsys, monkeypatch
 ):
     # A name that is not there, one twice, and one relative to where it runs.
     names = ["shop", "none.jpg", "shop/wide.png"]
@@ -213,7 +213,7 @@ def test_two_processes_answer_as_one_without_beam(
     assert process.returncode == 0, errors
     assert out == ""
     assert errors == "skipped 5 of 13; out/failed-* says why of each\n"
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     answers, skipped = here([saved, *names], capsys)
     found = lines(tmp_path / "out", "predictions")
     assert len(answers) == len(found) == 8
