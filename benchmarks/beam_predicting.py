@@ -5,8 +5,9 @@
 
 Real commands on the same list: afn-predict alone, and with Beam's DirectRunner
 and one or two worker processes, on one core and on two. In turns, since the
-machine may have other work; ratios are of sums. Each is also asked for a few
-photographs only, which is what starting it takes; rates are without that.
+machine may have other work: a rate is that of the fastest turn, which had least
+of it, and the work, in seconds of the cores, is the mean. Each is also asked
+for a few photographs only, which is what starting it takes, and left out.
 """
 
 import argparse
@@ -138,7 +139,6 @@ def _report(
     options: argparse.Namespace, spent: dict[Way, dict[int, list[Cost]]]
 ) -> None:
     side, turns = options.image_size, options.turns
-    more = turns * (options.count - FEW)
     print(
         f"{options.count} photographs, {side}x{side}, width {options.width:g}, "
         f"{turns} turns"
@@ -146,13 +146,14 @@ def _report(
     rates, works = {}, {}
     for way, costs in spent.items():
         few, many = costs[FEW], costs[options.count]
-        wall = sum(c.wall for c in many) - sum(c.wall for c in few)
+        start = min(cost.wall for cost in few)
+        wall = min(cost.wall for cost in many) - start
         work = sum(c.work for c in many) - sum(c.work for c in few)
-        rates[way], works[way] = more / wall, 1e3 * work / more
+        rates[way] = (options.count - FEW) / wall
+        works[way] = 1e3 * work / turns / (options.count - FEW)
         print(
             f"{str(way):<26}{rates[way]:7.1f} a second, {works[way]:6.2f} ms "
-            f"of a core each, {sum(c.wall for c in few) / turns:5.1f} s to "
-            "start"
+            f"of a core each, {start:5.1f} s to start"
         )
     one, two = Way(1, 1), Way(2, 2)
     print(
