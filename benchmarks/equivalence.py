@@ -18,12 +18,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
 _BATCH = 8
-_OPTIMIZERS = ("adamw", "sgd")
+# The recipe's, and a tenth of it, where rounding grows less.
+_RATES = (1e-4, 1e-5)
 # The name of each way, its backend, devices and processes, and what else.
 _WAYS = (
     ("TensorFlow", "tensorflow", 1, 1, {}),
@@ -35,13 +37,13 @@ _WAYS = (
 )
 
 
-def losses(folder: Path, steps: int, optimizer: str) -> None:
+def losses(folder: Path, steps: int, rate: float) -> None:
     """What one process does: trains and, if it is the first, writes losses.
 
     Args:
         folder: with `records` and the run `start`, whose weights it takes.
         steps: of the optimizer.
-        optimizer: "adamw" of the recipe, or "sgd".
+        rate: the learning rate.
     """
     from afn_keras.backend import keras
     from afn_keras.cluster import Cluster
@@ -59,15 +61,11 @@ def losses(folder: Path, steps: int, optimizer: str) -> None:
         join(Cluster(os.environ["ADDRESS"], *part))
     records = load_records(folder / "records")
     keras.utils.set_random_seed(0)
-    recipe = _recipe(folder, steps)
+    recipe = _recipe(rate)
     batches = records.images["train"] // _BATCH
     with on_devices("all" if part.count > 1 else devices, part):
         model = compiled_model(recipe, records.vocabulary, batches)
         model.load_weights(folder / "start.weights.h5")
-        if optimizer == "sgd":
-            model.compile(
-                keras.optimizers.SGD(1e-4), model.loss, model.loss_weights
-            )
         synchronize(model, True)
         data = load_split(
             records,
@@ -87,16 +85,16 @@ def losses(folder: Path, steps: int, optimizer: str) -> None:
         np.save(folder / "losses.npy", history["loss"])
 
 
-def _recipe(folder: Path, steps: int) -> object:
+def _recipe(rate: float) -> Any:
     from afn_keras.recipes import load_recipe
 
     changes = {"image_size": 96, "width": 0.25, "weights": "none"}
     changes |= {"flip": True, "colour": 0.2, "batch_size": _BATCH}
-    changes |= {"clip_norm": 1.0}
+    changes |= {"clip_norm": 1.0, "learning_rate": rate}
     return load_recipe("paper", changes)
 
 
-def prepare(folder: Path, steps: int) -> None:
+def prepare(folder: Path) -> None:
     """Draws photographs, converts them, and sets the weights."""
     from afn_keras.backend import keras
     from afn_keras.training import compiled_model
@@ -108,14 +106,14 @@ def prepare(folder: Path, steps: int) -> None:
     annotations = read_annotations(folder / "drawn")
     records = write_records(annotations, folder / "records")
     keras.utils.set_random_seed(0)
-    model = compiled_model(_recipe(folder, steps), records.vocabulary, 1)
+    model = compiled_model(_recipe(_RATES[0]), records.vocabulary, 1)
     model.save_weights(folder / "start.weights.h5")
 
 
 def run_way(
     folder: Path,
     steps: int,
-    optimizer: str,
+    rate: float,
     way: tuple[str, str, int, int, dict],
 ) -> np.ndarray:
     """(steps,) losses of one way to train."""
@@ -134,7 +132,7 @@ def run_way(
         subprocess.Popen(
             [
                 *(sys.executable, __file__, "--work", folder),
-                *("--steps", str(steps), "--optimizer", optimizer),
+                *("--steps", str(steps), "--rate", str(rate)),
             ],
             env=environment | {"INDEX": str(i)},
             stderr=subprocess.DEVNULL,
@@ -152,28 +150,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument(
-        "--optimizer", choices=_OPTIMIZERS, help="default: both"
+        "--rate", type=float, help=f"learning rate (default: {_RATES})"
     )
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        losses(options.work, options.steps, options.optimizer)
+        losses(options.work, options.steps, options.rate)
         return
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        prepare(folder, options.steps)
-        chosen = [options.optimizer] if options.optimizer else _OPTIMIZERS
-        for optimizer in chosen:
+        prepare(folder)
+        rates = [options.rate] if options.rate else _RATES
+        for rate in rates:
             expected = None
             for way in _WAYS:
-                found = run_way(folder, options.steps, optimizer, way)
+                found = run_way(folder, options.steps, rate, way)
                 if expected is None:
                     expected = found
                 apart = np.abs(found / expected - 1)
                 rows.append(
                     (
-                        optimizer,
+                        f"{rate:g}",
                         way[0],
                         f"{found[0]:.4f}",
                         f"{found[-1]:.4f}",
@@ -182,7 +180,7 @@ def main() -> None:
                     )
                 )
                 print(rows[-1], file=sys.stderr)
-    header = ("optimizer", "way", "first loss", "last loss")
+    header = ("rate", "way", "first loss", "last loss")
     print(tabulate(rows, (*header, "first apart", "largest apart")))
 
 
