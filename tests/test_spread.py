@@ -44,6 +44,16 @@ CHANGES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """JAX's processes take from each other what they have compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        cache = tmp_path_factory.mktemp("compiled")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     """Records of 32 images to train on, in eight shards."""
@@ -112,6 +122,7 @@ def test_jax_trains_as_tensorflow(recipe, alone, tmp_path):
     check_same(run, alone)
 
 
+@pytest.mark.slow
 def test_two_devices_of_jax_train_as_one(recipe, alone, tmp_path):
     run = prepared(recipe, tmp_path / "run")
     train_on_jax(run, resume=False, devices=2)
@@ -132,6 +143,7 @@ train(recipe, load_records(records), run, devices=2)
 """
 
 
+@pytest.mark.slow
 def test_two_devices_of_tensorflow_train_as_one(
     recipe, alone, shards, tmp_path
 ):
@@ -174,6 +186,7 @@ def start(i, run, log, *arguments):
 start.job = os.getpid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.timeout(600)
 def test_two_processes_train_as_one(recipe, alone, victim, tmp_path):
@@ -393,6 +406,7 @@ def test_keras_json_names_the_backend(tmp_path):
     assert keras_backend(named) == "tensorflow"
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_alone(recipe, tmp_path):
     run = prepared(recipe, tmp_path / "run")
     script = (
