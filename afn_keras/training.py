@@ -32,6 +32,7 @@ from pipelines.batches import load_split
 from pipelines.errors import InputError
 from pipelines.reading import ALONE
 from pipelines.reading import Part
+from pipelines.reading import woven_images
 from pipelines.records import Records
 from pipelines.vocabulary import Vocabulary
 
@@ -70,12 +71,14 @@ def train(
     """
     check_split(records, "train")
     with on_devices(devices, part) as count:
-        _check_shares(recipe, records, count * part.count)
+        _check_shares(recipe, records, count * part.count, part)
         keras.utils.set_random_seed(recipe.seed)
         _train(recipe, records, Path(folder), resume, part)
 
 
-def _check_shares(recipe: Recipe, records: Records, count: int) -> None:
+def _check_shares(
+    recipe: Recipe, records: Records, count: int, part: Part
+) -> None:
     """Raises InputError unless a batch has as many images for each device."""
     size = recipe.batch_size
     if size % count:
@@ -83,7 +86,7 @@ def _check_shares(recipe: Recipe, records: Records, count: int) -> None:
             f"batch_size={size}: cannot be shared by {count} devices; choose "
             f"{-(-size // count) * count}"
         )
-    images = records.images["train"]
+    images = woven_images(records, "train", part)
     if count > 1 and images < size:
         raise InputError(
             f"batch_size={size}: there are only {images} images to train on; "
@@ -113,7 +116,9 @@ def _train(
     elif writes:
         (folder / HISTORY).unlink(missing_ok=True)
     if not done and recipe.weights != "none":
-        print(load_weights(model, recipe.weights))
+        loaded = load_weights(model, recipe.weights)
+        if writes:
+            print(loaded)
     keeping = KeepNetworks(folder, recipe.patience, done, writes)
     if done >= recipe.epochs or keeping.has_waited(done):
         return

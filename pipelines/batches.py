@@ -138,7 +138,7 @@ def stages(
     """
     result = {}
     if epochs is not None:
-        batch_size = min(batch_size, records.images[split])
+        batch_size = min(batch_size, woven_images(records, split, part))
 
     def epoch(order: tf.Tensor) -> tf.data.Dataset:
         if training:
