@@ -29,7 +29,8 @@ def on_devices(devices: Devices, part: Part) -> Iterator[int]:
         How many devices share a batch of this process.
 
     Raises:
-        InputError: if there are fewer devices.
+        InputError: if there are fewer devices, or processes have unequal
+            numbers of them.
     """
     if keras.backend.backend() == "jax":
         names = _jax_devices(devices, part)
@@ -102,6 +103,12 @@ def _jax_devices(devices: Devices, part: Part) -> list[Any]:
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", devices)
     names = keras.distribution.list_devices()
+    if jax.local_device_count() * part.count != len(names) and part.count > 1:
+        raise InputError(
+            f"--cluster: process {part.index} sees {jax.local_device_count()} "
+            f"devices of {len(names)}, which {part.count} processes have to "
+            "share evenly; hide some with CUDA_VISIBLE_DEVICES"
+        )
     if part.count > 1 or devices == "all":
         return names
     return names[: _checked(devices, names)]
