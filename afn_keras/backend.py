@@ -58,7 +58,8 @@ if _MAJOR == 3:
         """Sets how often a dropout layer has drawn; its seed stays its own."""
         state = layer.seed_generator.state
         seed, _ = ops.convert_to_numpy(state)
-        state.assign([seed, draws])
+        # On JAX there are 32 bits.
+        state.assign([seed, draws % 2**32])
 
     def tensorflow_variables(model: Any) -> list[Any]:
         """A model's variables, as TensorFlow saves them."""

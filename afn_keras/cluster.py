@@ -43,6 +43,10 @@ Devices = int | Literal["all"]
 """GPUs of a machine: how many, or all."""
 
 
+class InterruptedTrainingError(InputError):
+    """A process was killed or lost: the run is kept, to go on with it."""
+
+
 class Cluster(NamedTuple):
     """The processes that train together, as one of them sees them.
 
@@ -133,12 +137,12 @@ def is_loss(error: Exception) -> bool:
     return any(word in text for word in _LOSS)
 
 
-def lost_another(cluster: Cluster, run: Path) -> InputError:
+def lost_another(cluster: Cluster, run: Path, reason: str) -> InputError:
     """What to say when another process is gone."""
-    return InputError(
+    return InterruptedTrainingError(
         f"--cluster: another of the {cluster.count} processes is gone, so "
-        f"process {cluster.index} stopped; see what that one says, then start "
-        f"all of them again: --output {run} --resume"
+        f"process {cluster.index} stopped ({reason}); see what that one says, "
+        f"then start all of them again: --output {run} --resume"
     )
 
 
@@ -180,11 +184,15 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster:
     # Some port that is free on most machines, and another for another job.
     port = 61440 + int(job) % 4096
     cluster = _checked("--cluster auto: Slurm", f"{host}:{port}", task, tasks)
-    nodes_used = int(environment.get("SLURM_NNODES", 1))
-    if math.ceil(cluster.count / nodes_used) == 1:
-        return cluster
+    count = environment.get("SLURM_NNODES", 1)
+    # Of the step, where the job has more.
+    count = int(environment.get("SLURM_STEP_NUM_NODES", count))
     local = environment.get("SLURM_LOCALID")
-    return cluster._replace(device=None if local is None else int(local))
+    # Slurm may have given each its own, which is then its first.
+    own = environment.get("CUDA_VISIBLE_DEVICES", ",").count(",") == 0
+    if math.ceil(cluster.count / count) == 1 or local is None or own:
+        return cluster
+    return cluster._replace(device=int(local))
 
 
 def _checked(flag: str, coordinator: str, index: str, count: str) -> Cluster:

@@ -45,6 +45,11 @@ def on_devices(devices: Devices, part: Part) -> Iterator[int]:
         with spread.scope():
             yield count
         return
+    if part.count > 1:
+        raise InputError(
+            f"{part.count} processes train together on JAX alone: "
+            "KERAS_BACKEND=jax"
+        )
     names = _tensorflow_devices(devices)
     if len(names) == 1:
         yield 1
@@ -89,6 +94,9 @@ def synchronize(model: keras.Model, together: bool) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = together and several
+            if hasattr(layer, "fused"):
+                # Of Keras 2.15: one operation, which sees one device only.
+                layer.fused = not layer.synchronized
 
 
 def _jax_devices(devices: Devices, part: Part) -> list[Any]:

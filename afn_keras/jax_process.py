@@ -18,11 +18,14 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Mapping
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from afn_keras.cluster import Cluster
 from afn_keras.cluster import Devices
+from afn_keras.cluster import InterruptedTrainingError
 from afn_keras.cluster import apart
 from afn_keras.cluster import is_loss
 from afn_keras.cluster import join
@@ -41,20 +44,20 @@ def keras_backend(environment: Mapping[str, str]) -> str:
     Raises:
         InputError: if it is neither TensorFlow nor JAX, or JAX is missing.
     """
-    backend = environment.get("KERAS_BACKEND")
+    backend, where = environment.get("KERAS_BACKEND"), "KERAS_BACKEND="
     if backend is None:
         home = Path(environment.get("KERAS_HOME", Path.home() / ".keras"))
-        with contextlib.suppress(OSError, ValueError):
-            settings = json.loads((home / "keras.json").read_text("utf-8"))
-            backend = settings.get("backend")
+        file = home / "keras.json"
+        where = f"{file}: backend "
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            backend = json.loads(file.read_text("utf-8")).get("backend")
     backend = backend or "tensorflow"
     if backend not in ("tensorflow", "jax"):
         raise InputError(
-            f"KERAS_BACKEND={backend}: the network is trained on tensorflow "
-            "or jax"
+            f"{where}{backend}: the network is trained on tensorflow or jax"
         )
     if backend == "jax":
-        check_jax("KERAS_BACKEND=jax")
+        check_jax(f"{where}jax")
     return backend
 
 
@@ -92,7 +95,7 @@ def train_on_jax(
             args=(theirs, said.name, run, resume, devices, cluster),
             daemon=True,
         )
-        process.start()
+        _start(process)
         theirs.close()
         together = False
         try:
@@ -105,12 +108,29 @@ def train_on_jax(
             # The process ends with the connection.
             ours.close()
             process.join()
-        if isinstance(failure, InputError):
+        if isinstance(failure, (InputError, OSError)):
             raise failure
         if failure is not None:
             said.seek(0)
             shutil.copyfileobj(said, sys.stderr.buffer)
             raise RuntimeError(failure)
+
+
+def _start(process: BaseProcess) -> None:
+    """Starts a process on JAX, which Ctrl-C is kept from."""
+    # It would start with the process, and no longer hold back Ctrl-C.
+    resource_tracker.ensure_running()
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Before the caller's script, which it imports first, imports Keras.
+    backend = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = "jax"
+    try:
+        process.start()
+    finally:
+        del os.environ["KERAS_BACKEND"]
+        if backend is not None:
+            os.environ["KERAS_BACKEND"] = backend
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _death(
@@ -119,10 +139,10 @@ def _death(
     if cluster and code == -signal.SIGABRT:
         # So JAX ends a process.
         if together:
-            return lost_another(cluster, run)
+            return lost_another(cluster, run, "JAX ended it")
         return apart(cluster, "not all came in time")
     if code == -signal.SIGKILL:
-        return InputError(
+        return InterruptedTrainingError(
             f"{run}: the process that trains was killed, perhaps for memory; "
             f"go on: --output {run} --resume"
         )
@@ -137,13 +157,10 @@ def _work(
     devices: Devices,
     cluster: Cluster | None,
 ) -> None:
-    # Ctrl-C is for the one that started this.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
     # JAX writes a page where another process is gone.
     with open(errors, "wb") as file:
         os.dup2(file.fileno(), 2)
-    os.environ["KERAS_BACKEND"] = "jax"
     code = 1
     try:
         if cluster:
@@ -152,11 +169,13 @@ def _work(
         _train(run, resume, devices, cluster)
         connection.send(None)
         code = 0
-    except InputError as error:
+    except (InputError, OSError) as error:
         connection.send(error)
     except Exception as error:
         if cluster and is_loss(error):
-            connection.send(lost_another(cluster, run))
+            # What failed last, at the end of what it was asked for.
+            reason = str(error).splitlines()[0].split("computation: ")[-1]
+            connection.send(lost_another(cluster, run, reason))
         else:
             traceback.print_exc()
             connection.send(str(error))

@@ -17,6 +17,7 @@ from afn_keras.answers import MapsModel
 from afn_keras.answers import has_maps
 from afn_keras.backend import keras
 from afn_keras.backend import writes_files_like
+from afn_keras.cluster import InterruptedTrainingError
 from afn_keras.heatmaps import Decoding
 from afn_keras.rebuilding import UNREADABLE
 from afn_keras.rebuilding import keras_version
@@ -151,9 +152,11 @@ def new_run(folder: Path) -> Iterator[Path]:
         ) from error
     try:
         yield folder
-    except BaseException:
-        # A network that finished an epoch is worth keeping, nothing else is.
-        if not (folder / MODEL).exists():
+    except BaseException as error:
+        # A network that finished an epoch is worth keeping, and what others
+        # are told to go on with.
+        told = isinstance(error, InterruptedTrainingError)
+        if not (folder / MODEL).exists() and not told:
             shutil.rmtree(folder, ignore_errors=True)
         raise
 

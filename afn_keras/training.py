@@ -71,22 +71,20 @@ def train(
     """
     check_split(records, "train")
     with on_devices(devices, part) as count:
-        _check_shares(recipe, records, count * part.count, part)
+        check_shares(recipe, records, count * part.count)
         keras.utils.set_random_seed(recipe.seed)
         _train(recipe, records, Path(folder), resume, part)
 
 
-def _check_shares(
-    recipe: Recipe, records: Records, count: int, part: Part
-) -> None:
-    """Raises InputError unless a batch has as many images for each device."""
+def check_shares(recipe: Recipe, records: Records, count: int) -> None:
+    """Raises InputError unless each of the devices has as many images."""
     size = recipe.batch_size
     if size % count:
         raise InputError(
             f"batch_size={size}: cannot be shared by {count} devices; choose "
             f"{-(-size // count) * count}"
         )
-    images = woven_images(records, "train", part)
+    images = woven_images(records, "train")
     if count > 1 and images < size:
         raise InputError(
             f"batch_size={size}: there are only {images} images to train on; "
@@ -102,7 +100,7 @@ def _train(
         folder.mkdir(parents=True, exist_ok=True)
         recipe.save(folder)
         records.vocabulary.save(folder)
-    steps = epoch_steps(records, "train", recipe.batch_size, part)
+    steps = epoch_steps(records, "train", recipe.batch_size)
     metrics = headline_metrics(records.vocabulary, recipe.decoding)
     model = compiled_model(recipe, records.vocabulary, steps, metrics)
     done = 0

@@ -97,16 +97,14 @@ def load_split(
     # Neither shards nor shuffling say how many there are, so say it for them.
     batches = -(-records.images[split] // batch_size)
     if epochs is not None:
-        batches = len(epochs) * epoch_steps(records, split, batch_size, part)
+        batches = len(epochs) * epoch_steps(records, split, batch_size)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def epoch_steps(
-    records: Records, split: str, batch_size: int, part: Part = ALONE
-) -> int:
+def epoch_steps(records: Records, split: str, batch_size: int) -> int:
     """Batches of an epoch, where `load_split` gives several."""
-    return max(1, woven_images(records, split, part) // batch_size)
+    return max(1, woven_images(records, split) // batch_size)
 
 
 def check_split(records: Records, split: str) -> None:
@@ -138,7 +136,7 @@ def stages(
     """
     result = {}
     if epochs is not None:
-        batch_size = min(batch_size, woven_images(records, split, part))
+        batch_size = min(batch_size, woven_images(records, split))
 
     def epoch(order: tf.Tensor) -> tf.data.Dataset:
         if training:
@@ -158,7 +156,7 @@ def stages(
                 lambda example, chance: example | {"chance": chance}
             )
         if epochs is not None:
-            steps = epoch_steps(records, split, batch_size, part)
+            steps = epoch_steps(records, split, batch_size)
             dataset = dataset.take(steps * batch_size // part.count)
         return dataset
 

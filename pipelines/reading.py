@@ -5,9 +5,10 @@ processes, process `index` takes the elements `index`, `index + count` and so
 on. Which photographs a batch has does not depend on their number, and each
 reads only what it needs, as far as the shards allow: their order is woven of
 eight lanes, each with shards of its own, so that one, two, four or eight
-processes read whole lanes.
+processes read whole lanes, and more of them share lanes.
 """
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -38,13 +39,13 @@ class Part(NamedTuple):
 ALONE = Part()
 
 
-def woven_images(records: Records, split: str, part: Part) -> int:
+def woven_images(records: Records, split: str) -> int:
     """Images that an epoch of `read_shuffled` has, of all processes together.
 
     Lanes end with the shortest: where shards differ, a few images are left
     out, in each epoch others.
     """
-    lanes = _lanes(records, split, part)
+    lanes = _lanes(records, split)
     return lanes * _lane_images(records, split, lanes)
 
 
@@ -66,12 +67,14 @@ def read_shuffled(
         part: a process's share, of `woven_images`; all of the split if None.
     """
     files = _files(records, split)
-    lanes = _lanes(records, split, part) if part else 1
+    lanes = _lanes(records, split) if part else 1
     if lanes == 1:
         shuffled = _shuffled(tf.constant(files), len(files), seed, _SHUFFLE)
         return shuffled.shard(part.count, part.index) if part else shuffled
     images = _lane_images(records, split, lanes)
-    mine = range(part.index, lanes, part.count)
+    # Processes that read the same lanes, and take what they weave in turns.
+    together = math.gcd(part.count, lanes)
+    mine = range(part.index % together, lanes, together)
 
     def lane(names: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
         shards = len(files) // lanes
@@ -79,23 +82,22 @@ def read_shuffled(
             names, shards, seed, _SHUFFLE // lanes, number + 1
         ).take(images)
 
-    return tf.data.Dataset.from_tensor_slices(
+    woven = tf.data.Dataset.from_tensor_slices(
         ([files[i::lanes] for i in mine], list(mine))
     ).interleave(lane, cycle_length=len(mine), block_length=1)
+    return woven.shard(part.count // together, part.index // together)
 
 
 def _files(records: Records, split: str) -> list[str]:
     return [str(records.folder / name) for name in records.shards[split]]
 
 
-def _lanes(records: Records, split: str, part: Part) -> int:
+def _lanes(records: Records, split: str) -> int:
     """How many lanes there are; with 1 each process reads all shards."""
-    lanes = part.count if _LANES % part.count else _LANES
-    images = records.images[split]
-    if len(records.shards[split]) % lanes:
+    if len(records.shards[split]) % _LANES:
         return 1
-    woven = lanes * _lane_images(records, split, lanes)
-    return lanes if woven >= (1 - _LOSS) * images else 1
+    woven = _LANES * _lane_images(records, split, _LANES)
+    return _LANES if woven >= (1 - _LOSS) * records.images[split] else 1
 
 
 def _lane_images(records: Records, split: str, lanes: int) -> int:

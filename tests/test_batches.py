@@ -284,13 +284,13 @@ def of_32(tmp_path_factory):
     return read_annotations(folder), sum(p.stat().st_size for p in paths)
 
 
-def shares(records, part):
-    """Two epochs of batches of four."""
+def shares(records, part, batch_size=4):
+    """Two epochs of batches."""
     dataset = load_split(
         records,
         "train",
         image_size=32,
-        batch_size=4,
+        batch_size=batch_size,
         training=True,
         augmentation=ALL,
         seed=3,
@@ -323,6 +323,12 @@ def test_processes_share_the_batches_of_one(
         parts.append(shares(records, Part(i, count)))
         for name in aside:
             (tmp_path / name).rename(records.folder / name)
+    if shards == 16:
+        # A number of processes that lanes do not share evenly.
+        three = [shares(records, Part(i, 3), 6) for i in range(3)]
+        for k, (image, _) in enumerate(shares(records, ALONE, 6)):
+            for i, part in enumerate(three):
+                np.testing.assert_array_equal(part[k][0], image[i::3])
     for k, (image, labels) in enumerate(whole):
         for i, part in enumerate(parts):
             # Element j of a batch is for process j % count.

@@ -1,6 +1,7 @@
 """The same training on TensorFlow and JAX, devices and processes."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,15 +14,19 @@ from conftest import write_benchmark
 
 from afn_keras.backend import keras
 from afn_keras.cluster import Cluster
+from afn_keras.cluster import InterruptedTrainingError
 from afn_keras.cluster import find_cluster
 from afn_keras.jax_process import keras_backend
 from afn_keras.jax_process import train_on_jax
 from afn_keras.network import build_afn
 from afn_keras.recipes import load_recipe
 from afn_keras.runs import load_model
+from afn_keras.runs import new_run
+from afn_keras.training import check_shares
 from afn_keras.training import train
 from pipelines.conversion import write_records
 from pipelines.errors import InputError
+from pipelines.reading import Part
 from pipelines.sources import read_annotations
 
 pytest.importorskip("jax")
@@ -134,6 +139,7 @@ import sys
 from pathlib import Path
 
 from afn_keras.recipes import load_recipe
+from afn_keras.training import check_shares
 from afn_keras.training import train
 from pipelines.records import load_records
 
@@ -206,10 +212,11 @@ def test_two_processes_train_as_one(recipe, alone, victim, tmp_path):
     # It is told within a minute.
     assert processes[other].wait(60) == 2
     last = logs[other].read_text().splitlines()[-1]
-    assert last == (
-        "afn-train: --cluster: another of the 2 processes is gone, so "
-        f"process {other} stopped; see what that one says, then start all of "
-        f"them again: --output {run} --resume"
+    assert re.fullmatch(
+        "afn-train: --cluster: another of the 2 processes is gone, so process "
+        rf"{other} stopped \(.+\); see what that one says, then start all of "
+        f"them again: --output {run} --resume",
+        last,
     )
     assert not (run / "evaluation.json").exists()
     if victim:
@@ -387,15 +394,28 @@ def test_more_devices_than_there_are(recipe, shards, tmp_path):
         ),
     ],
 )
-def test_batches_that_devices_cannot_share(
-    size, message, recipe, shards, tmp_path
-):
-    from pipelines.reading import Part
-
+def test_batches_that_devices_cannot_share(size, message, shards):
     recipe = load_recipe("paper", {**CHANGES, "batch_size": size})
     with pytest.raises(InputError) as error:
-        train(recipe, shards, tmp_path / "run", part=Part(0, 2))
+        check_shares(recipe, shards, 2)
     assert str(error.value) == message
+
+
+def test_processes_do_not_share_on_tensorflow(recipe, shards, tmp_path):
+    with pytest.raises(InputError, match="together on JAX alone"):
+        train(recipe, shards, tmp_path / "run", part=Part(0, 2))
+
+
+def test_a_run_is_kept_for_those_that_are_told_to_go_on(tmp_path):
+    for error, kept in (
+        (InterruptedTrainingError("gone"), True),
+        (InputError("no such data"), False),
+    ):
+        run = tmp_path / type(error).__name__
+        with pytest.raises(InputError), new_run(run):
+            (run / "recipe.yaml").write_text("")
+            raise error
+        assert run.exists() == kept
 
 
 def test_keras_json_names_the_backend(tmp_path):
