@@ -1,5 +1,6 @@
 """The same training on TensorFlow and JAX, devices and processes."""
 
+import contextlib
 import os
 import re
 import socket
@@ -412,8 +413,7 @@ def test_a_run_is_kept_for_those_that_are_told_to_go_on(tmp_path):
         (InputError("no such data"), False),
     ):
         run = tmp_path / type(error).__name__
-        with pytest.raises(InputError), new_run(run):
-            (run / "recipe.yaml").write_text("")
+        with contextlib.suppress(InputError), new_run(run):
             raise error
         assert run.exists() == kept
 
