@@ -92,6 +92,19 @@ def write_benchmark(folder: Path, images: int = 12) -> Path:
     return folder
 
 
+def finish(process):
+    """Exit code and what it said, without the progress bar."""
+    _, errors = process.communicate(timeout=60)
+    lines = errors.replace("\r", "\n").splitlines()
+    lines = [line for line in lines if line and "images/s]" not in line]
+    return process.returncode, lines
+
+
+def contents(folder):
+    """Bytes of each file by its name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
 # On Keras 2.15, too, each would do the same, or take minutes.
 collect_ignore = (
     []

@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import contents
+from conftest import finish
 
 from afn_keras.commands import convert
 from pipelines.errors import InputError
@@ -93,18 +95,6 @@ def start(script, data, output, *options):
         text=True,
         start_new_session=True,
     )
-
-
-def finish(process):
-    """Exit code and what it said, without the progress bar."""
-    _, errors = process.communicate(timeout=60)
-    lines = errors.replace("\r", "\n").splitlines()
-    lines = [line for line in lines if line and "images/s]" not in line]
-    return process.returncode, lines
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def finished(output):

@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import contents
+from conftest import finish
 
 from afn_keras.commands import convert
 
@@ -99,18 +101,6 @@ def start(script, data, output, *options, limit="unlimited"):
         text=True,
         start_new_session=True,
     )
-
-
-def finish(process):
-    """Exit code and what it said, without the progress bar."""
-    _, errors = process.communicate(timeout=60)
-    lines = errors.replace("\r", "\n").splitlines()
-    lines = [line for line in lines if line and "images/s]" not in line]
-    return process.returncode, lines
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def wait_for_shards(process, output, count):
