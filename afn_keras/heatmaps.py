@@ -12,9 +12,11 @@ from afn_keras.backend import ops
 
 Decoding = Literal["subpixel", "argmax"]
 
-# Smoothing before the sub-pixel step, in pixels: it quiets the noise of a
-# trained heatmap and hardly moves its peak.
+# Standard deviation, in pixels, of the smoothing before the sub-pixel step: it
+# quiets the noise of a trained heatmap. A Gaussian stays one, so the peak of a
+# perfect heatmap does not move.
 _SMOOTHING = 1.0
+_REACH = 2  # Pixels to each side that the smoothing weighs.
 
 
 def render_heatmaps(points: Any, height: int, width: int, sigma: float) -> Any:
@@ -71,7 +73,9 @@ def decode_heatmaps(
 
     The highest pixel, then a Taylor step on the logarithm of the smoothed
     heatmap, which is a parabola where the heatmap is a Gaussian (DARK; Zhang
-    et al., "Distribution-Aware Coordinate Representation", CVPR 2020).
+    et al., "Distribution-Aware Coordinate Representation", CVPR 2020). Unlike
+    there, an axis along which the smoothing would reach beyond the border is
+    not smoothed: zeros from beyond would push the peak inward.
 
     Args:
         heatmaps: (B, H, W, L), H and W at least 3.
@@ -89,48 +93,57 @@ def decode_heatmaps(
     # TFLite has not.
     scores, peak = ops.top_k(flat, 1)
     scores, peak = scores[..., 0], ops.cast(peak[..., 0], "int32")
-    if decoding == "argmax":
-        row, column = peak // width, peak % width
-        x = (ops.cast(column, "float32") + 0.5) / width
-        y = (ops.cast(row, "float32") + 0.5) / height
-        return ops.stack([x, y], axis=-1), scores
-    # Away from the border, so that all eight neighbours exist.
-    row = ops.clip(peak // width, 1, height - 2)
-    column = ops.clip(peak % width, 1, width - 2)
-    near = _neighbourhood(_smooth(heatmaps), row, column)
-    dx, dy = _taylor_step(ops.log(ops.maximum(near, 1e-6)))
-    x = (ops.cast(column, "float32") + dx + 0.5) / width
-    y = (ops.cast(row, "float32") + dy + 0.5) / height
-    return ops.stack([x, y], axis=-1), scores
+    # x and y, in pixels.
+    peak = ops.stack([peak % width, peak // width], axis=-1)
+    pixels = ops.cast(peak, "float32")
+    if decoding == "subpixel":
+        pixels = _refine(heatmaps, peak, pixels)
+    size = np.array([width, height], "float32")
+    return (pixels + 0.5) / size, scores
 
 
-def _smooth(heatmaps: Any) -> Any:
-    count = heatmaps.shape[-1]
-    taps = np.exp(-0.5 * (np.arange(-2, 3) / _SMOOTHING) ** 2)
-    taps = (taps / taps.sum()).astype("float32")
-    for kernel in (taps[:, None], taps[None, :]):
-        kernel = np.repeat(kernel[:, :, None, None], count, axis=2)
-        heatmaps = ops.depthwise_conv(heatmaps, kernel, padding="same")
-    return heatmaps
-
-
-def _neighbourhood(heatmaps: Any, row: Any, column: Any) -> Any:
-    """Cuts 3x3 pixels around (row, column): (B, L, 3, 3).
-
-    Two small matrix products with one-hot rows: they run wherever a network
-    runs, TFLite included, which gathering at computed places does not.
-    """
+def _refine(heatmaps: Any, peak: Any, pixels: Any) -> Any:
+    """Moves the highest pixels, (B, L, 2), to the peaks between them."""
     _, height, width, _ = heatmaps.shape
-    around = np.array([-1, 0, 1], "int32")
-    rows = ops.one_hot(row[..., None] + around, height)
-    columns = ops.one_hot(column[..., None] + around, width)
-    heatmaps = ops.transpose(heatmaps, (0, 3, 1, 2))
-    band = ops.matmul(rows, heatmaps)
-    return ops.matmul(band, ops.transpose(columns, (0, 1, 3, 2)))
+    # Away from the border, so that all eight neighbors exist.
+    last = np.array([width, height], "int32") - 2
+    middle = ops.minimum(ops.maximum(peak, 1), last)
+    # Two small matrix products: they run wherever a network runs, TFLite
+    # included, which gathering at computed places does not.
+    rows = _weights_around(middle[..., 1], height)
+    columns = _weights_around(middle[..., 0], width)
+    near = ops.matmul(rows, ops.transpose(heatmaps, (0, 3, 1, 2)))
+    near = ops.matmul(near, ops.transpose(columns, (0, 1, 3, 2)))
+    step, is_peak = _taylor_step(ops.log(ops.maximum(near, 1e-6)))
+    refined = ops.cast(middle, "float32") + step
+    # Beyond the neighbors of the highest pixel it is noise that was followed.
+    refined = ops.minimum(ops.maximum(refined, pixels - 1), pixels + 1)
+    return ops.where(is_peak[..., None], refined, pixels)
+
+
+def _weights_around(middle: Any, size: int) -> Any:
+    """Weights that give a pixel and its neighbors: (B, L) -> (B, L, 3, size).
+
+    Smoothed, where the smoothing stays within the `size` pixels.
+    """
+    middle = ops.cast(middle, "float32")[..., None, None]
+    around = np.array([-1, 0, 1], "float32")[:, None]
+    distance = ops.abs(np.arange(size, dtype="float32") - middle - around)
+    taps = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / _SMOOTHING) ** 2)
+    smooth = ops.exp(-0.5 * ops.square(distance / _SMOOTHING)) / taps.sum()
+    smooth = ops.where(distance < _REACH + 0.5, smooth, 0.0)
+    raw = ops.cast(distance < 0.5, "float32")
+    to_border = ops.minimum(middle, size - 1 - middle)
+    return ops.where(to_border > _REACH + 0.5, smooth, raw)
 
 
 def _taylor_step(near: Any) -> tuple[Any, Any]:
-    """Offset of a parabola's peak from the middle of 3x3 pixels."""
+    """Finds the peak of the parabola through (B, L, 3, 3) pixels.
+
+    Returns:
+        Its x and y from the middle pixel, (B, L, 2), and whether it is a
+        peak at all, (B, L).
+    """
     middle = near[..., 1, 1]
     dx = (near[..., 1, 2] - near[..., 1, 0]) / 2
     dy = (near[..., 2, 1] - near[..., 0, 1]) / 2
@@ -142,6 +155,6 @@ def _taylor_step(near: Any) -> tuple[Any, Any]:
     determinant = dxx * dyy - dxy * dxy
     is_peak = ops.logical_and(determinant > 1e-12, dxx + dyy < 0)
     divisor = ops.where(is_peak, determinant, ops.ones_like(determinant))
-    x = ops.where(is_peak, (dxy * dy - dyy * dx) / divisor, 0.0)
-    y = ops.where(is_peak, (dxy * dx - dxx * dy) / divisor, 0.0)
-    return ops.clip(x, -1.0, 1.0), ops.clip(y, -1.0, 1.0)
+    x = (dxy * dy - dyy * dx) / divisor
+    y = (dxy * dx - dxx * dy) / divisor
+    return ops.stack([x, y], axis=-1), is_peak

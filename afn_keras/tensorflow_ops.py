@@ -52,11 +52,6 @@ def convert_to_numpy(x: Any) -> np.ndarray:
     return np.array(x)
 
 
-def depthwise_conv(inputs: Any, kernel: Any, padding: str) -> Any:
-    """Convolves each channel of (B, H, W, C) with its own kernel."""
-    return tf.nn.depthwise_conv2d(inputs, kernel, [1] * 4, padding.upper())
-
-
 def flip(x: Any, axis: int) -> Any:
     """Turns an axis round."""
     return tf.reverse(x, [axis])

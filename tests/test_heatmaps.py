@@ -41,16 +41,22 @@ def test_rendered_peak_is_one_at_a_pixel_centre():
     assert rendered[0, 5, 3, 0] == pytest.approx(math.exp(-0.5), abs=1e-6)
 
 
-# The loss's standard deviation and a wide one, in pixels of 224 x 224.
+# Standard deviations in pixels of 224 x 224.
 @pytest.mark.parametrize("sigma", [4, 12])
-@pytest.mark.parametrize("size", [28, 56, 112, 224])
-def test_decoded_is_what_was_rendered(size, sigma):
+@pytest.mark.parametrize(
+    ("size", "bound"),
+    [(8, 0.01), (28, 0.001), (64, 0.0002), (96, 0.0002), (224, 0.0002)],
+)
+def test_decoded_is_what_was_rendered_up_to_the_border(size, bound, sigma):
     sigma = max(1.0, sigma * size / 224)
-    margin = 3 * sigma / size
     random = np.random.default_rng(size)
-    points = random.uniform(margin, 1 - margin, (6, 8, 2)).astype("float32")
+    points = random.uniform(0, 1, (40, 8, 2)).astype("float32")
+    # Hems and sleeves lie at the border more often than chance puts them there.
+    points[10:20, :, 0] = random.uniform(0, 2 / size, (10, 8))
+    points[20:30, :, 1] = 1 - random.uniform(0, 2 / size, (10, 8))
+    points[30] = [[x, y] for x in (0, 1, 0.3, 0.5) for y in (0, 1)]
     decoded, scores = decode(render_heatmaps(points, size, size, sigma))
-    assert np.linalg.norm(decoded - points, axis=-1).max() <= 0.0005
+    assert np.linalg.norm(decoded - points, axis=-1).max() <= bound
     # The nearest pixel is at most half a pixel away either way.
     assert (scores <= 1).all()
     assert (scores >= math.exp(-0.25 / sigma**2) - 1e-6).all()
@@ -128,15 +134,6 @@ def test_single_bright_pixel_is_found(row, column):
     assert scores.item() == 1
     if 1 < row < 14 and 1 < column < 14:
         np.testing.assert_allclose(points[0, 0], expected, atol=1e-4)
-
-
-def test_landmark_at_the_border_stays_there():
-    points = np.array(
-        [[[0, 0], [1, 0], [0, 1], [1, 1], [0.5, 0], [1, 0.5]]], "float32"
-    )
-    decoded, _ = decode(render_heatmaps(points, 32, 32, 1.5))
-    assert ((decoded >= 0) & (decoded <= 1)).all()
-    np.testing.assert_allclose(decoded, points, atol=1 / 32)
 
 
 def test_noise_of_a_trained_heatmap_moves_little():
