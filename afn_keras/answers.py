@@ -1,7 +1,9 @@
 """From the network's tensors to answers: points and probabilities."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
+from typing import ClassVar
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +23,13 @@ class Answering(Protocol):
 
     name: str
     vocabulary: Vocabulary
+
+    answer_encoded: Callable[[np.ndarray, np.ndarray], dict] | None
+    """As `answer`, of what decodes and crops images itself; else None.
+
+    Takes (B,) encoded images and (B, 4) boxes, x1, y1, x2, y2 in pixels of the
+    upright image.
+    """
 
     @property
     def image_size(self) -> int:
@@ -94,6 +103,7 @@ class FlipAveraged:
     """
 
     answering: Answering
+    answer_encoded: ClassVar[None] = None  # A file is not mirrored.
 
     @property
     def name(self) -> str:

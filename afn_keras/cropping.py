@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.errors import InputError
+from pipelines.numpy_resampling import resample
+from pipelines.photographs import inspect_image
 from pipelines.photographs import read_photograph
-from pipelines.photographs import upright_jpeg
-from pipelines.resampling import decode_window
-from pipelines.resampling import resample
+from pipelines.resampling import show
 
 Box = tuple[float, float, float, float]
 
@@ -60,7 +60,8 @@ def crop_encoded(
     Raises:
         InputError: if it is no photograph, or the box lies outside it.
     """
-    encoded, width, height, _ = upright_jpeg(encoded, name)
+    photograph = inspect_image(encoded, name)
+    width, height = photograph.width, photograph.height
     box = box or (0.0, 0.0, float(width), float(height))
     x1, y1, x2, y2 = map(float, box)
     shown = f"{name}: the box {x1:g} {y1:g} {x2:g} {y2:g}"
@@ -78,20 +79,20 @@ def crop_encoded(
             f"{shown} leaves its {width} x {height} pixels by more than they "
             "are wide or high"
         )
-    image = _show(
-        tf.constant(encoded),
-        tf.constant([x1, y1, x2, y2]),
-        tf.constant([width, height]),
-        image_size,
-    )
-    return Crop(image.numpy(), (x1, y1, x2, y2), (width, height))
+    box = (x1, y1, x2, y2)
+    if photograph.jpeg is None:
+        image = resample(photograph.pixels, box, image_size)
+    else:
+        image = _show(
+            tf.constant(photograph.jpeg),
+            tf.constant(photograph.orientation),
+            tf.constant([width, height]),
+            tf.constant(box),
+            image_size,
+        ).numpy()
+    return Crop(image, box, (width, height))
 
 
 # As one graph: called one by one, its operations wait for Python's lock,
 # which the other threads hold.
-@tf.function(reduce_retracing=True)
-def _show(
-    encoded: tf.Tensor, box: tf.Tensor, size: tf.Tensor, image_size: int
-) -> tf.Tensor:
-    part, window = decode_window(encoded, box, size)
-    return resample(part, window, image_size)
+_show = tf.function(show, reduce_retracing=True)

@@ -1,6 +1,7 @@
 """Judging: a trained network against the labels of one split."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 from typing import get_args
 
@@ -14,6 +15,7 @@ from afn_keras.metrics import NormalizedError
 from afn_keras.metrics import Protocol
 from afn_keras.metrics import TopKAccuracy
 from afn_keras.metrics import group_columns
+from pipelines.batches import load_encoded
 from pipelines.batches import load_split
 from pipelines.errors import InputError
 from pipelines.records import Records
@@ -61,21 +63,17 @@ def evaluate(
             f"protocol must be one of {get_args(Protocol)}: {protocol!r}"
         )
     _check_vocabulary(answering.vocabulary, records)
-    data = load_split(
-        records, split, image_size=answering.image_size, batch_size=batch_size
-    )
     size = answering.image_size
     network = Scores(answering.vocabulary, protocol, size)
     guess = Scores(answering.vocabulary, protocol, size)
     images = 0
-    for image, targets in data:
-        answers = answering.answer(image.numpy())
-        targets = {name: value.numpy() for name, value in targets.items()}
+    for targets, answers in _answered(answering, records, split, batch_size):
         network.update(targets, answers)
         if watch:
             watch(targets, answers)
-        guess.update(targets, _guesses(records, len(image)))
-        images += len(image)
+        count = len(next(iter(targets.values())))
+        guess.update(targets, _guesses(records, count))
+        images += count
     guessed = guess.result()
     result = network.result()
     if result["landmarks"]:
@@ -196,6 +194,26 @@ class Scores:
             "category": category,
             "attributes": attributes,
         }
+
+
+def _answered(
+    answering: Answering, records: Records, split: str, batch_size: int
+) -> Iterator[tuple[dict, dict]]:
+    """Targets and answers of each batch.
+
+    What decodes images itself gets them as files: it is scored as it serves.
+    """
+    if answering.answer_encoded is not None:
+        for encoded, boxes, targets in load_encoded(records, split, batch_size):
+            answers = answering.answer_encoded(encoded.numpy(), boxes.numpy())
+            yield {name: x.numpy() for name, x in targets.items()}, answers
+        return
+    data = load_split(
+        records, split, image_size=answering.image_size, batch_size=batch_size
+    )
+    for image, targets in data:
+        answers = answering.answer(image.numpy())
+        yield {name: x.numpy() for name, x in targets.items()}, answers
 
 
 def _guesses(records: Records, images: int) -> dict[str, np.ndarray]:

@@ -1,7 +1,6 @@
 """Draws answers over photographs."""
 
 import contextlib
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +19,8 @@ from afn_keras.marks import write
 from afn_keras.predicted import PRESENT
 from afn_keras.predicted import Prediction
 from pipelines.errors import InputError
+from pipelines.photographs import inspect_image
 from pipelines.photographs import read_photograph
-from pipelines.photographs import upright_jpeg
 
 _BAR = (0, 114, 178)
 _PALE = (225, 225, 225)
@@ -153,9 +152,7 @@ def upright_pixels(path: Path) -> np.ndarray:
     Raises:
         InputError: if it is no photograph.
     """
-    upright = upright_jpeg(read_photograph(path), str(path))
-    with Image.open(io.BytesIO(upright.encoded)) as opened:
-        return np.array(opened.convert("RGB"))
+    return inspect_image(read_photograph(path), str(path)).pixels.copy()
 
 
 def _draw_name(

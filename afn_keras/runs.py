@@ -9,6 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class TrainedModel:
     vocabulary: Vocabulary
     decoding: Decoding = "subpixel"
     card: str = ""
+    answer_encoded: ClassVar[None] = None
 
     @property
     def image_size(self) -> int:

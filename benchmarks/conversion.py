@@ -25,7 +25,8 @@ from tabulate import tabulate
 from pipelines.annotations import Annotations
 from pipelines.fitting import fit_labels
 from pipelines.photograph_store import PhotographStore
-from pipelines.photographs import upright_jpeg
+from pipelines.photographs import Photograph
+from pipelines.photographs import inspect_image
 from pipelines.sources import read_annotations
 from pipelines.tfrecords import frame
 from pipelines.tfrecords import make_example
@@ -116,9 +117,9 @@ def measure_stages(annotations: Annotations) -> dict[str, float]:
         seconds[stage] += time.perf_counter() - start
         return result
 
-    def serialize(row: dict, encoded: bytes, width: int, height: int) -> bytes:
-        box, landmarks, _ = fit_labels(row, width, height)
-        return frame(make_example(row, encoded, width, height, box, landmarks))
+    def serialize(row: dict, photograph: Photograph) -> bytes:
+        box, landmarks, _ = fit_labels(row, photograph.width, photograph.height)
+        return frame(make_example(row, photograph, box, landmarks))
 
     def write(record: bytes) -> None:
         file.write(record)
@@ -128,8 +129,8 @@ def measure_stages(annotations: Annotations) -> dict[str, float]:
     with tempfile.TemporaryFile() as file:
         for row in annotations.table.to_dict("records"):
             stored, _ = timed("read", store.read, row["image"])
-            photograph = timed("check", upright_jpeg, stored, row["image"])
-            record = timed("serialize", serialize, row, *photograph[:3])
+            photograph = timed("check", inspect_image, stored, row["image"])
+            record = timed("serialize", serialize, row, photograph)
             timed("write", write, record)
     return seconds
 

@@ -13,9 +13,9 @@ from exports.exif import JPEG_MARK
 from exports.exif import PNG_MARK
 from exports.exif import WEBP_MARK
 from exports.exif import orientation
-from exports.exif import turn_upright
+from pipelines.decoding import EXACT
+from pipelines.decoding import turn_upright
 from pipelines.photographs import MAX_PIXELS
-from pipelines.resampling import EXACT
 from pipelines.resampling import crop_window
 from pipelines.resampling import resample
 
@@ -72,7 +72,7 @@ def show_photographs(
         with tf.control_dependencies(
             [tf.debugging.Assert(shows_something, [window])]
         ):
-            part, inside = crop_window(image, window)
+            part, inside = crop_window(image, window, side)
         return index, resample(part, inside, side), window
 
     rows = (tf.range(batch), image_bytes)
@@ -139,7 +139,21 @@ def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([_check_size(size)]):
         image = tf.io.decode_png(encoded, channels=4)
     image = turn_upright(image, orientation(encoded, PNG_MARK))
-    return _on_white(image)
+    return tf.cond(
+        _has_alpha(encoded), lambda: _on_white(image), lambda: image[..., :3]
+    )
+
+
+def _has_alpha(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a PNG says anything of transparency.
+
+    Where it does not, TensorFlow fills in the largest value that a pixel has
+    in the file: 1, 3 or 15 of 255 if there are fewer than 8 bits a pixel.
+    """
+    header = tf.io.decode_raw(tf.strings.substr(encoded, 24, 2), tf.uint8)
+    before_pixels = tf.strings.split(encoded, "IDAT", maxsplit=1)[0]
+    names_one = tf.size(tf.strings.split(before_pixels, "tRNS")) > 1
+    return (header[0] >= 8) | names_one
 
 
 def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:

@@ -38,26 +38,6 @@ def orientation(encoded: tf.Tensor, mark: bytes, skip: int = 0) -> tf.Tensor:
     return tf.cond(tf.size(parts) > 1, read, lambda: 1)
 
 
-def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns an image, (h, w, c), as an orientation of 1 to 8 asks."""
-
-    def when(values: tuple[int, ...]) -> tf.Tensor:
-        return tf.reduce_any(orientation == tf.constant(values))
-
-    # Orientations 5 to 8 are stored with rows for columns.
-    image = tf.cond(
-        when((5, 6, 7, 8)),
-        lambda: tf.transpose(image, [1, 0, 2]),
-        lambda: image,
-    )
-    image = tf.cond(
-        when((2, 3, 6, 7)), lambda: tf.reverse(image, [1]), lambda: image
-    )
-    return tf.cond(
-        when((3, 4, 7, 8)), lambda: tf.reverse(image, [0]), lambda: image
-    )
-
-
 def _first_orientation(block: tf.Tensor) -> tf.Tensor:
     """The orientation in the first directory of a TIFF block's bytes."""
     # Room for the header, so that a block cut short reads as zeros.

@@ -34,6 +34,8 @@ class Artifact:
             `AnsweringModel` gives.
         maps: takes the same and gives what `MapsModel` gives; nothing where
             the artifact has no maps.
+        answer_encoded: of an artifact that decodes images itself, see
+            `Answering`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Artifact:
     image_size: int
     answer: Callable[[np.ndarray], Answers]
     maps: Callable[[np.ndarray], Answers] = lambda images: {}
+    answer_encoded: Callable[[np.ndarray, np.ndarray], Answers] | None = None
 
 
 def open_model(path: Path) -> Answering:
@@ -98,11 +101,31 @@ def _open_saved_model(folder: Path) -> Artifact:
             if name != "valid"
         }
 
-    name = f"{folder.parent.name}/{folder.name}"
-    side = inputs["image"].shape[1]
-    if "maps" not in loaded.signatures:
-        return Artifact(name, vocabulary, side, answer)
-    return Artifact(name, vocabulary, side, answer, maps)
+    def answer_encoded(encoded: np.ndarray, boxes: np.ndarray) -> Answers:
+        answers = loaded.signatures["raw"](
+            image_bytes=tf.constant(encoded), boxes=tf.constant(boxes)
+        )
+        answers = {name: value.numpy() for name, value in answers.items()}
+        valid = answers.pop("valid")
+        if not valid.all():
+            raise InputError(
+                f"{folder}: does not decode {(~valid).sum()} of "
+                f"{len(valid)} images of the data"
+            )
+        return answers
+
+    artifact = Artifact(
+        f"{folder.parent.name}/{folder.name}",
+        vocabulary,
+        inputs["image"].shape[1],
+        answer,
+    )
+    if "maps" in loaded.signatures:
+        artifact = dataclasses.replace(artifact, maps=maps)
+    # Of version 0.1.0 they have no such signature.
+    if "raw" in loaded.signatures:
+        artifact = dataclasses.replace(artifact, answer_encoded=answer_encoded)
+    return artifact
 
 
 def _open_tflite(path: Path) -> Artifact:

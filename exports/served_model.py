@@ -23,7 +23,7 @@ _BOXES = tf.TensorSpec([None, 4], tf.float32, name="boxes")
 class ServedModel(tf.Module):
     """Preprocessing, network, postprocessing and labels in one graph.
 
-    `signatures` has four entries:
+    `signatures` has five entries:
 
     - `serving_default`: `image_bytes` (B,), JPEG, PNG or WebP files, each
       shown whole and upright, as its EXIF says. Answers `landmarks` (B, L, 2)
@@ -40,6 +40,8 @@ class ServedModel(tf.Module):
       resized. Answers `landmarks` (B, L, 2) in 0..1 of the image,
       `landmark_scores` (B, L), and the probabilities `category` (B, C) and
       `attributes` (B, A): what the TFLite and ONNX files answer.
+    - `raw`: `image_bytes` and `boxes` as of `boxes`. Answers what `tensor`
+      does, landmarks in 0..1 of the box, and `valid` (B,).
     - `maps`: `image_bytes` (B,). Answers `heatmaps` (B, S, S, L), `attention`
       (B, S/8, S/8, F) in 0..1, both of the whole photograph squeezed into the
       square input, and `valid` (B,).
@@ -85,6 +87,7 @@ class ServedModel(tf.Module):
             "serving_default": self.serving_default,
             "boxes": self.boxes,
             "tensor": self._tensor,
+            "raw": self.raw,
         }
         if self._maps is not None:
             signatures["maps"] = self._maps
@@ -103,6 +106,15 @@ class ServedModel(tf.Module):
         """Answers for one box in each photograph."""
         shown = show_photographs(image_bytes, boxes, self._side)
         return self._answers(shown, tf.shape(image_bytes)[0])
+
+    @tf.function(input_signature=[_BYTES, _BOXES])
+    def raw(
+        self, image_bytes: tf.Tensor, boxes: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """All probabilities for one box in each image."""
+        shown = show_photographs(image_bytes, boxes, self._side)
+        answers = self._ask(shown.images)
+        return _answered(shown.valid, answers, tf.shape(image_bytes)[0])
 
     def _show(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the network saw in photographs, each shown whole."""

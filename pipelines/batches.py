@@ -19,6 +19,8 @@ from pipelines.records import load_records
 from pipelines.rendering import decode_crop
 from pipelines.rendering import plan_crop
 from pipelines.rendering import render
+from pipelines.resampling import decode_window
+from pipelines.resampling import resample
 from pipelines.steps import Example
 from pipelines.steps import Step
 from pipelines.steps import chances
@@ -102,6 +104,32 @@ def load_split(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
+def load_encoded(
+    records: Records, split: str, batch_size: int
+) -> tf.data.Dataset:
+    """Batches of one split as files, for what decodes them itself.
+
+    Returns:
+        A dataset of `(encoded, boxes, targets)` in record order: (B,) JPEG or
+        PNG bytes, (B, 4) float32 x1, y1, x2, y2 in pixels of the upright
+        image, and targets as of `load_split`.
+
+    Raises:
+        InputError: if the records hold no image of the split.
+    """
+    check_split(records, split)
+    dataset = read_in_order(records, split).batch(batch_size)
+    dataset = dataset.map(lambda record: {"serialized": record})
+    planned = dataset.map(plan(records.vocabulary, 0, None))
+    return planned.map(
+        lambda example: (
+            example["encoded"],
+            example["window"],
+            example["targets"],
+        )
+    )
+
+
 def epoch_steps(records: Records, split: str, batch_size: int) -> int:
     """Batches of an epoch, where `load_split` gives several."""
     return max(1, woven_images(records, split) // batch_size)
@@ -164,14 +192,53 @@ def stages(
     result["read"] = dataset = dataset.batch(_BLOCK)
     step = plan(records.vocabulary, image_size, augmentation)
     result["plan"] = dataset = dataset.map(step, tf.data.AUTOTUNE)
-    dataset = dataset.unbatch().map(decode_crop, tf.data.AUTOTUNE)
-    result["decode"] = dataset = dataset.padded_batch(batch_size // part.count)
-    draw = render(image_size)
-    result["render"] = dataset.map(
-        lambda example: (draw(example)["image"], example["targets"]),
+    batch_size //= part.count
+    result |= draw(dataset, image_size, augmentation, batch_size)
+    return result
+
+
+def draw(
+    planned: tf.data.Dataset,
+    image_size: int,
+    augmentation: Augmentation | None,
+    batch_size: int,
+) -> dict[str, tf.data.Dataset]:
+    """Decodes and resamples examples that `plan` was mapped over, in blocks.
+
+    Without augmentation an image goes through `pipelines.resampling`, as in
+    prediction.
+
+    Returns:
+        The stages `decode` and `render`; the latter gives batches of
+        `(image, targets)`.
+    """
+    examples = planned.unbatch()
+    if augmentation is not None:
+        decoded = examples.map(decode_crop, tf.data.AUTOTUNE)
+        decoded = decoded.padded_batch(batch_size)
+        step = render(image_size)
+        rendered = decoded.map(
+            lambda example: (step(example)["image"], example["targets"]),
+            tf.data.AUTOTUNE,
+        )
+        return {"decode": decoded, "render": rendered}
+
+    def decode(example: Example) -> tuple[tf.Tensor, tf.Tensor, dict]:
+        names = ("encoded", "orientation", "size", "window")
+        part, inside = decode_window(
+            *(example[name] for name in names), image_size
+        )
+        return part, inside, example["targets"]
+
+    decoded = examples.map(decode, tf.data.AUTOTUNE)
+    rendered = decoded.map(
+        lambda part, inside, targets: (
+            resample(part, inside, image_size),
+            targets,
+        ),
         tf.data.AUTOTUNE,
     )
-    return result
+    return {"decode": decoded, "render": rendered.batch(batch_size)}
 
 
 def _orders(seed: int, epochs: range | None) -> tf.data.Dataset:
@@ -204,13 +271,17 @@ def plan(
 ) -> Step:
     """All that is decided of examples before a photograph is decoded.
 
-    Keeps what `decode_crop` and `render` need, and adds `targets`.
+    Keeps what `draw` needs, and adds `targets`.
     """
     steps: list[Step] = [parse(vocabulary), show_box]
+    kept = ["encoded", "orientation"]
     if augmentation is not None:
         steps += augmentation.steps()
-    steps += [place_landmarks(vocabulary), plan_crop(image_size)]
-    kept = ("encoded", "crop", "halvings", "matrix", "colour", "erased", "fill")
+        steps += [place_landmarks(vocabulary), plan_crop(image_size)]
+        kept += ["crop", "halvings", "matrix", "colour", "erased", "fill"]
+    else:
+        steps.append(place_landmarks(vocabulary))
+        kept += ["size", "window"]
 
     def step(example: Example) -> Example:
         for step in steps:

@@ -49,7 +49,7 @@ def check_url(name: str) -> None:
 
 
 def read_anywhere(name: str, folder: str) -> bytes:
-    """Reads a photograph for `upright_jpeg` to take.
+    """Reads a photograph for `inspect_image` to take.
 
     Args:
         name: a URL, or a path.

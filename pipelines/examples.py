@@ -11,10 +11,10 @@ from pipelines.vocabulary import Vocabulary
 def parse(vocabulary: Vocabulary) -> Step:
     """Reads `serialized`, one record or a batch of them.
 
-    Adds `name`, `encoded`, `size` (..., 2) int32, `window` (..., 4) float32,
-    the box in pixels, `landmarks` (..., L, 2) float32 in pixels, `visibility`
-    (..., L), `visible` (..., L) bool, `category` (...) and `attributes`
-    (..., A) int8.
+    Adds `name`, `encoded`, `orientation` (...), `size` (..., 2) int32, of the
+    upright image, `window` (..., 4) float32, the box in pixels, `landmarks`
+    (..., L, 2) float32 in pixels, `visibility` (..., L), `visible` (..., L)
+    bool, `category` (...) and `attributes` (..., A) int8.
     """
     count = len(vocabulary.landmarks)
     box = [f"image/object/bbox/{name}" for name in ("xmin", "ymin")]
@@ -22,6 +22,8 @@ def parse(vocabulary: Vocabulary) -> Step:
     fields = {
         "image/filename": tf.io.FixedLenFeature([], tf.string),
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
+        # Records of version 0.1.0 hold upright images alone.
+        "image/orientation": tf.io.FixedLenFeature([], tf.int64, 1),
         "image/width": tf.io.FixedLenFeature([], tf.int64),
         "image/height": tf.io.FixedLenFeature([], tf.int64),
         "image/object/class/label": tf.io.FixedLenFeature([], tf.int64),
@@ -51,6 +53,7 @@ def parse(vocabulary: Vocabulary) -> Step:
         return example | {
             "name": record["image/filename"],
             "encoded": record["image/encoded"],
+            "orientation": record["image/orientation"],
             "size": tf.cast(size, tf.int32),
             "window": tf.stack([record[name] for name in box], -1)
             * tf.concat([scale, scale], -1),

@@ -15,8 +15,8 @@ from pipelines.errors import InputError
 from pipelines.photograph_lists import Named
 from pipelines.photograph_lists import is_list
 from pipelines.photograph_lists import read_list
+from pipelines.photographs import inspect_image
 from pipelines.photographs import read_photograph
-from pipelines.photographs import upright_jpeg
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 
@@ -89,7 +89,7 @@ def first_photographs(names: Iterable[str], count: int) -> list[Listed]:
         if isinstance(listed, InputError):
             raise listed
         path = listed.photograph
-        upright_jpeg(read_photograph(path), str(path))
+        inspect_image(read_photograph(path), str(path))
         found.append(listed)
     return found
 

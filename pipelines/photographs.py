@@ -1,13 +1,14 @@
 """Photographs as bytes: is it one, how large, which way up."""
 
+import dataclasses
 import io
 import re
 import stat
 import struct
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 from PIL import ImageChops
 from PIL import ImageOps
@@ -37,6 +38,19 @@ _GARBLED = (
     struct.error,
 )
 
+# What turns an image upright, by its EXIF orientation.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_PNG_BITS = 24  # Where a PNG says how many bits a pixel's numbers have.
+
 # A JPEG's marker; in the compressed pixels a 0xff has a zero behind it.
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _START = b"\xff\xd8\xff"
@@ -47,24 +61,51 @@ _SEGMENTS = frozenset(
 )
 
 
-class Photograph(NamedTuple):
-    """A photograph that every decoder shows alike.
+@dataclasses.dataclass(frozen=True)
+class Photograph:
+    """An image file that was looked at, and how to see it upright.
 
     Attributes:
-        encoded: JPEG bytes.
-        width: in pixels.
-        height: in pixels.
+        jpeg: the file, if it is a JPEG that every decoder shows alike; None
+            for all others.
+        decoded: its pixels, upright and RGB, if it is no such JPEG.
+        orientation: EXIF orientation of `jpeg`, 1 to 8; 1 for all others.
+        width: of the upright image, in pixels.
+        height: of the upright image, in pixels.
         found: what was odd about the file, with the values found.
     """
 
-    encoded: bytes
+    jpeg: bytes | None
+    decoded: Image.Image | None
+    orientation: int
     width: int
     height: int
     found: list[tuple[Kind, str]]
 
+    @property
+    def encoded(self) -> bytes:
+        """The same pixels to the last bit: the JPEG as it is, or a PNG."""
+        if self.jpeg is not None:
+            return self.jpeg
+        stored = io.BytesIO()
+        # Time counts more here than size.
+        self.decoded.save(stored, "PNG", compress_level=1)
+        return stored.getvalue()
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(height, width, 3) uint8 RGB."""
+        if self.jpeg is None:
+            return np.asarray(self.decoded)
+        with Image.open(io.BytesIO(self.jpeg)) as opened:
+            image = opened.convert("RGB")
+        if self.orientation != 1:
+            image = image.transpose(_TURNS[self.orientation])
+        return np.asarray(image)
+
 
 def read_photograph(path: str | Path, name: str | None = None) -> bytes:
-    """Reads a photograph for `upright_jpeg` to take.
+    """Reads a photograph for `inspect_image` to take.
 
     Args:
         path: of the file.
@@ -91,14 +132,13 @@ def read_photograph(path: str | Path, name: str | None = None) -> bytes:
         raise InputError(f"{name!r}: no file has such a name") from error
 
 
-def upright_jpeg(encoded: bytes, name: str) -> Photograph:
-    """The photograph as JPEG bytes that TensorFlow decodes right.
+def inspect_image(encoded: bytes, name: str) -> Photograph:
+    """Checks an image file and makes sure that all see the same pixels in it.
 
-    A JPEG that is upright as stored comes back untouched, grey ones too. One
-    that only EXIF turns upright is turned and stored anew, since TensorFlow's
-    decoder does not look at EXIF; so are CMYK, which decoders do not show
-    alike, and all other formats that Pillow reads. Transparent parts become
-    white.
+    A JPEG stays as it is, a gray one too; where EXIF says that it lies on its
+    side, its `orientation` says how to turn it, since TensorFlow's decoder does
+    not look at EXIF. CMYK, which decoders do not show alike, and all other
+    formats are decoded here, by Pillow. Transparent parts become white.
 
     Args:
         encoded: the file's bytes.
@@ -121,18 +161,29 @@ def upright_jpeg(encoded: bytes, name: str) -> Photograph:
             if width * height > MAX_PIXELS:
                 raise _too_large(name, f"{width} x {height}")
             kind = Kind.IMAGE_TRUNCATED
-            found = _look(photograph)
-            if not any(kind != Kind.GREYSCALE for kind, _ in found):
+            orientation = _orientation(photograph)
+            found = _look(photograph, orientation)
+            if photograph.format in _JPEG and photograph.mode != "CMYK":
                 # A reduced picture needs all of the file, but not the work of
                 # turning it into pixels.
                 photograph.draft(None, (1, 1))
                 photograph.load()
                 if not _has_end(encoded):
                     raise UnusableError(name, kind, "no end marker")
-                return Photograph(encoded, width, height, found)
+                if orientation >= 5:
+                    width, height = height, width
+                return Photograph(
+                    encoded, None, orientation, width, height, found
+                )
+            if photograph.format == "PNG" and photograph.mode == "L":
+                # Pillow scales pixels of 2 and 4 bits, but not the value that
+                # stands for transparent ones.
+                scale = 255 // (2 ** encoded[_PNG_BITS] - 1)
+                if isinstance(photograph.info.get("transparency"), int):
+                    photograph.info["transparency"] *= scale
             photograph.load()
             upright = _upright_rgb(photograph)
-            return Photograph(_store(upright), *upright.size, found)
+            return Photograph(None, upright, 1, *upright.size, found)
     except Image.DecompressionBombError as error:
         raise _too_large(name, f"over {2 * MAX_PIXELS:,}") from error
     except UnidentifiedImageError as error:
@@ -152,7 +203,15 @@ def _too_large(name: str, pixels: str) -> UnusableError:
     )
 
 
-def _look(photograph: Image.Image) -> list[tuple[Kind, str]]:
+def _orientation(photograph: Image.Image) -> int:
+    try:
+        orientation = photograph.getexif().get(_ORIENTATION, 1)
+    except _GARBLED:
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _look(photograph: Image.Image, orientation: int) -> list[tuple[Kind, str]]:
     """What the photograph's header says that training should know."""
     found = []
     if photograph.format not in _JPEG:
@@ -161,11 +220,7 @@ def _look(photograph: Image.Image) -> list[tuple[Kind, str]]:
         found.append((Kind.GREYSCALE, f"mode {photograph.mode}"))
     if photograph.mode == "CMYK":
         found.append((Kind.CMYK, f"mode {photograph.mode}"))
-    try:
-        orientation = photograph.getexif().get(_ORIENTATION, 1)
-    except _GARBLED:
-        orientation = 1
-    if orientation in range(2, 9):
+    if orientation != 1:
         found.append((Kind.EXIF_ROTATION, f"orientation {orientation}"))
     return found
 
@@ -187,12 +242,6 @@ def _upright_rgb(photograph: Image.Image) -> Image.Image:
         white.alpha_composite(upright.convert("RGBA"))
         upright = white
     return upright.convert("RGB")
-
-
-def _store(photograph: Image.Image) -> bytes:
-    stored = io.BytesIO()
-    photograph.save(stored, "JPEG", quality=95, subsampling=0)
-    return stored.getvalue()
 
 
 def _has_end(encoded: bytes) -> bool:

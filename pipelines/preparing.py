@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pipelines.errors import UnusableError
 from pipelines.fitting import fit_labels
 from pipelines.photograph_store import PhotographStore
-from pipelines.photographs import upright_jpeg
+from pipelines.photographs import inspect_image
 from pipelines.problems import Kind
 from pipelines.tfrecords import frame
 from pipelines.tfrecords import make_example
@@ -41,13 +41,13 @@ def prepare_rows(store: PhotographStore, rows: list[dict]) -> Prepared:
         try:
             stored, more = store.read(image)
             found += more
-            encoded, width, height, more = upright_jpeg(stored, image)
-            found += more
-            box, landmarks, more = fit_labels(row, width, height)
-            found += more
-            records.append(
-                frame(make_example(row, encoded, width, height, box, landmarks))
+            photograph = inspect_image(stored, image)
+            found += photograph.found
+            box, landmarks, more = fit_labels(
+                row, photograph.width, photograph.height
             )
+            found += more
+            records.append(frame(make_example(row, photograph, box, landmarks)))
         except UnusableError as error:
             found.append((error.kind, error.detail))
         problems += [(row["position"], kind, detail) for kind, detail in found]

@@ -1,41 +1,63 @@
-"""Photograph to network input: one window, decoded and resampled once."""
+"""An image to network input: a window of it, resampled once.
+
+Without augmentation this is the only way by which an image becomes what a
+network is shown, in training, evaluation, prediction and the SavedModel.
+`pipelines.numpy_resampling` defines the same for where there is no TensorFlow.
+"""
 
 import tensorflow as tf
 
-# TensorFlow's default is a fast transform that is up to 10 of 255 off and moves
-# a dot by 0.06 pixels; every other decoder shows what this one does.
-EXACT = "INTEGER_ACCURATE"
+from pipelines.decoding import decode_part
+
+
+def show(
+    encoded: tf.Tensor,
+    orientation: tf.Tensor,
+    size: tf.Tensor,
+    window: tf.Tensor,
+    image_size: int,
+) -> tf.Tensor:
+    """Decodes and resamples what a window shows of an encoded image.
+
+    Args:
+        encoded: JPEG or PNG bytes, a string scalar.
+        orientation: EXIF orientation, 1 to 8, an integer scalar.
+        size: (2,) int32 width and height of the upright image.
+        window: (4,) float32 x1, y1, x2, y2 in pixels of the upright image; it
+            may leave the image.
+        image_size: side of the result in pixels.
+
+    Returns:
+        (image_size, image_size, 3) float32 RGB, 0..255.
+    """
+    part, inside = decode_window(encoded, orientation, size, window, image_size)
+    return resample(part, inside, image_size)
 
 
 def decode_window(
-    encoded: tf.Tensor, window: tf.Tensor, size: tf.Tensor
+    encoded: tf.Tensor,
+    orientation: tf.Tensor,
+    size: tf.Tensor,
+    window: tf.Tensor,
+    image_size: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes only the part of a JPEG that a window shows.
+    """Decodes only the part of an image that a window asks for.
 
-    Args:
-        encoded: JPEG bytes, a string scalar.
-        window: (4,) float32 x1, y1, x2, y2 in pixels; it may leave the
-            photograph.
-        size: (2,) int32 width and height of the photograph.
+    Args as of `show`.
 
     Returns:
         The decoded part, (h, w, 3) uint8, and the window relative to it.
     """
-    first, last = _pixels(window, size)
-    part = tf.io.decode_and_crop_jpeg(
-        encoded,
-        [first[1], first[0], last[1] - first[1], last[0] - first[0]],
-        channels=3,
-        dct_method=EXACT,
-    )
+    first, last = _needed(window, size, image_size)
+    part = decode_part(encoded, orientation, first, last)
     return part, _relative(window, first)
 
 
 def crop_window(
-    image: tf.Tensor, window: tf.Tensor
+    image: tf.Tensor, window: tf.Tensor, image_size: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`decode_window` of a photograph, (h, w, 3), that is decoded already."""
-    first, last = _pixels(window, tf.shape(image)[1::-1])
+    """`decode_window` of an image, (h, w, 3), that is decoded already."""
+    first, last = _needed(window, tf.shape(image)[1::-1], image_size)
     part = image[first[1] : last[1], first[0] : last[0]]
     return part, _relative(window, first)
 
@@ -43,8 +65,10 @@ def crop_window(
 def resample(image: tf.Tensor, window: tf.Tensor, image_size: int) -> tf.Tensor:
     """Shows a window of an image as a square, without keeping its aspect.
 
-    Crop and resize are one antialiased resampling at sub-pixel positions;
-    what lies outside the image is black.
+    Crop and resize are one antialiased resampling at sub-pixel positions: a
+    pixel is the mean of those around its center, weighted by a triangle that
+    reaches as far as the next pixel's center. What lies outside the image is
+    black.
 
     Args:
         image: (h, w, 3), RGB 0..255.
@@ -67,14 +91,18 @@ def resample(image: tf.Tensor, window: tf.Tensor, image_size: int) -> tf.Tensor:
     return resampled
 
 
-def _pixels(window: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """First and last (x, y) of the pixels that a window shows, half-open."""
-    # A window that misses the photograph still needs one pixel to decode.
+def _needed(
+    window: tf.Tensor, size: tf.Tensor, image_size: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """First and last (x, y), half-open, of the pixels that weigh anything."""
+    # A triangle about the outermost pixel's center reaches beyond the window.
+    reach = tf.maximum((window[2:] - window[:2]) / image_size, 1.0)
+    # A window that misses the image still needs one pixel to decode.
     first = tf.clip_by_value(
-        tf.cast(tf.floor(window[:2]), tf.int32), 0, size - 1
+        tf.cast(tf.floor(window[:2] - reach), tf.int32), 0, size - 1
     )
     last = tf.clip_by_value(
-        tf.cast(tf.math.ceil(window[2:]), tf.int32), first + 1, size
+        tf.cast(tf.math.ceil(window[2:] + reach), tf.int32), first + 1, size
     )
     return first, last
 

@@ -11,11 +11,10 @@ import tensorflow as tf
 from pipelines.annotations import BOX
 from pipelines.augmentation import Augmentation
 from pipelines.batches import check_split
+from pipelines.batches import draw
 from pipelines.batches import plan
 from pipelines.examples import parse
 from pipelines.records import Records
-from pipelines.rendering import decode_crop
-from pipelines.rendering import render
 from pipelines.steps import chances
 from pipelines.vocabulary import Vocabulary
 
@@ -27,7 +26,7 @@ class Sample:
     """A photograph taken out of records.
 
     Args:
-        path: the JPEG file.
+        path: the file, a JPEG or a PNG.
         box: the garment, x1, y1, x2, y2 in pixels.
     """
 
@@ -38,14 +37,14 @@ class Sample:
 def extract_samples(
     records: Records, split: str, count: int, folder: Path
 ) -> list[Sample]:
-    """Writes photographs from all over a split into JPEG files.
+    """Writes photographs from all over a split into files.
 
     Args:
         records: where to take them from.
         split: which split.
         count: how many; fewer if the split has fewer.
-        folder: made if it is missing; files are named `00.jpg` and so on, and
-            a table of them with their boxes `samples.csv`.
+        folder: made if it is missing; files are named `00.jpg` or `00.png`
+            and so on, and a table of them with their boxes `samples.csv`.
     """
     total = records.images[split]
     count = min(count, total)
@@ -58,8 +57,10 @@ def extract_samples(
         if index not in wanted:
             continue
         example = step({"serialized": record})
-        path = folder / f"{len(samples):02d}.jpg"
-        path.write_bytes(example["encoded"].numpy())
+        encoded = example["encoded"].numpy()
+        suffix = "png" if encoded.startswith(b"\x89PNG") else "jpg"
+        path = folder / f"{len(samples):02d}.{suffix}"
+        path.write_bytes(encoded)
         box = tuple(map(float, example["window"].numpy()))
         samples.append(Sample(path, box))
     rows = [(sample.path.name, *sample.box) for sample in samples]
@@ -126,8 +127,7 @@ def augment(
         tf.data.Dataset.from_tensor_slices(serialized), chances(seed)
     ).map(lambda record, chance: {"serialized": record, "chance": chance})
     examples = examples.batch(len(serialized))
-    dataset = examples.map(plan(vocabulary, image_size, augmentation))
-    dataset = dataset.unbatch().map(decode_crop)
-    (batch,) = dataset.padded_batch(len(serialized)).map(render(image_size))
-    targets = {name: value.numpy() for name, value in batch["targets"].items()}
-    return batch["image"].numpy(), targets
+    planned = examples.map(plan(vocabulary, image_size, augmentation))
+    stages = draw(planned, image_size, augmentation, len(serialized))
+    ((image, targets),) = stages["render"]
+    return image.numpy(), {name: x.numpy() for name, x in targets.items()}

@@ -14,12 +14,12 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
+from pipelines.photographs import Photograph
+
 
 def make_example(
     row: dict,
-    encoded: bytes,
-    width: int,
-    height: int,
+    photograph: Photograph,
     box: np.ndarray,
     landmarks: np.ndarray,
 ) -> bytes:
@@ -30,9 +30,7 @@ def make_example(
 
     Args:
         row: the row, of which `image`, `category` and `attributes` are used.
-        encoded: JPEG bytes.
-        width: of the photograph, in pixels.
-        height: of the photograph, in pixels.
+        photograph: its image; width and height are those of the upright one.
         box: (4,) x1, y1, x2, y2 in pixels.
         landmarks: (L, 3) x, y in 0-based pixel indices, and visibility.
     """
@@ -52,8 +50,11 @@ def make_example(
         features[name].float_list.value.extend(values)
 
     image = row["image"].encode()
-    byte("image/encoded", encoded)
-    byte("image/format", b"jpeg")
+    width, height = photograph.width, photograph.height
+    byte("image/encoded", photograph.encoded)
+    byte("image/format", b"png" if photograph.jpeg is None else b"jpeg")
+    # Not of those models: how to turn the image, as EXIF counts.
+    integers("image/orientation", [photograph.orientation])
     byte("image/filename", image)
     byte("image/source_id", image)
     integers("image/width", [width])

@@ -7,6 +7,7 @@ from pipelines.annotations import make_vocabulary
 from pipelines.augmentation import Augmentation
 from pipelines.augmentation import change_colour
 from pipelines.augmentation import erase
+from pipelines.batches import draw
 from pipelines.batches import load_split
 from pipelines.batches import plan
 from pipelines.geometry import jitter
@@ -15,8 +16,10 @@ from pipelines.geometry import rotate
 from pipelines.geometry import scale
 from pipelines.geometry import shift
 from pipelines.geometry import show_box
+from pipelines.photographs import Photograph
 from pipelines.rendering import decode_crop
 from pipelines.rendering import render
+from pipelines.resampling import show
 from pipelines.steps import chances
 from pipelines.tfrecords import make_example
 
@@ -49,9 +52,8 @@ def dot_record(x, y, box, size=(160, 120), sigma=2.0):
         "category": -1,
         "attributes": np.zeros(0, np.int8),
     }
-    return make_example(
-        row, encoded.tobytes(), width, height, np.array(box), landmarks
-    )
+    photograph = Photograph(encoded.tobytes(), None, 1, width, height, [])
+    return make_example(row, photograph, np.array(box), landmarks)
 
 
 def centroid(image):
@@ -77,25 +79,27 @@ def numbers(count, seed=0):
 def augmented(record, augmentation, size, count, in_graph):
     """Images (count, size, size, 3) of one record, and their landmarks."""
     steps = plan(LANDMARKS_ALONE, size, augmentation)
-    draw = render(size)
     examples = {
         "serialized": tf.fill([count], record),
         "chance": numbers(count),
     }
     if in_graph:
         dataset = tf.data.Dataset.from_tensor_slices(examples).batch(3)
-        dataset = dataset.map(steps).unbatch().map(decode_crop)
-        (result,) = dataset.padded_batch(count).map(draw)
-        return result["image"].numpy(), result["targets"]["heatmaps"].numpy()
+        stages = draw(dataset.map(steps), size, augmentation, count)
+        ((image, targets),) = stages["render"]
+        return image.numpy(), targets["heatmaps"].numpy()
     images, landmarks = [], []
     for index in range(count):
         # One alone, without a dimension for the batch.
         example = {name: value[index] for name, value in examples.items()}
-        example = decode_crop(steps(example))
-        landmarks.append(example["targets"].pop("heatmaps").numpy())
-        del example["targets"]
+        example = steps(example)
+        landmarks.append(example.pop("targets")["heatmaps"].numpy())
+        if augmentation is None:
+            images.append(show(**example, image_size=size).numpy())
+            continue
+        example = decode_crop(example)
         batch = {name: value[None] for name, value in example.items()}
-        images.append(draw(batch)["image"][0].numpy())
+        images.append(render(size)(batch)["image"][0].numpy())
     return np.stack(images), np.stack(landmarks)
 
 

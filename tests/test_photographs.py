@@ -8,10 +8,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipelines.decoding import decode_whole
 from pipelines.errors import InputError
 from pipelines.errors import UnusableError
+from pipelines.photographs import Photograph
+from pipelines.photographs import inspect_image
 from pipelines.photographs import read_photograph
-from pipelines.photographs import upright_jpeg
 from pipelines.problems import Kind
 
 RED, BLUE = (200, 30, 40), (20, 60, 180)
@@ -23,9 +25,17 @@ def encode(image, kind="JPEG", **options):
     return buffer.getvalue()
 
 
-def decode(encoded):
+def decode(photograph):
     """What training sees: TensorFlow's pixels."""
-    return tf.io.decode_jpeg(encoded, channels=3).numpy().astype(int)
+    image = decode_whole(
+        tf.constant(photograph.encoded), tf.constant(photograph.orientation)
+    )
+    return image.numpy().astype(int)
+
+
+def kept(encoded, *found):
+    """What becomes of a JPEG of 40 x 20 pixels that needs no change."""
+    return Photograph(encoded, None, 1, 40, 20, list(found))
 
 
 def kinds(photograph):
@@ -61,40 +71,41 @@ def two_halves():
 )
 def test_jpeg_stays_as_it_is(two_halves, options):
     encoded = encode(two_halves, **options)
-    assert upright_jpeg(encoded, "a") == (encoded, 40, 20, [])
+    assert inspect_image(encoded, "a") == kept(encoded)
     # Whatever a downloader left behind it does no harm.
     longer = encoded + b"\0\0\r\n<html>"
-    assert upright_jpeg(longer, "a") == (longer, 40, 20, [])
-    assert decode(longer).shape == (20, 40, 3)
+    photograph = inspect_image(longer, "a")
+    assert photograph == kept(longer)
+    assert decode(photograph).shape == (20, 40, 3)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_other_formats_become_jpeg(two_halves, kind):
-    stored, width, height, found = upright_jpeg(encode(two_halves, kind), "a")
-    assert (width, height) == (40, 20)
-    assert found == [(Kind.OTHER_FORMAT, kind)]
-    pixels = decode(stored)
-    assert np.abs(pixels[10, 5] - RED).max() < 6
-    assert np.abs(pixels[10, 35] - BLUE).max() < 6
+def test_other_formats_lose_nothing(two_halves, kind):
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    # GIF keeps 256 colors, of which these are two.
+    encoded = encode(two_halves, kind, **lossless)
+    photograph = inspect_image(encoded, "a")
+    assert (photograph.width, photograph.height) == (40, 20)
+    assert photograph.found == [(Kind.OTHER_FORMAT, kind)]
+    assert photograph.encoded.startswith(b"\x89PNG")
+    np.testing.assert_array_equal(decode(photograph), np.array(two_halves))
+    np.testing.assert_array_equal(photograph.pixels, np.array(two_halves))
 
 
 def test_a_jpeg_with_further_pictures_stays_as_it_is(two_halves):
     encoded = encode(
         two_halves, "MPO", save_all=True, append_images=[textured(40, 20)]
     )
-    assert upright_jpeg(encoded, "a") == (encoded, 40, 20, [])
-    assert np.abs(decode(encoded)[10, 5] - RED).max() < 6
+    photograph = inspect_image(encoded, "a")
+    assert photograph == kept(encoded)
+    assert np.abs(decode(photograph)[10, 5] - RED).max() < 6
 
 
 def test_greyscale_is_listed_and_stays(two_halves):
     encoded = encode(two_halves.convert("L"))
-    assert upright_jpeg(encoded, "a") == (
-        encoded,
-        40,
-        20,
-        [(Kind.GREYSCALE, "mode L")],
-    )
-    pixels = decode(encoded)
+    photograph = inspect_image(encoded, "a")
+    assert photograph == kept(encoded, (Kind.GREYSCALE, "mode L"))
+    pixels = decode(photograph)
     # Rec. 601: 0.299 of red, 0.587 of green, 0.114 of blue.
     assert np.abs(pixels[10, 5] - 82).max() <= 2
     assert np.abs(pixels[10, 35] - 62).max() <= 2
@@ -102,9 +113,9 @@ def test_greyscale_is_listed_and_stays(two_halves):
 
 def test_sixteen_bits_are_scaled():
     deep = Image.fromarray(np.full((8, 8), 200 * 257, np.uint16))
-    photograph = upright_jpeg(encode(deep, "PNG"), "a")
+    photograph = inspect_image(encode(deep, "PNG"), "a")
     assert kinds(photograph) == [Kind.OTHER_FORMAT, Kind.GREYSCALE]
-    assert np.abs(decode(photograph.encoded) - 200).max() <= 1
+    assert np.abs(decode(photograph) - 200).max() <= 1
 
 
 @pytest.mark.parametrize("inverted", [True, False])
@@ -121,9 +132,9 @@ def test_cmyk_becomes_rgb(inverted):
         inks = 255 - inks
         encoded = encode(Image.fromarray(inks, "CMYK"), quality=95)
         encoded = encoded[:start] + encoded[start + 2 + length :]
-    stored, *_, found = upright_jpeg(encoded, "a")
-    assert found == [(Kind.CMYK, "mode CMYK")]
-    assert np.abs(decode(stored)[8, 8] - [127, 255, 255]).max() <= 3
+    photograph = inspect_image(encoded, "a")
+    assert photograph.found == [(Kind.CMYK, "mode CMYK")]
+    assert np.abs(decode(photograph)[8, 8] - [127, 255, 255]).max() <= 3
 
 
 # What shows each picture as it was taken, from the EXIF standard: the places
@@ -144,11 +155,14 @@ def test_exif_rotation_is_applied(two_halves, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     encoded = encode(two_halves, exif=exif, quality=95)
-    stored, width, height, found = upright_jpeg(encoded, "a")
+    photograph = inspect_image(encoded, "a")
+    width, height = photograph.width, photograph.height
     assert (width, height) == ((40, 20) if orientation < 5 else (20, 40))
-    assert found == [(Kind.EXIF_ROTATION, f"orientation {orientation}")]
-    assert Image.open(io.BytesIO(stored)).getexif().get(0x0112, 1) == 1
-    pixels = decode(stored)
+    found = [(Kind.EXIF_ROTATION, f"orientation {orientation}")]
+    assert photograph.found == found
+    assert photograph.encoded == encoded
+    pixels = decode(photograph)
+    np.testing.assert_array_equal(photograph.pixels, pixels)
     assert pixels.shape == (height, width, 3)
     for (x, y), colour in zip(UPRIGHT[orientation], (RED, BLUE), strict=True):
         pixel = pixels[height // 2 + 8 * y, width // 2 + 8 * x]
@@ -158,12 +172,12 @@ def test_exif_rotation_is_applied(two_halves, orientation):
 @pytest.mark.parametrize("exif", [b"Exif\0\0MM\0*\0", b"Exif\0\0nonsense"])
 def test_exif_that_makes_no_sense_is_overlooked(two_halves, exif):
     encoded = encode(two_halves, exif=exif)
-    assert upright_jpeg(encoded, "a") == (encoded, 40, 20, [])
+    assert inspect_image(encoded, "a") == kept(encoded)
 
 
 def test_transparency_becomes_white():
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    assert decode(upright_jpeg(encode(clear, "PNG"), "a").encoded).min() > 250
+    assert decode(inspect_image(encode(clear, "PNG"), "a")).min() > 250
 
 
 @pytest.mark.parametrize(
@@ -196,7 +210,7 @@ def test_transparency_becomes_white():
 )
 def test_what_is_no_photograph(encoded, kind, message):
     with pytest.raises(InputError) as error:
-        upright_jpeg(encoded, "a.jpg")
+        inspect_image(encoded, "a.jpg")
     assert isinstance(error.value, UnusableError)
     assert error.value.kind == kind
     assert str(error.value).startswith(f"a.jpg: {message}")
@@ -206,7 +220,7 @@ def test_what_is_no_photograph(encoded, kind, message):
 def test_whatever_is_kept_is_decoded_by_tensorflow(options):
     whole = encode(textured(), quality=90, **options)
     rng = np.random.default_rng(0)
-    kept = 0
+    survivors = 0
     for i in range(300):
         spoilt = bytearray(whole)
         if i % 3 == 0:
@@ -218,26 +232,26 @@ def test_whatever_is_kept_is_decoded_by_tensorflow(options):
             start = rng.integers(2, len(spoilt))
             spoilt[start : start + 300] = bytes(len(spoilt[start:][:300]))
         try:
-            photograph = upright_jpeg(bytes(spoilt), "a")
+            photograph = inspect_image(bytes(spoilt), "a")
         except UnusableError:
             continue
-        kept += 1
-        decode(photograph.encoded)
+        survivors += 1
+        decode(photograph)
     # A part of the changes only paints over some blocks.
-    assert kept > 50
+    assert survivors > 50
 
 
 def test_too_many_pixels_are_not_decoded():
     # 182 million pixels in 25 kB, and a JPEG's header without its pixels.
     encoded = encode(Image.new("1", (14_000, 13_000)), "PNG")
     with pytest.raises(UnusableError, match="89,478,485 are the most") as error:
-        upright_jpeg(encoded, "a.png")
+        inspect_image(encoded, "a.png")
     assert error.value.kind == Kind.IMAGE_TOO_LARGE
     header = bytearray(encode(Image.new("RGB", (8, 8))))
     start = header.index(b"\xff\xc0") + 5
     header[start : start + 4] = struct.pack(">HH", 10_000, 9_000)
     with pytest.raises(UnusableError) as error:
-        upright_jpeg(bytes(header), "a.jpg")
+        inspect_image(bytes(header), "a.jpg")
     assert str(error.value) == (
         "a.jpg: image too large (9000 x 10000 pixels; 89,478,485 are the most)"
     )

@@ -1,8 +1,13 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+from pipelines import numpy_resampling
+from pipelines.decoding import decode_whole
 from pipelines.resampling import decode_window
 from pipelines.resampling import resample
 
@@ -44,6 +49,9 @@ def test_resampled_is_an_antialiased_bilinear_crop(window, size):
     assert result.shape == (size, size, 3)
     assert result.dtype == tf.float32
     np.testing.assert_allclose(result, expected, atol=0.02)
+    other = numpy_resampling.resample(image, window, size)
+    assert other.dtype == np.float32
+    np.testing.assert_allclose(other, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -84,38 +92,57 @@ def test_outside_the_photograph_is_black():
     np.testing.assert_allclose(result[:, 5:], 200, atol=1e-3)
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize(
     "window",
     [
-        (0, 0, 40, 30),
-        (3.4, 5.6, 21.2, 17.1),
-        (-7.5, -3, 60, 50),
-        (39.5, 29.5, 45, 40),
-        (50, 50, 60, 60),  # Misses the photograph.
+        (0, 0, 90, 70),
+        (13.4, 5.6, 61.2, 57.1),
+        (32, 16, 48, 64),
+        (-7.5, -3, 160, 50),
+        (89.5, 69.5, 95, 80),
+        (150, 150, 160, 160),  # Misses the image.
         (-20, -20, -10, -10),
     ],
 )
-def test_decoded_part_stands_for_the_whole(window):
+def test_decoded_part_stands_for_the_whole(window, orientation, subsampling):
     random = np.random.default_rng(1)
     image = cv2.resize(
-        random.integers(0, 256, (6, 8, 3)).astype("uint8"), (40, 30)
+        random.integers(0, 256, (14, 18, 3)).astype("uint8"), (90, 70)
     )
-    encoded = tf.constant(cv2.imencode(".jpg", image)[1].tobytes())
-    size = tf.constant([40, 30])
+    stored = Image.fromarray(np.rot90(image) if orientation == 6 else image)
+    file = io.BytesIO()
+    stored.save(file, "JPEG", quality=95, subsampling=subsampling)
+    encoded = tf.constant(file.getvalue())
+    upright = tf.constant(orientation)
     window = tf.constant(window, tf.float32)
-    part, moved = decode_window(encoded, window, size)
-    assert part.shape[0] <= 30
-    assert part.shape[1] <= 40
-    whole, unmoved = decode_window(
-        encoded, tf.constant([0.0, 0.0, 40.0, 30.0]), size
+    part, moved = decode_window(
+        encoded, upright, tf.constant([90, 70]), window, 12
     )
-    assert whole.shape == (30, 40, 3)
-    assert unmoved.numpy().tolist() == [0, 0, 40, 30]
+    whole = decode_whole(encoded, upright)
+    assert whole.shape == (70, 90, 3)
     expected = resample(whole, window, 12).numpy()
+    # At the edge of a part libjpeg may lack a neighbor to blend colors with.
     result = resample(part, moved, 12).numpy()
-    # A pixel at the edge may weigh what is cut off beside it; away from
-    # there nothing may differ.
-    inner = np.s_[1:-1, 1:-1]
-    np.testing.assert_allclose(result[inner], expected[inner], atol=1e-3)
-    if window[0] >= 40 or window[2] <= 0:
+    np.testing.assert_allclose(result, expected, atol=0.5)
+    other = numpy_resampling.resample(whole.numpy(), window.numpy(), 12)
+    np.testing.assert_allclose(other, expected, atol=1e-2)
+    if window[0] >= 90 or window[2] <= 0:
         np.testing.assert_array_equal(result, 0)
+
+
+def test_decodes_no_more_than_the_window_asks_for():
+    image = np.zeros((300, 240, 3), np.uint8)
+    encoded = tf.constant(cv2.imencode(".jpg", image)[1].tobytes())
+    part, inside = decode_window(
+        encoded,
+        tf.constant(1),
+        tf.constant([240, 300]),
+        tf.constant([40.5, 30, 160, 141]),
+        60,
+    )
+    # The triangle reaches 119.5 / 60 and 111 / 60 pixels beyond: 38 to 162,
+    # 28 to 143.
+    assert part.shape == (115, 124, 3)
+    assert inside.numpy().tolist() == [2.5, 2, 122, 113]

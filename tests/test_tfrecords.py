@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines.photographs import Photograph
 from pipelines.tfrecords import frame
 from pipelines.tfrecords import make_example
 
@@ -15,8 +16,8 @@ def feature(kind, values):
     return tf.train.Feature(**{kind: value})
 
 
-@pytest.mark.parametrize("landmarks", [0, 8])
-def test_bytes_are_those_of_tensorflow(landmarks):
+@pytest.mark.parametrize(("landmarks", "orientation"), [(0, 1), (8, 6)])
+def test_bytes_are_those_of_tensorflow(landmarks, orientation):
     x, y = np.arange(landmarks) * 10.25, np.arange(landmarks) * 5.5 - 3
     visibility = np.arange(landmarks) % 3
     row = {
@@ -26,18 +27,17 @@ def test_bytes_are_those_of_tensorflow(landmarks):
     }
     made = make_example(
         row,
-        b"\xff\xd8photograph",
-        200,
-        300,
+        Photograph(b"\xff\xd8photo", None, orientation, 200, 300, []),
         np.array([0, 30.5, 100, 300]),
         np.stack([x, y, visibility], -1).astype(np.float32),
     )
     name = "img/Röcke/1.jpg".encode()
     features = {
-        "image/encoded": feature("bytes_list", [b"\xff\xd8photograph"]),
+        "image/encoded": feature("bytes_list", [b"\xff\xd8photo"]),
         "image/format": feature("bytes_list", [b"jpeg"]),
         "image/filename": feature("bytes_list", [name]),
         "image/source_id": feature("bytes_list", [name]),
+        "image/orientation": feature("int64_list", [orientation]),
         "image/width": feature("int64_list", [200]),
         "image/height": feature("int64_list", [300]),
         "image/object/bbox/xmin": feature("float_list", [0]),
