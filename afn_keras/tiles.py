@@ -12,8 +12,8 @@ from afn_keras.predicted import Prediction
 from pipelines.annotations import OCCLUDED
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE
+from pipelines.decoding import decode_whole
 from pipelines.examples import parse
-from pipelines.resampling import EXACT
 from pipelines.vocabulary import Vocabulary
 
 
@@ -48,9 +48,7 @@ def photograph_tiles(
     tiles = []
     for record in serialized:
         example = step({"serialized": tf.constant(record)})
-        image = tf.io.decode_jpeg(
-            example["encoded"], channels=3, dct_method=EXACT
-        )
+        image = decode_whole(example["encoded"], example["orientation"])
         name = example["name"].numpy().decode()
         labels = _labels(
             vocabulary,

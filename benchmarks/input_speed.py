@@ -104,8 +104,8 @@ def _candidates(records: Any, options: argparse.Namespace) -> dict[str, Any]:
     from pipelines.augmentation import Augmentation
     from pipelines.batches import load_split
     from pipelines.batches import stages
+    from pipelines.decoding import EXACT
     from pipelines.examples import parse
-    from pipelines.resampling import EXACT
 
     files = [
         str(records.folder / name) for name in records.shards[options.split]

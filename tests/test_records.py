@@ -86,6 +86,7 @@ def test_every_feature_of_a_record(records, hand_written):
         "image/format": [b"jpeg"],
         "image/filename": [b"img/a_b/006.jpg"],
         "image/source_id": [b"img/a_b/006.jpg"],
+        "image/orientation": [1],
         "image/width": [60],
         "image/height": [80],
         "image/object/class/label": [0],
@@ -295,7 +296,8 @@ def test_other_formats_are_listed_and_kept(tmp_path):
     path = write_labels(tmp_path / "data", "image,split", "a.png,train")
     records = write_records(read_annotations(path), tmp_path / "records")
     (example,) = examples(records, "train")
-    assert example["image/encoded"][0].startswith(b"\xff\xd8")
+    assert example["image/encoded"][0].startswith(b"\x89PNG")
+    assert example["image/format"] == [b"png"]
     assert (example["image/width"], example["image/height"]) == ([60], [80])
     (problem,) = problems(records.folder)
     assert problem == {
@@ -303,7 +305,7 @@ def test_other_formats_are_listed_and_kept(tmp_path):
         "source": f"{path}, line 2",
         "kind": "another format",
         "detail": "PNG",
-        "action": "stored as JPEG",
+        "action": "stored as PNG",
     }
 
 
