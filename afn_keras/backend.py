@@ -39,6 +39,27 @@ if _MAJOR == 3:
             # Keras adds up what the replicas have, after this.
             return [grad / count for grad in super()._clip_gradients(total)]
 
+        def _update_model_variables_moving_average(
+            self, trainable_variables: Any
+        ) -> None:
+            """Averages once a step, where Keras's does once a batch.
+
+            Where gradients are accumulated weights move every few batches.
+            """
+            steps = self.gradient_accumulation_steps or 1
+            moved = (self._iterations + 1) % steps == 0
+            kept = ops.where(self.iterations > 0, self.ema_momentum, 0.0)
+            kept = ops.where(moved, kept, 1.0)
+            for variable, average in zip(
+                trainable_variables,
+                self._model_variables_moving_average,
+                strict=True,
+            ):
+                if average is None:
+                    continue
+                momentum = ops.cast(kept, variable.dtype)
+                average.assign(momentum * average + (1 - momentum) * variable)
+
     class SwapEMAWeights(keras.callbacks.SwapEMAWeights):
         """Keras's own, which on JAX loses the averages at the end.
 

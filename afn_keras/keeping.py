@@ -63,7 +63,8 @@ class KeepNetworks(keras.callbacks.Callback):
         self.failure: InputError | None = None
         scores = _scores(self.folder, done)
         self._best = max(scores.values(), default=-math.inf)
-        self._best_epoch = max(scores, key=scores.get, default=0)
+        # Without a val split there is no score, and the last epoch is kept.
+        self._best_epoch = max(scores, key=scores.get, default=done)
 
     def has_waited(self, done: int) -> bool:
         """Whether no epoch was better for as long as there is patience."""

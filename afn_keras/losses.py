@@ -1,8 +1,10 @@
 """The three losses; a label that is not known counts nowhere.
 
-Each is a mean over the labels that a batch knows, and 0 where it knows none,
-so that weights mean the same whatever share of the data is labelled. The batch
-is that of all devices together: how many share it changes no loss.
+Each returns a loss for each image, whose mean over the batch, as Keras takes
+it, is the mean over the labels that the batch knows, and 0 where it knows none:
+loss weights mean the same whatever share of the data is labeled. The batch is
+that of all devices together: how many share it changes no loss. An image's
+`sample_weight` multiplies its part.
 """
 
 import math
@@ -74,7 +76,7 @@ class HeatmapLoss(keras.losses.Loss):
         self.error = error
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of a batch, (1,)."""
+        """Returns the loss of each image, (B,)."""
         _, height, width, _ = y_pred.shape
         render = render_heatmaps
         if self.target == "exponential":
@@ -83,9 +85,9 @@ class HeatmapLoss(keras.losses.Loss):
             y_true[..., :2], height, width, self.sigma * width / 224
         )
         error = _squares if self.error == "l2" else _adaptive_wing
-        return _mean_of_known(
-            ops.mean(error(target, y_pred), axis=(1, 2)), y_true[..., 2]
-        )
+        known = ops.cast(y_true[..., 2], "float32")
+        errors = ops.mean(error(target, y_pred), axis=(1, 2))
+        return _shares(ops.sum(_where(known, errors), axis=-1), ops.sum(known))
 
     def get_config(self) -> dict[str, Any]:
         """What the constructor takes."""
@@ -118,7 +120,7 @@ class CategoryLoss(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of a batch, (1,)."""
+        """Returns the loss of each image, (B,)."""
         # Keras hands single numbers over as (B,) or (B, 1).
         labels = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         error = keras.losses.sparse_categorical_crossentropy(
@@ -127,7 +129,8 @@ class CategoryLoss(keras.losses.Loss):
         if self.label_smoothing:
             even = -ops.mean(ops.log_softmax(y_pred), axis=-1)
             error += self.label_smoothing * (even - error)
-        return _mean_of_known(error, labels >= 0)
+        known = ops.cast(labels >= 0, "float32")
+        return _shares(_where(known, error), ops.sum(known))
 
     def get_config(self) -> dict[str, Any]:
         """What the constructor takes."""
@@ -171,19 +174,18 @@ class AttributesLoss(keras.losses.Loss):
         self.kind = kind
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of a batch, (1,)."""
+        """Returns the loss of each image, (B,)."""
         present = ops.cast(y_true > 0, "float32")
         absent = self.negative_weight * ops.cast(y_true == 0, "float32")
 
         def total(logits: Any) -> Any:
             if_present, if_absent = _attribute_errors(logits, self.kind)
-            # where, not multiply: an unknown label's error may be infinite.
             return ops.sum(
-                ops.where(present > 0, present * if_present, 0.0)
-            ) + ops.sum(ops.where(absent > 0, absent * if_absent, 0.0))
+                _where(present, if_present) + _where(absent, if_absent), axis=-1
+            )
 
-        undecided = total(ops.zeros_like(y_pred))
-        return math.log(2) * _share(total(y_pred), undecided)
+        undecided = ops.sum(total(ops.zeros_like(y_pred)))
+        return math.log(2) * _shares(total(y_pred), undecided)
 
     def get_config(self) -> dict[str, Any]:
         """What the constructor takes."""
@@ -235,20 +237,20 @@ def _attribute_errors(logits: Any, kind: AttributeLossKind) -> tuple[Any, Any]:
     return if_present, if_absent
 
 
-def _mean_of_known(error: Any, known: Any) -> Any:
-    known = ops.cast(known, "float32")
-    # where, not multiply: an unknown label's error may be infinite.
-    total = ops.sum(ops.where(known > 0, error, 0.0))
-    return _share(total, ops.sum(known))
+def _where(weight: Any, error: Any) -> Any:
+    """Weighted errors; not by multiplication, as an unknown one may be NaN."""
+    return ops.where(weight > 0, weight * error, 0.0)
 
 
-def _share(total: Any, count: Any) -> Any:
-    """(1,), of which the mean over all replicas is that of the whole batch."""
+def _shares(totals: Any, count: Any) -> Any:
+    """Scales sums of each image, (B,), so that their mean is total / count.
+
+    With several replicas the mean over all of theirs is.
+    """
     count = mean_over_replicas(count)
-    share = ops.where(count > 0, total / ops.where(count > 0, count, 1.0), 0.0)
-    # No scalar: that Keras 3 would not divide by the number of replicas, by
-    # which it multiplies what it logs.
-    return ops.reshape(share, (1,))
+    images = ops.cast(ops.shape(totals)[0], "float32")
+    share = images / ops.where(count > 0, count, 1.0)
+    return ops.where(count > 0, totals * share, 0.0)
 
 
 def _check(argument: str, value: str, choices: Any) -> None:

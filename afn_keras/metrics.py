@@ -3,6 +3,7 @@
 Unknown labels count nowhere; a metric of nothing known is NaN, never 0.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 from typing import Literal
@@ -21,8 +22,8 @@ Protocol = Literal["corrected", "released"]
 class _RatioMetric(keras.metrics.Metric):
     """Sums of hits or errors over counts, for one or several things."""
 
-    def __init__(self, size: int, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, size: int, name: str, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
         # float64 would not run on every accelerator; float32 counts exactly
         # to 16 million.
         self.total = self.add_weight(
@@ -32,9 +33,15 @@ class _RatioMetric(keras.metrics.Metric):
             shape=(size,), initializer="zeros", name="count", dtype="float32"
         )
 
-    def _add(self, total: Any, count: Any) -> None:
-        self.total.assign_add(ops.cast(total, "float32"))
-        self.count.assign_add(ops.cast(count, "float32"))
+    def _add(self, hits: Any, counts: Any, sample_weight: Any) -> None:
+        """Adds those of each image, (B, size), by the weight of each, (B,)."""
+        hits, counts = ops.cast(hits, "float32"), ops.cast(counts, "float32")
+        if sample_weight is not None:
+            weight = ops.cast(sample_weight, "float32")
+            weight = ops.reshape(weight, (-1, 1))
+            hits, counts = hits * weight, counts * weight
+        self.total.assign_add(ops.sum(hits, axis=0))
+        self.count.assign_add(ops.sum(counts, axis=0))
 
     def reset_state(self) -> None:
         """Forgets everything."""
@@ -58,6 +65,7 @@ class _RatioMetric(keras.metrics.Metric):
         return ops.where(number > 0, mean, float("nan"))
 
 
+@keras.saving.register_keras_serializable("afn_keras")
 class NormalizedError(_RatioMetric):
     """NE: distance of visible landmarks in units of the box's sides.
 
@@ -85,8 +93,10 @@ class NormalizedError(_RatioMetric):
         decoding: Decoding = "subpixel",
         protocol: Protocol = "corrected",
         image_size: int = 224,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(num_landmarks, name)
+        super().__init__(num_landmarks, name, **kwargs)
+        self.num_landmarks = num_landmarks
         self.decoding = decoding
         self.protocol = protocol
         self.image_size = image_size
@@ -94,7 +104,7 @@ class NormalizedError(_RatioMetric):
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
-        """Adds a batch; every landmark counts alike, whatever the weight."""
+        """Adds a batch; every landmark of an image has the image's weight."""
         y_true = ops.cast(y_true, "float32")
         truth, counts = y_true[..., :2], y_true[..., 2]
         points, size = y_pred, self.image_size
@@ -105,16 +115,25 @@ class NormalizedError(_RatioMetric):
             points = (points * size - 0.5) / (size - 1)
             truth = truth - 0.5 / size
         distance = ops.norm(points - truth, axis=-1)
-        self._add(
-            ops.sum(ops.where(counts > 0, self.of(distance), 0.0), axis=0),
-            ops.sum(counts, axis=0),
-        )
+        hits = ops.where(counts > 0, self.of(distance), 0.0)
+        self._add(hits, counts, sample_weight)
 
     def of(self, distance: Any) -> Any:
         """What is averaged: the distance itself."""
         return distance
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {
+            **super().get_config(),
+            "num_landmarks": self.num_landmarks,
+            "decoding": self.decoding,
+            "protocol": self.protocol,
+            "image_size": self.image_size,
+        }
 
+
+@keras.saving.register_keras_serializable("afn_keras")
 class CorrectKeypoints(NormalizedError):
     """PCK: share of visible landmarks whose distance is below a threshold.
 
@@ -127,16 +146,25 @@ class CorrectKeypoints(NormalizedError):
     """
 
     def __init__(
-        self, threshold: float = 0.1, num_landmarks: int = 8, **kwargs: Any
+        self,
+        threshold: float = 0.1,
+        num_landmarks: int = 8,
+        name: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(num_landmarks, f"pck@{threshold}", **kwargs)
+        super().__init__(num_landmarks, name or f"pck@{threshold}", **kwargs)
         self.threshold = threshold
 
     def of(self, distance: Any) -> Any:
         """What is averaged: 1 where the landmark is near enough."""
         return ops.cast(distance < self.threshold, "float32")
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {**super().get_config(), "threshold": self.threshold}
 
+
+@keras.saving.register_keras_serializable("afn_keras")
 class AreaUnderCurve(NormalizedError):
     """AUC: area under PCK over thresholds from 0 to a limit, divided by it.
 
@@ -153,16 +181,25 @@ class AreaUnderCurve(NormalizedError):
     """
 
     def __init__(
-        self, limit: float = 0.2, num_landmarks: int = 8, **kwargs: Any
+        self,
+        limit: float = 0.2,
+        num_landmarks: int = 8,
+        name: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(num_landmarks, f"auc@{limit}", **kwargs)
+        super().__init__(num_landmarks, name or f"auc@{limit}", **kwargs)
         self.limit = limit
 
     def of(self, distance: Any) -> Any:
         """What is averaged: the landmark's share of the area."""
         return ops.maximum(1 - distance / self.limit, 0.0)
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {**super().get_config(), "limit": self.limit}
 
+
+@keras.saving.register_keras_serializable("afn_keras")
 class TopKAccuracy(_RatioMetric):
     """Share of images whose category is among the k best.
 
@@ -173,25 +210,33 @@ class TopKAccuracy(_RatioMetric):
     (B, C) logits or scores. Of equal scores the one listed first is better.
     """
 
-    def __init__(self, k: int, name: str | None = None) -> None:
-        super().__init__(1, name or f"top{k}")
+    def __init__(self, k: int, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(1, name or f"top{k}", **kwargs)
         self.k = k
 
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
-        """Adds a batch; every image counts alike, whatever the weight."""
+        """Adds a batch, each image by its weight."""
         labels = ops.reshape(ops.cast(y_true, "int32"), (-1, 1))
         known = ops.cast(labels[:, 0] >= 0, "float32")
         k = min(self.k, y_pred.shape[-1])
         _, best = ops.top_k(y_pred, k)
         hits = ops.any(ops.equal(ops.cast(best, "int32"), labels), axis=-1)
         hits = ops.cast(hits, "float32") * known
-        self._add(ops.sum(hits)[None], ops.sum(known)[None])
+        self._add(hits[:, None], known[:, None], sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        return {**super().get_config(), "k": self.k}
 
 
+@keras.saving.register_keras_serializable("afn_keras")
 class AttributeRecall(_RatioMetric):
     """recall@k: present attributes among the k best, over all present ones.
+
+    Of the attributes that are known of an image: one that may be there or not
+    takes no place among the k best.
 
     Args:
         k: how many attributes are guessed for each image, of those chosen.
@@ -206,23 +251,33 @@ class AttributeRecall(_RatioMetric):
         k: int,
         columns: Sequence[int] | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(1, name or f"recall@{k}")
+        super().__init__(1, name or f"recall@{k}", **kwargs)
         self.k = k
         self.columns = None if columns is None else np.array(columns, "int32")
 
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
-        """Adds a batch; every label counts alike, whatever the weight."""
+        """Adds a batch; every label of an image has the image's weight."""
         if self.columns is not None:
             y_true = ops.take(y_true, self.columns, axis=-1)
             y_pred = ops.take(y_pred, self.columns, axis=-1)
         present = ops.cast(y_true > 0, "float32")
         k = min(self.k, y_pred.shape[-1])
-        _, best = ops.top_k(y_pred, k)
+        _, best = ops.top_k(ops.where(y_true < 0, -math.inf, y_pred), k)
         hits = ops.take_along_axis(present, ops.cast(best, "int32"), axis=-1)
-        self._add(ops.sum(hits)[None], ops.sum(present)[None])
+        self._add(
+            ops.sum(hits, axis=-1, keepdims=True),
+            ops.sum(present, axis=-1, keepdims=True),
+            sample_weight,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the constructor takes."""
+        columns = None if self.columns is None else self.columns.tolist()
+        return {**super().get_config(), "k": self.k, "columns": columns}
 
 
 def headline_metrics(

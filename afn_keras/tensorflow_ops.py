@@ -26,6 +26,7 @@ one_hot = tf.one_hot
 ones_like = tf.ones_like
 power = tf.pow
 reshape = tf.reshape
+shape = tf.shape
 sigmoid = tf.sigmoid
 softmax = tf.nn.softmax
 softplus = tf.math.softplus
@@ -72,9 +73,9 @@ def norm(x: Any, axis: Any = None) -> Any:
     return tf.norm(x, axis=axis)
 
 
-def sum(x: Any, axis: Any = None) -> Any:
+def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Sums."""
-    return tf.reduce_sum(x, axis)
+    return tf.reduce_sum(x, axis, keepdims)
 
 
 def take(x: Any, indices: Any, axis: int) -> Any:

@@ -371,17 +371,3 @@ def test_comes_back_from_its_config(loss, settings):
     again = keras.saving.deserialize_keras_object(stored)
     assert type(again) is type(loss)
     assert again.get_config() == config
-
-
-def test_trained_model_is_saved_with_its_losses(tmp_path):
-    image = keras.Input((4,))
-    model = keras.Model(image, keras.layers.Dense(3)(image))
-    model.compile("sgd", loss=AttributesLoss(0.7))
-    x, y = np.ones((2, 4)), np.array([[1, 0, -1], [0, 0, 1]])
-    model.fit(x, y, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.loss.negative_weight == 0.7
-    assert loaded.evaluate(x, y, verbose=0) == pytest.approx(
-        model.evaluate(x, y, verbose=0)
-    )

@@ -84,10 +84,11 @@ def rank(scores, label):
 def recall(y_true, y_pred, k, columns):
     hits = present = 0
     for labels, scores in zip(y_true, y_pred, strict=True):
-        for place, column in enumerate(columns):
+        known = [column for column in columns if labels[column] >= 0]
+        for place, column in enumerate(known):
             if labels[column] == 1:
                 present += 1
-                hits += rank([scores[j] for j in columns], place) < k
+                hits += rank([scores[j] for j in known], place) < k
     return hits / present
 
 
@@ -215,6 +216,13 @@ def test_attribute_recall(attributes, k):
     expected = recall(y_true, y_pred, k, range(7))
     assert value == pytest.approx(expected, rel=1e-6)
     assert value == 1 or k < 7
+
+
+def test_unknown_attributes_take_no_place():
+    # The two highest scores are of attributes that may be there or not.
+    y_true = np.array([[-1.0, -1.0, 1.0, 0.0]])
+    y_pred = np.array([[9.0, 8.0, 2.0, 1.0]], "float32")
+    assert judge(AttributeRecall(1), y_true, y_pred) == 1
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])

@@ -1,5 +1,6 @@
 """A run that is killed goes on, and ends where it would have ended."""
 
+import dataclasses
 import gc
 import os
 import signal
@@ -136,6 +137,17 @@ def test_nothing_to_go_on_with_starts_anew(records, undisturbed, tmp_path):
     (tmp_path / "partial-last-1.keras").write_bytes(b"PK")
     train(load_recipe("small", CHANGES), records, tmp_path, resume=True)
     check_same(tmp_path, undisturbed)
+
+
+def test_patience_without_a_val_split_waits_for_nothing(records, tmp_path):
+    alone = dataclasses.replace(
+        records, images={"train": records.images["train"]}
+    )
+    changes = CHANGES | {"patience": 1, "ema": None}
+    train(load_recipe("small", changes | {"epochs": 2}), alone, tmp_path)
+    recipe = load_recipe("small", changes)
+    train(recipe, alone, tmp_path, resume=True)
+    assert len(pd.read_csv(tmp_path / "history.csv")) == 4
 
 
 def test_loss_scale_of_float16_goes_on_too(records, tmp_path):

@@ -226,12 +226,14 @@ def test_a_fused_step_is_kerass():
 
 
 def test_pretrained_layers_learn_more_slowly_and_do_not_decay():
-    dense = [keras.layers.Dense(3, use_bias=False) for _ in range(2)]
+    dense = [
+        keras.layers.Dense(3, use_bias=False, name=name)
+        for name in ("block1_conv1", "head")
+    ]
     image = keras.Input((2,))
     model = keras.Model(image, dense[1](dense[0](image)))
     start = [layer.kernel.numpy() for layer in dense]
-    optimizer = AdamW(1e-2, weight_decay=0.5)
-    optimizer.slow_down([dense[0].kernel], 0.1)
+    optimizer = AdamW(1e-2, weight_decay=0.5, backbone_rate=0.1)
     optimizer.build(model.trainable_variables)
     gradients = [np.full(kernel.shape, 3.0, "float32") for kernel in start]
     step(optimizer, gradients, model.trainable_variables)
@@ -242,6 +244,44 @@ def test_pretrained_layers_learn_more_slowly_and_do_not_decay():
     np.testing.assert_allclose(
         dense[1].kernel, start[1] * (1 - 0.5e-2) - 1e-2, atol=1e-6, rtol=0
     )
+
+
+def test_biases_and_normalization_do_not_decay():
+    image = keras.Input((2,))
+    x = keras.layers.Dense(3, name="head", bias_initializer="ones")(image)
+    model = keras.Model(image, keras.layers.BatchNormalization()(x))
+    kernel = model.layers[1].kernel.numpy()
+    optimizer = AdamW(1e-2, weight_decay=0.5)
+    optimizer.build(model.trainable_variables)
+    nothing = [np.zeros(v.shape, "float32") for v in model.trainable_variables]
+    step(optimizer, nothing, model.trainable_variables)
+    dense, normalization = model.layers[1:]
+    np.testing.assert_allclose(dense.kernel, kernel * (1 - 0.5e-2), rtol=1e-6)
+    np.testing.assert_array_equal(dense.bias, np.ones(3))
+    np.testing.assert_array_equal(normalization.gamma, np.ones(3))
+    np.testing.assert_array_equal(normalization.beta, np.zeros(3))
+
+
+@pytest.mark.keras3
+def test_average_moves_with_the_weights_when_gradients_accumulate():
+    # Gradients of one size: each step of Adam is the learning rate.
+    image = keras.Input((1,))
+    dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
+    model = keras.Model(image, dense(image))
+    optimizer = AdamW(
+        0.1,
+        weight_decay=0.0,
+        use_ema=True,
+        ema_momentum=0.5,
+        gradient_accumulation_steps=3,
+    )
+    optimizer.build(model.trainable_variables)
+    for _ in range(9):
+        step(optimizer, [np.ones((1, 1), "float32")], [dense.kernel])
+    assert dense.kernel.numpy().item() == pytest.approx(0.7, abs=1e-5)
+    # It begins with the first step: 0.9, (0.9 + 0.8) / 2, (0.85 + 0.7) / 2.
+    (average,) = optimizer._model_variables_moving_average
+    assert average.numpy().item() == pytest.approx(0.775, abs=1e-5)
 
 
 def test_backbone_rate_is_for_weights_that_were_trained(records, run):
