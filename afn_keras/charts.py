@@ -47,7 +47,7 @@ def landmark_chart(outcomes: Outcomes, evaluation: dict[str, Any]) -> Figure:
     )
     bars.set_yticks(rows, titles)
     bars.set_xlabel("normalized error")
-    bars.set_title("mark: guessing the mean landmark", fontsize=10)
+    bars.set_title("mark: baseline, the mean landmark", fontsize=10)
     curves.set_title("share of landmarks within a threshold", fontsize=10)
     thresholds = np.linspace(0, 0.3, 61)
     for column, (title, ink) in enumerate(zip(titles, inks, strict=True)):

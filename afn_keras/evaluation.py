@@ -31,6 +31,7 @@ def evaluate(
     batch_size: int = 32,
     protocol: Protocol = "corrected",
     watch: Callable[[dict, dict], None] | None = None,
+    published: bool = False,
 ) -> dict[str, Any]:
     """Scores a network on a split, and the guesses it has to beat.
 
@@ -46,6 +47,8 @@ def evaluate(
         protocol: "corrected", or "released" as `NormalizedError` says.
         watch: is called with the targets and answers of each batch, in the
             order of the records.
+        published: say that the published rows belong beside these scores,
+            also where the data are not the benchmark's.
 
     Returns:
         What `evaluation.json` holds: fractions, None where the data has no
@@ -88,6 +91,7 @@ def evaluate(
         "protocol": protocol,
         "split": split,
         "images": images,
+        "published": published or records.origin == "deepfashion",
         **result,
         "guess": guessed,
     }

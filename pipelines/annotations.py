@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,10 @@ UNKNOWN = -1
 VISIBLE = 0
 OCCLUDED = 1
 TRUNCATED = 2
+
+Origin = Literal["deepfashion", "synthetic", "other"]
+"""Whose labels they are: the benchmark's, those of images that
+`afn-synthesize` drew, or anybody else's."""
 
 BOX = ["x1", "y1", "x2", "y2"]
 
@@ -49,12 +54,14 @@ class Annotations:
         vocabulary: the names of the labels.
         problems: what was wrong with the annotations; see
             `pipelines.problems` for what was done about it.
+        origin: whose labels they are.
     """
 
     folder: Path
     table: pd.DataFrame
     vocabulary: Vocabulary
     problems: list[Problem] = dataclasses.field(default_factory=list)
+    origin: Origin = "other"
 
 
 def make_table(

@@ -48,6 +48,7 @@ def describe_records(
         )
     content = {
         "versions": versions(),
+        "origin": annotations.origin,
         "images": images,
         "problems": Counter(problem.kind.value for problem in problems),
         "guess": {

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipelines.annotations import Origin
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
 
@@ -30,6 +31,7 @@ class Records:
         guess: what somebody would answer who only knows the training split:
             `landmarks` (L, 2) in units of the box, `category` (C,) and
             `attributes` (A,) frequencies. The baselines of `afn-evaluate`.
+        origin: whose labels they are; see `Annotations`.
     """
 
     folder: Path
@@ -38,6 +40,7 @@ class Records:
     shards: dict[str, list[str]]
     counts: dict[str, list[int]]
     guess: dict[str, Any]
+    origin: Origin = "other"
 
 
 def is_records(folder: Path) -> bool:
@@ -75,6 +78,8 @@ def load_records(folder: Path) -> Records:
             shards,
             counts,
             content["guess"],
+            # Older records do not say.
+            content.get("origin", "other"),
         )
     except OSError as error:
         raise InputError(

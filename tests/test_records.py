@@ -12,6 +12,7 @@ import tensorflow as tf
 from conftest import write_photograph
 
 from pipelines.conversion import write_records
+from pipelines.drawn.benchmark import draw_benchmark
 from pipelines.errors import InputError
 from pipelines.opening import open_records
 from pipelines.records import VERSION
@@ -149,6 +150,20 @@ def test_splits_are_those_of_the_data(records):
             for example in examples(records, split)
         )
         assert numbers == [i for i in range(12) if i % 6 in rests]
+
+
+def test_records_know_whose_images_they_are(records, tmp_path):
+    # In the benchmark's layout, as drawn images are.
+    assert records.origin == "deepfashion"
+    draw_benchmark(tmp_path / "drawn", 10)
+    drawn = write_records(
+        read_annotations(tmp_path / "drawn"), tmp_path / "records"
+    )
+    assert drawn.origin == "synthetic"
+    write_photograph(tmp_path / "own" / "a.jpg")
+    (tmp_path / "own" / "labels.csv").write_text("image,category\na.jpg,Tee")
+    own = write_records(read_annotations(tmp_path / "own"), tmp_path / "mine")
+    assert own.origin == "other"
 
 
 def test_guess_is_worked_out_from_the_training_split(records):
