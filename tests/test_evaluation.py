@@ -215,6 +215,30 @@ def test_flipped_answers_are_averaged(records):
     np.testing.assert_allclose(answers["category"], [[10, 10, 10]])
 
 
+def test_flipped_answers_for_a_side_alone(records):
+    """The mirror image knows nothing of a left landmark without its right."""
+
+    class Fixed:
+        vocabulary = records.vocabulary.with_landmarks([4, 6, 7])
+
+        def answer(self, images):
+            points = [[0.1, 0.5], [0.2, 0.5], [0.9, 0.7]]
+            return {
+                "landmarks": np.array([points], "float32"),
+                "landmark_scores": np.array([[0.5, 0.25, 0.75]], "float32"),
+            }
+
+    answers = FlipAveraged(Fixed()).answer(np.zeros((1, 8, 8, 3), "float32"))
+    np.testing.assert_allclose(
+        answers["landmarks"][0],
+        [[0.1, 0.5], [(0.2 + 0.1) / 2, 0.6], [(0.9 + 0.8) / 2, 0.6]],
+        rtol=1e-6,
+    )
+    np.testing.assert_allclose(
+        answers["landmark_scores"], [[0.5, 0.5, 0.5]], rtol=1e-6
+    )
+
+
 def test_scores_do_not_depend_on_how_images_come(records):
     """Forty thousand images are scored in blocks, whatever the batches."""
     random = np.random.default_rng(3)

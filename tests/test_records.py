@@ -278,7 +278,7 @@ def test_landmark_outside_becomes_truncated(tmp_path):
         "image,split,left_collar_x,left_collar_y,right_collar_x,"
         "right_collar_y,right_collar_visibility,left_hem_x,left_hem_y",
         "a.jpg,train,59.4,79.4,70,10,1,-0.4,-0.4",
-        "b.jpg,train,59.6,10,10,10,1,10,90",
+        "b.jpg,train,59.6,10,10,10,0,10,90",
     )
     records = write_records(read_annotations(path), tmp_path / "records")
     visibility = {
@@ -288,8 +288,8 @@ def test_landmark_outside_becomes_truncated(tmp_path):
         for example in examples(records, "train")
     }
     assert visibility == {
-        "a.jpg": [0, 2, 2, 2, 2, 2, 0, 2],
-        "b.jpg": [2, 1, 2, 2, 2, 2, 2, 2],
+        "a.jpg": [0, 2, 0],
+        "b.jpg": [2, 0, 2],
     }
     assert problems(records.folder) == [
         {
@@ -304,6 +304,48 @@ def test_landmark_outside_becomes_truncated(tmp_path):
             (3, "b.jpg", "left_collar 59.6 10, left_hem 10 90"),
         )
     ]
+
+
+def test_landmarks_without_labels_have_no_place(tmp_path):
+    path = write_labels(
+        tmp_path / "data",
+        "image,split,left_collar_x,left_collar_y,left_hem_x,left_hem_y,"
+        "right_hem_x,right_hem_y,left_sleeve_x,left_sleeve_y,"
+        "left_sleeve_visibility",
+        "a.jpg,train,,,10,70,,,,,",
+        "b.jpg,train,,,,,,,20,30,1",
+        "c.jpg,val,,,12,70,50,60,,,",
+    )
+    records = write_records(read_annotations(path), tmp_path / "records")
+    assert records.vocabulary.landmarks == ("left_hem",)
+    assert records.vocabulary.landmark_pairs == ()
+    (found,) = examples(records, "val")
+    assert found["image/object/landmark/visibility"] == [0]
+    assert found["image/object/landmark/x"] == [pytest.approx(12.5 / 60)]
+    # What nobody labeled is nobody's loss; what somebody did is listed.
+    assert [
+        (problem["source"], problem["kind"], problem["detail"])
+        for problem in problems(records.folder)
+    ] == [
+        (
+            f"{path}, line {line}",
+            "landmark never visible in train",
+            f"{name}, labeled in 1 of 3 rows",
+        )
+        for line, name in ((3, "left_sleeve"), (4, "right_hem"))
+    ]
+
+
+def test_without_a_train_split_any_image_gives_a_landmark_its_place(tmp_path):
+    path = write_labels(
+        tmp_path / "data",
+        "image,split,left_hem_x,left_hem_y,right_hem_x,right_hem_y",
+        "a.jpg,val,,,40,70",
+        "b.jpg,test,10,70,,",
+    )
+    records = write_records(read_annotations(path), tmp_path / "records")
+    assert records.vocabulary.landmarks == ("left_hem", "right_hem")
+    assert records.vocabulary.landmark_pairs == ((0, 1),)
 
 
 def test_other_formats_are_listed_and_kept(tmp_path):
