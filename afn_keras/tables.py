@@ -128,8 +128,8 @@ def paper_tables(evaluation: dict[str, Any], name: str) -> str:
     parts = [what_was_scored(evaluation)]
     tables = [landmark_table(evaluation, name), label_table(evaluation, name)]
     parts += [_markdown(table) for table in tables if table]
-    if evaluation["category"]:
-        parts.append(top1_line(evaluation))
+    if line := top1_line(evaluation):
+        parts.append(line)
     return "\n\n".join(parts)
 
 
@@ -143,10 +143,11 @@ def what_was_scored(evaluation: dict[str, Any]) -> str:
         sentences.append(
             "Published rows are of the full DeepFashion benchmark."
         )
-    sentences.append(
-        "The baseline is the mean landmark and the most frequent labels of "
-        "the train split, whatever the image shows."
-    )
+    if evaluation["guess"]:
+        sentences.append(
+            "The baseline is the mean landmark and the most frequent labels "
+            "of the train split, whatever the image shows."
+        )
     return " ".join(sentences)
 
 
@@ -205,16 +206,22 @@ def label_table(evaluation: dict[str, Any], name: str) -> Table | None:
 
 
 def top1_line(evaluation: dict[str, Any]) -> str:
-    """Category top-1, which the paper's tables do not have."""
-    guess = evaluation["guess"]["category"]["top1"]
-    return (
-        f"Category top-1: {100 * evaluation['category']['top1']:.2f}% "
-        f"(baseline: {100 * guess:.2f}%)."
-    )
+    """Category top-1, which the paper's tables do not have; "" if unknown."""
+    top1 = (evaluation["category"] or {}).get("top1")
+    if top1 is None:
+        return ""
+    line = f"Category top-1: {100 * top1:.2f}%"
+    if evaluation["guess"]:
+        guess = evaluation["guess"]["category"]["top1"]
+        line += f" (baseline: {100 * guess:.2f}%)"
+    return f"{line}."
 
 
 def _own(evaluation: dict[str, Any], name: str) -> list[tuple[str, dict]]:
-    return [(name, evaluation), ("baseline", evaluation["guess"])]
+    rows = [(name, evaluation)]
+    if evaluation["guess"]:
+        rows.append(("baseline", evaluation["guess"]))
+    return rows
 
 
 def _markdown(table: Table) -> str:

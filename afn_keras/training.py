@@ -24,6 +24,7 @@ from afn_keras.pretrained import load_weights
 from afn_keras.progress import ProgressLine
 from afn_keras.recipes import Recipe
 from afn_keras.runs import MODEL
+from afn_keras.training_data import TrainingData
 from afn_keras.watching import LandmarkDetails
 from afn_keras.watching import Watch
 from pipelines.batches import check_split
@@ -54,8 +55,9 @@ def train(
     Args:
         recipe: how to train.
         records: what to train on.
-        folder: the run, made if it is missing; gets `recipe.yaml` and
-            `vocabulary.json`, so that `load_model` opens it, `model.keras`,
+        folder: the run, made if it is missing; gets `recipe.yaml`,
+            `vocabulary.json` and `training_data.json`, so that `load_model`
+            opens it with all that is known of it, `model.keras`,
             `last-N.keras`, `history.csv` and `logs/` for TensorBoard.
         resume: go on where training in this folder stopped, and end where it
             would have ended.
@@ -113,6 +115,7 @@ def _train(
             )
     elif writes:
         (folder / HISTORY).unlink(missing_ok=True)
+        TrainingData.of(records, recipe.weights).save(folder)
     if not done and recipe.weights != "none":
         loaded = load_weights(model, recipe.weights)
         if writes:

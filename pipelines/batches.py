@@ -1,7 +1,9 @@
 """Records to batches: the tf.data pipeline that training reads."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from pipelines.augmentation import Augmentation
@@ -16,6 +18,7 @@ from pipelines.reading import read_shuffled
 from pipelines.reading import woven_images
 from pipelines.records import Records
 from pipelines.records import load_records
+from pipelines.relabeling import relabel
 from pipelines.rendering import decode_crop
 from pipelines.rendering import plan_crop
 from pipelines.rendering import render
@@ -40,6 +43,7 @@ def load_split(
     epochs: range | None = None,
     whole: bool = False,
     part: Part = ALONE,
+    vocabulary: Vocabulary | None = None,
 ) -> tf.data.Dataset:
     """Batches of one split, as `model.fit` and `model.evaluate` take them.
 
@@ -62,6 +66,8 @@ def load_split(
             so that it is as large as all others and scores the same.
         part: give a process's share of each batch, where several train one
             network: with `epochs`, or with `whole` and without `training`.
+        vocabulary: names that labels are numbered by, if not the records' own;
+            see `relabel`.
 
     Returns:
         A dataset of `(image, targets)`: image (B, image_size, image_size, 3)
@@ -93,6 +99,7 @@ def load_split(
         epochs,
         whole,
         part,
+        vocabulary,
     ).values()
     # Neither shards nor shuffling say how many there are, so say it for them.
     batches = -(-records.images[split] // batch_size)
@@ -127,6 +134,7 @@ def stages(
     epochs: range | None = None,
     whole: bool = False,
     part: Part = ALONE,
+    vocabulary: Vocabulary | None = None,
 ) -> dict[str, tf.data.Dataset]:
     """The stages of `load_split`, each a data set made from the one before.
 
@@ -162,7 +170,7 @@ def stages(
 
     dataset = _orders(seed, epochs).flat_map(epoch)
     result["read"] = dataset = dataset.batch(_BLOCK)
-    step = plan(records.vocabulary, image_size, augmentation)
+    step = plan(records.vocabulary, image_size, augmentation, vocabulary)
     result["plan"] = dataset = dataset.map(step, tf.data.AUTOTUNE)
     dataset = dataset.unbatch().map(decode_crop, tf.data.AUTOTUNE)
     result["decode"] = dataset = dataset.padded_batch(batch_size // part.count)
@@ -200,13 +208,20 @@ def _fill(
 
 
 def plan(
-    vocabulary: Vocabulary, image_size: int, augmentation: Augmentation | None
+    vocabulary: Vocabulary,
+    image_size: int,
+    augmentation: Augmentation | None,
+    wanted: Vocabulary | None = None,
 ) -> Step:
     """All that is decided of examples before a photograph is decoded.
 
-    Keeps what `decode_crop` and `render` need, and adds `targets`.
+    Keeps what `decode_crop` and `render` need, and adds `targets`: labels of
+    the vocabulary, by the names of the one that is wanted.
     """
     steps: list[Step] = [parse(vocabulary), show_box]
+    if wanted is not None and wanted != vocabulary:
+        steps.append(relabel(vocabulary, wanted))
+        vocabulary = wanted
     if augmentation is not None:
         steps += augmentation.steps()
     steps += [place_landmarks(vocabulary), plan_crop(image_size)]
@@ -219,6 +234,27 @@ def plan(
         return result | {"targets": targets(vocabulary, example)}
 
     return step
+
+
+def mean_targets(files: Sequence[str], vocabulary: Vocabulary) -> list:
+    """Where landmarks that count lie on average, as `mean_landmarks` says it.
+
+    Args:
+        files: shards.
+        vocabulary: names of their labels, with landmarks.
+    """
+    step = plan(vocabulary, 32, None)
+    dataset = tf.data.TFRecordDataset(files).batch(_BLOCK)
+    dataset = dataset.map(
+        lambda record: step({"serialized": record})["targets"]["heatmaps"]
+    )
+    total = np.zeros((len(vocabulary.landmarks), 3))
+    for points in dataset.as_numpy_iterator():
+        total += points.sum(0, dtype=np.float64)
+    return [
+        (point / count).tolist() if count else None
+        for point, count in zip(total[:, :2], total[:, 2], strict=True)
+    ]
 
 
 def targets(vocabulary: Vocabulary, example: Example) -> dict[str, tf.Tensor]:

@@ -30,7 +30,8 @@ class Records:
         counts: images of each of them.
         guess: what somebody would answer who only knows the training split:
             `landmarks` (L, 2) in units of the box, `category` (C,) and
-            `attributes` (A,) frequencies. The baselines of `afn-evaluate`.
+            `attributes` (A,) frequencies. The baseline of `afn-evaluate`;
+            None without a train split.
         origin: whose labels they are; see `Annotations`.
     """
 
@@ -39,7 +40,7 @@ class Records:
     images: dict[str, int]
     shards: dict[str, list[str]]
     counts: dict[str, list[int]]
-    guess: dict[str, Any]
+    guess: dict[str, Any] | None
     origin: Origin = "other"
 
 

@@ -3,12 +3,16 @@ import json
 
 import numpy as np
 import pytest
+from conftest import write_photograph
 
 from afn_keras.answers import FlipAveraged
 from afn_keras.evaluation import Scores
 from afn_keras.evaluation import evaluate
 from afn_keras.runs import load_model
 from afn_keras.tables import paper_tables
+from pipelines.conversion import write_records
+from pipelines.errors import InputError
+from pipelines.sources import read_annotations
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +171,76 @@ def test_published_averages_agree_with_their_columns():
     for method, (each, average) in _PUBLISHED_NE.items():
         if None not in each:
             assert np.mean(each) == pytest.approx(average, abs=3e-4), method
+
+
+def test_the_runs_baseline_where_the_data_have_none(evaluation, run, records):
+    model = load_model(run)
+    alone = dataclasses.replace(records, guess=None)
+    again = evaluate(model, alone, "train", trained_on=model.data)
+    assert again == evaluation
+    # It is never made up.
+    unknown = evaluate(model, alone, "train")
+    assert unknown["guess"] is None
+    assert unknown["landmarks"]["mean_guess_ne"] is None
+    text = paper_tables(unknown, "mine")
+    assert "| mine" in text
+    assert "baseline" not in text.lower()
+
+
+def test_data_with_a_part_of_the_labels(evaluation, run, tmp_path):
+    """They are found by name, in another order too; the others are unknown."""
+    colours = [(20 * i % 256, 90, 200) for i in (0, 1, 2)]
+    rows = ["image,split,category,x1,y1,x2,y2,left_hem_x,left_hem_y"]
+    for i, (colour, name) in enumerate(
+        zip(colours, ("Tee", "Jeans", "Tee"), strict=True)
+    ):
+        write_photograph(tmp_path / f"{i}.jpg", colour=colour)
+        rows.append(f"{i}.jpg,test,{name},10,20,50,70,{20 + i},60")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    own = write_records(read_annotations(tmp_path), tmp_path / "records")
+    assert own.vocabulary.categories == ("Jeans", "Tee")
+    model = load_model(run)
+    seen = []
+    found = evaluate(
+        model,
+        own,
+        "test",
+        watch=lambda *batch: seen.append(batch),
+        trained_on=model.data,
+    )
+    ((targets, answers),) = seen
+    # The benchmark names Tee, Jeans and Long Dress.
+    assert targets["category"].tolist() == [0, 1, 0]
+    assert (targets["attributes"] == -1).all()
+    hem = model.vocabulary.landmarks.index("left_hem")
+    truth = [[(20.5 + i - 10) / 40, 40.5 / 50, 1] for i in range(3)]
+    np.testing.assert_allclose(targets["heatmaps"][:, hem], truth, rtol=1e-6)
+    assert targets["heatmaps"][..., 2].sum() == 3
+    distance = answers["landmarks"][:, hem] - np.array(truth)[:, :2]
+    error = np.linalg.norm(distance, axis=1).mean()
+    assert found["landmarks"]["ne"] == pytest.approx(error, rel=1e-5)
+    assert found["landmarks"]["per_landmark"]["right_hem"] is None
+    assert found["attributes"] is None
+    best = answers["category"].argmax(1)
+    assert found["category"]["top1"] == np.mean(best == [0, 1, 0])
+    # Half of the training images are tees, a quarter jeans.
+    assert found["guess"]["category"]["top1"] == pytest.approx(2 / 3)
+    assert "baseline" in paper_tables(found, "mine")
+
+
+def test_a_label_the_network_does_not_know(run, records):
+    other = dataclasses.replace(
+        records.vocabulary,
+        attributes=(*records.vocabulary.attributes, "a", "b", "c", "d"),
+        attribute_groups=(*records.vocabulary.attribute_groups, *"wxyz"),
+    )
+    message = "not trained on the attributes a, b, c and 1 more; evaluate"
+    with pytest.raises(InputError, match=message):
+        evaluate(
+            load_model(run),
+            dataclasses.replace(records, vocabulary=other),
+            "val",
+        )
 
 
 def test_no_such_protocol(run, records):

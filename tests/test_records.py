@@ -306,6 +306,35 @@ def test_landmark_outside_becomes_truncated(tmp_path):
     ]
 
 
+def test_no_guess_without_a_train_split(tmp_path):
+    path = write_labels(
+        tmp_path / "data", "image,split,category", "a.jpg,test,Tee"
+    )
+    records = write_records(read_annotations(path), tmp_path / "records")
+    assert records.guess is None
+
+
+def test_guess_where_the_box_is_the_whole_image(tmp_path):
+    """Its size is that of the image, 60 x 80 here."""
+    path = write_labels(
+        tmp_path / "data",
+        "image,split,left_hem_x,left_hem_y,right_hem_x,right_hem_y,x1,y1,x2,y2",
+        "a.jpg,train,10,70,50,70,,,,",
+        "b.jpg,train,20,60,,,10,40,50,80",
+        "c.jpg,val,30,30,30,30,,,,",
+    )
+    annotations = read_annotations(path)
+    records = write_records(annotations, tmp_path / "records")
+    left, right = records.guess["landmarks"]
+    x = (10.5 / 60 + (20.5 - 10) / 40) / 2
+    y = (70.5 / 80 + (60.5 - 40) / 40) / 2
+    assert left == pytest.approx([x, y], abs=1e-6)
+    assert right == pytest.approx([50.5 / 60, 70.5 / 80], abs=1e-6)
+    # Nobody has looked at the train split's images here.
+    val = write_records(annotations, tmp_path / "val", ["val"])
+    assert val.guess["landmarks"] is None
+
+
 def test_landmarks_without_labels_have_no_place(tmp_path):
     path = write_labels(
         tmp_path / "data",

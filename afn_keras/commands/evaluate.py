@@ -89,9 +89,8 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.report:
         check_new(options.report)
-    model = open_model(options.model)
-    if options.flip:
-        model = FlipAveraged(model)
+    opened = open_model(options.model)
+    model = FlipAveraged(opened) if options.flip else opened
     with tempfile.TemporaryDirectory() as scratch:
         records = open_records(
             options.data, Path(scratch) / "records", [options.split]
@@ -104,6 +103,7 @@ def _run(options: argparse.Namespace) -> None:
             protocol=options.protocol,
             watch=outcomes.add if options.report else None,
             published=options.published,
+            trained_on=opened.data,
         )
         # The page last: what was scored is not lost where it cannot be written.
         print(paper_tables(evaluation, model.name))
