@@ -76,7 +76,13 @@ class AnsweringModel(keras.Model):
             answers["landmarks"] = ops.clip(points, 0.0, 1.0)
             answers["landmark_scores"] = ops.clip(heights, 0.0, 1.0)
         if "category" in outputs:
-            answers["category"] = ops.softmax(outputs["category"])
+            logits = outputs["category"]
+            answers["category"] = (
+                ops.softmax(logits)
+                if logits.shape[-1] > 1
+                # Of one category it is 1, which Keras would warn of.
+                else ops.ones_like(logits)
+            )
         if "attributes" in outputs:
             answers["attributes"] = ops.sigmoid(outputs["attributes"])
         return answers

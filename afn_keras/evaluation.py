@@ -7,6 +7,8 @@ from typing import get_args
 import numpy as np
 
 from afn_keras.answers import Answering
+from afn_keras.data_warnings import score_warnings
+from afn_keras.data_warnings import synthetic_warning
 from afn_keras.metrics import AreaUnderCurve
 from afn_keras.metrics import AttributeRecall
 from afn_keras.metrics import CorrectKeypoints
@@ -59,7 +61,7 @@ def evaluate(
         such labels. `guess` has the scores of always answering with the mean
         landmark and the most frequent labels of the train split: the data's,
         or, where they have none, the one that the network was trained on.
-        None if neither is known.
+        None if neither is known. `warnings` says which scores mean little.
 
     Raises:
         InputError: if the data has labels that the network does not know, or
@@ -100,6 +102,10 @@ def evaluate(
         images += len(image)
     result = network.result()
     guessed = guess.result() if guesses else None
+    warnings = score_warnings(vocabulary)
+    unseen = synthetic_warning(trained_on)
+    if unseen and records.origin != "synthetic":
+        warnings.append(unseen)
     if result["landmarks"]:
         result["landmarks"] = {
             "ne": result["landmarks"]["ne"],
@@ -111,6 +117,7 @@ def evaluate(
         "split": split,
         "images": images,
         "published": published or records.origin == "deepfashion",
+        "warnings": warnings,
         **result,
         "guess": guessed,
     }

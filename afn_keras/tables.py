@@ -134,7 +134,7 @@ def paper_tables(evaluation: dict[str, Any], name: str) -> str:
 
 
 def what_was_scored(evaluation: dict[str, Any]) -> str:
-    """What the tables are of, in up to three sentences."""
+    """What the tables are of, and what to mind in them, in sentences."""
     sentences = [
         f"{evaluation['images']} images of the {evaluation['split']} split, "
         f"{evaluation['protocol']} protocol."
@@ -148,6 +148,7 @@ def what_was_scored(evaluation: dict[str, Any]) -> str:
             "The baseline is the mean landmark and the most frequent labels "
             "of the train split, whatever the image shows."
         )
+    sentences += [f"Warning: {line}." for line in evaluation["warnings"]]
     return " ".join(sentences)
 
 

@@ -8,6 +8,7 @@ from afn_keras.addons import uses_addons
 from afn_keras.backend import SwapEMAWeights
 from afn_keras.backend import keras
 from afn_keras.cluster import Devices
+from afn_keras.data_warnings import training_warnings
 from afn_keras.devices import on_devices
 from afn_keras.devices import synchronize
 from afn_keras.keeping import HISTORY
@@ -116,6 +117,9 @@ def _train(
     elif writes:
         (folder / HISTORY).unlink(missing_ok=True)
         TrainingData.of(records, recipe.weights).save(folder)
+    if writes:
+        for warning in training_warnings(records):
+            print(f"warning: {warning}")
     if not done and recipe.weights != "none":
         loaded = load_weights(model, recipe.weights)
         if writes:

@@ -81,6 +81,7 @@ def test_tables_show_published_rows_above_the_run():
         "split": "test",
         "images": 12,
         "published": True,
+        "warnings": [],
         **scores(0.0625, 0.75),
         "guess": scores(0.125, 0.5),
     }
@@ -132,6 +133,7 @@ def test_other_data_have_no_published_rows():
         "split": "test",
         "images": 12,
         "published": False,
+        "warnings": [],
         **scores(0.0625, 0.75),
         "guess": scores(0.125, 0.5),
     }
