@@ -85,7 +85,13 @@ class AnsweringModel(keras.Model):
             answers["landmarks"] = ops.clip(points, 0.0, 1.0)
             answers["landmark_scores"] = ops.clip(heights, 0.0, 1.0)
         if "category" in outputs:
-            answers["category"] = ops.softmax(outputs["category"])
+            logits = outputs["category"]
+            answers["category"] = (
+                ops.softmax(logits)
+                if logits.shape[-1] > 1
+                # Of one category it is 1, which Keras would warn of.
+                else ops.ones_like(logits)
+            )
         if "attributes" in outputs:
             answers["attributes"] = ops.sigmoid(outputs["attributes"])
         return answers
@@ -128,10 +134,17 @@ class FlipAveraged:
         )
         if "landmarks" in mirrored:
             # In a mirrored image each left landmark is its pair's right one.
-            order = self.vocabulary.flipped_landmarks()
-            points = mirrored["landmarks"][:, order]
-            mirrored["landmarks"] = points * [-1, 1] + [1, 0]
-            mirrored["landmark_scores"] = mirrored["landmark_scores"][:, order]
+            # Where there is none, that image does not know the landmark.
+            order = np.array(self.vocabulary.flipped_landmarks(), int)
+            points = mirrored["landmarks"][:, order] * [-1, 1] + [1, 0]
+            scores = mirrored["landmark_scores"][:, order]
+            paired = order >= 0
+            mirrored["landmarks"] = np.where(
+                paired[:, None], points, answers["landmarks"]
+            )
+            mirrored["landmark_scores"] = np.where(
+                paired, scores, answers["landmark_scores"]
+            )
         return {
             name: ((value + mirrored[name]) / 2).astype(np.float32)
             for name, value in answers.items()

@@ -26,28 +26,29 @@ _COUNTED = 25
 
 
 def landmark_chart(outcomes: Outcomes, evaluation: dict[str, Any]) -> Figure:
-    """NE of each landmark beside the guess's, and PCK over thresholds."""
+    """NE of each landmark beside the baseline's, and PCK over thresholds."""
     names = outcomes.vocabulary.landmarks
     titles = [name.replace("_", " ") for name in names]
     inks = [_ink(name) for name in names]
     figure = Figure((10, 4), layout="constrained")
     bars, curves = figure.subplots(1, 2)
     mine = evaluation["landmarks"]["per_landmark"]
-    guess = evaluation["guess"]["landmarks"]["per_landmark"]
     rows = np.arange(len(names))[::-1]
     values = [_or_nan(mine[name]) for name in names]
     bars.barh(rows, values, 0.6, color=inks)
-    bars.plot(
-        [_or_nan(guess[name]) for name in names],
-        rows,
-        "|",
-        color="black",
-        markersize=14,
-        markeredgewidth=2,
-    )
+    if evaluation["guess"]:
+        guess = evaluation["guess"]["landmarks"]["per_landmark"]
+        bars.plot(
+            [_or_nan(guess[name]) for name in names],
+            rows,
+            "|",
+            color="black",
+            markersize=14,
+            markeredgewidth=2,
+        )
+        bars.set_title("mark: baseline, the mean landmark", fontsize=10)
     bars.set_yticks(rows, titles)
     bars.set_xlabel("normalized error")
-    bars.set_title("mark: guessing the mean landmark", fontsize=10)
     curves.set_title("share of landmarks within a threshold", fontsize=10)
     thresholds = np.linspace(0, 0.3, 61)
     for column, (title, ink) in enumerate(zip(titles, inks, strict=True)):
@@ -113,12 +114,14 @@ def calibration_chart(outcomes: Outcomes) -> Figure:
     if outcomes.vocabulary.categories:
         truth, scores = outcomes.category
         known = truth >= 0
-        right = scores[known].argmax(axis=1) == truth[known]
-        told.append(("best category", right, scores[known].max(axis=1)))
+        if known.any():
+            right = scores[known].argmax(axis=1) == truth[known]
+            told.append(("best category", right, scores[known].max(axis=1)))
     if outcomes.vocabulary.attributes:
         truth, scores = outcomes.attributes
         known = truth >= 0
-        told.append(("all attributes", truth[known] == 1, scores[known]))
+        if known.any():
+            told.append(("all attributes", truth[known] == 1, scores[known]))
     figure = Figure((4.6 * len(told), 5), layout="constrained")
     grid = figure.subplots(
         2, len(told), height_ratios=(3, 1), sharex=True, squeeze=False

@@ -1,4 +1,4 @@
-"""Judging: a trained network against the labels of one split."""
+"""Evaluation: a trained network against the labels of one split."""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from typing import get_args
 import numpy as np
 
 from afn_keras.answers import Answering
+from afn_keras.data_warnings import score_warnings
+from afn_keras.data_warnings import synthetic_warning
 from afn_keras.metrics import AreaUnderCurve
 from afn_keras.metrics import AttributeRecall
 from afn_keras.metrics import CorrectKeypoints
@@ -15,6 +17,7 @@ from afn_keras.metrics import NormalizedError
 from afn_keras.metrics import Protocol
 from afn_keras.metrics import TopKAccuracy
 from afn_keras.metrics import group_columns
+from afn_keras.training_data import TrainingData
 from pipelines.batches import load_encoded
 from pipelines.batches import load_split
 from pipelines.errors import InputError
@@ -33,8 +36,10 @@ def evaluate(
     batch_size: int = 32,
     protocol: Protocol = "corrected",
     watch: Callable[[dict, dict], None] | None = None,
+    published: bool = False,
+    trained_on: TrainingData | None = None,
 ) -> dict[str, Any]:
-    """Scores a network on a split, and the guesses it has to beat.
+    """Scores a network on a split, and the baseline it has to beat.
 
     Errors of visible landmarks inside the box, in units of the box's sides,
     averaged per landmark and then over landmarks; category top-k; attribute
@@ -42,50 +47,71 @@ def evaluate(
 
     Args:
         answering: the network, or an artifact of it.
-        records: the data, with the same vocabulary.
+        records: the data. All its labels must be among the network's, by
+            name; those that only the network has are unknown.
         split: which split to score.
         batch_size: images a batch; it changes no score.
         protocol: "corrected", or "released" as `NormalizedError` says.
         watch: is called with the targets and answers of each batch, in the
             order of the records.
+        published: say that the published rows belong beside these scores,
+            also where the data are not the benchmark's.
+        trained_on: what the network was trained on, if that is known.
 
     Returns:
         What `evaluation.json` holds: fractions, None where the data has no
         such labels. `guess` has the scores of always answering with the mean
-        landmark and the most frequent labels of the training split.
+        landmark and the most frequent labels of the train split: the data's,
+        or, where they have none, the one that the network was trained on.
+        None if neither is known. `warnings` says which scores mean little.
 
     Raises:
-        InputError: if the vocabularies differ or the split has no image.
+        InputError: if the data has labels that the network does not know, or
+            the split no image.
         ValueError: if there is no such protocol.
     """
     if protocol not in get_args(Protocol):
         raise ValueError(
             f"protocol must be one of {get_args(Protocol)}: {protocol!r}"
         )
-    _check_vocabulary(answering.vocabulary, records)
-    size = answering.image_size
-    network = Scores(answering.vocabulary, protocol, size)
-    guess = Scores(answering.vocabulary, protocol, size)
+    vocabulary, size = answering.vocabulary, answering.image_size
+    _check_vocabulary(vocabulary, records)
+    network = Scores(vocabulary, protocol, size)
+    guesses = _baseline(records, vocabulary, trained_on)
+    guess = Scores(vocabulary, protocol, size)
     images = 0
     for targets, answers in _answered(answering, records, split, batch_size):
         network.update(targets, answers)
         if watch:
             watch(targets, answers)
         count = len(next(iter(targets.values())))
-        guess.update(targets, _guesses(records, count))
+        if guesses:
+            guess.update(
+                targets,
+                {
+                    name: np.repeat(value[None], count, axis=0)
+                    for name, value in guesses.items()
+                },
+            )
         images += count
-    guessed = guess.result()
     result = network.result()
+    guessed = guess.result() if guesses else None
+    warnings = score_warnings(vocabulary)
+    unseen = synthetic_warning(trained_on)
+    if unseen and records.origin != "synthetic":
+        warnings.append(unseen)
     if result["landmarks"]:
         result["landmarks"] = {
             "ne": result["landmarks"]["ne"],
-            "mean_guess_ne": guessed["landmarks"]["ne"],
+            "mean_guess_ne": guessed and guessed["landmarks"]["ne"],
             **result["landmarks"],
         }
     return {
         "protocol": protocol,
         "split": split,
         "images": images,
+        "published": published or records.origin == "deepfashion",
+        "warnings": warnings,
         **result,
         "guess": guessed,
     }
@@ -160,39 +186,46 @@ class Scores:
                     )
 
     def result(self) -> dict[str, Any]:
-        """The scores of all batches, as `evaluation.json` has them."""
+        """The scores of all batches, as `evaluation.json` has them.
+
+        None for a task of which no image had a label.
+        """
         self._flush()
         error, *others = self.landmarks
-        landmarks = category = attributes = None
-        if self.vocabulary.landmarks:
-            landmarks = {
-                "ne": _number(error.result()),
-                "per_landmark": dict(
-                    zip(
-                        self.vocabulary.landmarks,
-                        map(_number, error.ratios()),
-                        strict=True,
-                    )
-                ),
-                **{other.name: _number(other.result()) for other in others},
+        landmarks = {
+            "ne": _number(error.result()),
+            "per_landmark": dict(
+                zip(
+                    self.vocabulary.landmarks,
+                    map(_number, error.ratios()),
+                    strict=True,
+                )
+            ),
+            **{other.name: _number(other.result()) for other in others},
+        }
+        category = {
+            metric.name: _number(metric.result()) for metric in self.category
+        }
+        attributes = {
+            name: {
+                group: _number(metric.result())
+                for group, metric in groups.items()
             }
-        if self.vocabulary.categories:
-            category = {
-                metric.name: _number(metric.result())
-                for metric in self.category
-            }
-        if self.vocabulary.attributes:
-            attributes = {
-                name: {
-                    group: _number(metric.result())
-                    for group, metric in groups.items()
-                }
-                for name, groups in self.recall.items()
-            }
-        return {
+            for name, groups in self.recall.items()
+        }
+        known = {
+            "landmarks": landmarks["ne"],
+            "category": category["top1"],
+            "attributes": attributes["recall@5"]["all"],
+        }
+        scores = {
             "landmarks": landmarks,
             "category": category,
             "attributes": attributes,
+        }
+        return {
+            task: None if known[task] is None else scores[task]
+            for task in scores
         }
 
 
@@ -203,45 +236,86 @@ def _answered(
 
     What decodes images itself gets them as files: it is scored as it serves.
     """
+    vocabulary = answering.vocabulary
     if answering.answer_encoded is not None:
-        for encoded, boxes, targets in load_encoded(records, split, batch_size):
+        for encoded, boxes, targets in load_encoded(
+            records, split, batch_size, vocabulary
+        ):
             answers = answering.answer_encoded(encoded.numpy(), boxes.numpy())
             yield {name: x.numpy() for name, x in targets.items()}, answers
         return
     data = load_split(
-        records, split, image_size=answering.image_size, batch_size=batch_size
+        records,
+        split,
+        image_size=answering.image_size,
+        batch_size=batch_size,
+        vocabulary=vocabulary,
     )
     for image, targets in data:
         answers = answering.answer(image.numpy())
         yield {name: x.numpy() for name, x in targets.items()}, answers
 
 
-def _guesses(records: Records, images: int) -> dict[str, np.ndarray]:
-    """What is answered without looking, in the network's own form."""
-    guess = records.guess
-    middle = [0.5, 0.5]
-    points = [point or middle for point in guess["landmarks"] or ()]
-    points = points or [middle] * len(records.vocabulary.landmarks)
-    single = {
-        "landmarks": np.array(points, np.float32),
-        "category": np.array(guess["category"], np.float32),
-        "attributes": np.array(guess["attributes"], np.float32),
-    }
+def _baseline(
+    records: Records, vocabulary: Vocabulary, trained_on: TrainingData | None
+) -> dict[str, np.ndarray] | None:
+    """What is answered without looking, in the network's own form.
+
+    None if it is not known of all tasks: it is never made up.
+    """
+    guess, names = records.guess, records.vocabulary
+    if not _is_whole(guess, names) and trained_on:
+        guess, names = trained_on.guess, vocabulary
+    if not _is_whole(guess, names):
+        return None
+    # What only the network has is nowhere labeled, and any place will do.
+    points = dict(zip(names.landmarks, guess["landmarks"] or (), strict=True))
+    category = dict(zip(names.categories, guess["category"], strict=True))
+    attributes = dict(zip(names.attributes, guess["attributes"], strict=True))
     return {
-        name: np.repeat(value[None], images, axis=0)
-        for name, value in single.items()
+        "landmarks": np.array(
+            [points.get(name, (0.5, 0.5)) for name in vocabulary.landmarks],
+            np.float32,
+        ),
+        "category": np.array(
+            [category.get(name, 0) for name in vocabulary.categories],
+            np.float32,
+        ),
+        "attributes": np.array(
+            [attributes.get(name, 0) for name in vocabulary.attributes],
+            np.float32,
+        ),
     }
+
+
+def _is_whole(guess: dict[str, Any] | None, vocabulary: Vocabulary) -> bool:
+    if guess is None:
+        return False
+    points = guess["landmarks"]
+    if vocabulary.landmarks and (points is None or None in points):
+        return False
+    # Zeros alone are of a train split without such labels.
+    return all(
+        any(guess[task])
+        for task, names in (
+            ("category", vocabulary.categories),
+            ("attributes", vocabulary.attributes),
+        )
+        if names
+    )
 
 
 def _check_vocabulary(vocabulary: Vocabulary, records: Records) -> None:
     for what in ("categories", "attributes", "landmarks"):
-        mine = getattr(vocabulary, what)
-        theirs = getattr(records.vocabulary, what)
-        if mine != theirs:
+        known = getattr(vocabulary, what)
+        names = getattr(records.vocabulary, what)
+        other = [name for name in names if name not in set(known)]
+        if other:
+            more = f" and {len(other) - 3} more" if len(other) > 3 else ""
             raise InputError(
-                f"{records.folder}: its {len(theirs)} {what} are not the "
-                f"{len(mine)} that the model was trained on; evaluate it on "
-                "data with the same labels"
+                f"{records.folder}: the model was not trained on the {what} "
+                f"{', '.join(other[:3])}{more}; evaluate it on data without "
+                "them"
             )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import jinja2
 
 import afn_keras
+from afn_keras.data_warnings import synthetic_warning
+from afn_keras.data_warnings import training_warnings
 from afn_keras.recipes import Recipe
 from afn_keras.runs import CARD
 from afn_keras.runs import TrainedModel
@@ -56,8 +58,14 @@ def write_model_card(
     begun = recipe.weights
     if begun not in ("none", "imagenet"):
         begun = Path(begun).name
-    only_drawn = recipe.data is None and begun == "none"
-    unlabelled = _DRAWN if only_drawn else _UNSTATED
+    unseen = synthetic_warning(trained.data)
+    unlabelled = _DRAWN if unseen and begun == "none" else _UNSTATED
+    warnings = [unseen] if unseen else []
+    warnings += [
+        line
+        for line in training_warnings(records)
+        if line not in evaluation["warnings"]
+    ]
     text = environment.get_template(CARD).render(
         name=trained.name,
         version=afn_keras.__version__,
@@ -68,6 +76,7 @@ def write_model_card(
         data=Path(recipe.data).name if recipe.data else "drawn garments",
         images=records.images,
         licence=recipe.licence or unlabelled,
+        warnings=warnings,
         tables=paper_tables(evaluation, trained.name),
         parameters=trained.model.count_params(),
         some=_some,

@@ -2,7 +2,10 @@
 
 import base64
 import dataclasses
+import functools
 import io
+import operator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -225,31 +228,31 @@ def _scores(scores: list[AttributeScore]) -> Table:
 
 
 def _numbers(evaluation: dict[str, Any]) -> list[dict[str, str]]:
-    guess = evaluation["guess"]
-    numbers = []
+    """The headline scores, each with the baseline's if there is one."""
+    chosen = []
     if evaluation["landmarks"]:
-        pair = evaluation["landmarks"]["ne"], guess["landmarks"]["ne"]
-        numbers.append(("normalized error", pair, "{:.4f}", 1))
-        key = "pck@0.1"
-        pair = evaluation["landmarks"][key], guess["landmarks"][key]
-        numbers.append(("PCK@0.1", pair, "{:.1f}%", 100))
+        chosen.append(("normalized error", ("landmarks", "ne"), "{:.4f}", 1))
+        chosen.append(("PCK@0.1", ("landmarks", "pck@0.1"), "{:.1f}%", 100))
     if evaluation["category"]:
         for k in ("top1", "top3"):
-            pair = evaluation["category"][k], guess["category"][k]
-            numbers.append((f"category {k[:3]}-{k[3:]}", pair, "{:.1f}%", 100))
+            title = f"category {k[:3]}-{k[3:]}"
+            chosen.append((title, ("category", k), "{:.1f}%", 100))
     if evaluation["attributes"]:
-        key = "recall@5"
-        pair = evaluation["attributes"][key]["all"]
-        pair = pair, guess["attributes"][key]["all"]
-        numbers.append(("attribute recall@5", pair, "{:.1f}%", 100))
+        keys = ("attributes", "recall@5", "all")
+        chosen.append(("attribute recall@5", keys, "{:.1f}%", 100))
+    guess = evaluation["guess"]
     return [
         {
             "title": title,
-            "value": _shown(mine, form, factor),
-            "guess": _shown(theirs, form, factor),
+            "value": _shown(_at(evaluation, keys), form, factor),
+            "guess": _shown(_at(guess, keys), form, factor) if guess else "",
         }
-        for title, (mine, theirs), form, factor in numbers
+        for title, keys, form, factor in chosen
     ]
+
+
+def _at(scores: dict[str, Any], keys: Sequence[str]) -> float | None:
+    return functools.reduce(operator.getitem, keys, scores)
 
 
 def _shown(value: float | None, form: str, factor: float) -> str:

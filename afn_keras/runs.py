@@ -25,6 +25,7 @@ from afn_keras.rebuilding import keras_version
 from afn_keras.rebuilding import rebuild_network
 from afn_keras.recipes import FILE_NAME as RECIPE
 from afn_keras.recipes import load_recipe
+from afn_keras.training_data import TrainingData
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
 from pipelines.writing import check_new
@@ -43,6 +44,7 @@ class TrainedModel:
         vocabulary: names of the labels.
         decoding: how points are read off its heatmaps.
         card: its model card, in Markdown; "" if there is none beside it.
+        data: what it was trained on; None if that is not known.
     """
 
     name: str
@@ -50,6 +52,7 @@ class TrainedModel:
     vocabulary: Vocabulary
     decoding: Decoding = "subpixel"
     card: str = ""
+    data: TrainingData | None = None
     answer_encoded: ClassVar[None] = None
 
     @property
@@ -128,7 +131,8 @@ def load_model(path: Path) -> TrainedModel:
     text = card.read_text(encoding="utf-8") if card.exists() else ""
     # Not resolve(): a run may be reached through a link with a better name.
     name = Path(os.path.abspath(path if path.is_dir() else path.parent)).name
-    return TrainedModel(name, model, vocabulary, decoding, text)
+    data = TrainingData.load(file.parent)
+    return TrainedModel(name, model, vocabulary, decoding, text, data)
 
 
 @contextlib.contextmanager

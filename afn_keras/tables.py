@@ -1,32 +1,35 @@
-"""The paper's two tables, with the published rows above a run's own."""
+"""The paper's two tables: published rows, a run's own and the baseline."""
 
 from typing import Any
 from typing import NamedTuple
 
 from tabulate import tabulate
 
-# Normalized error, as printed in the paper's Table 1.
+# Normalized error, as printed in the paper's Table 1, by year; below it what
+# was published later, of which the averages are known.
 _PUBLISHED_NE = {
-    "FashionNet": (
+    "FashionNet, 2016": (
         (0.0854, 0.0902, 0.0973, 0.0935, 0.0854, 0.0845, 0.0812, 0.0823),
         0.0872,
     ),
-    "DFA": (
+    "DFA, 2016": (
         (0.0628, 0.0637, 0.0658, 0.0621, 0.0726, 0.0702, 0.0658, 0.0663),
         0.0660,
     ),
-    "DLAN": (
+    "DLAN, 2017": (
         (0.0570, 0.0611, 0.0672, 0.0647, 0.0703, 0.0694, 0.0624, 0.0627),
         0.0643,
     ),
-    "Wang et al.": (
+    "Wang et al., 2018": (
         (0.0415, 0.0404, 0.0496, 0.0449, 0.0502, 0.0523, 0.0537, 0.0551),
         0.0484,
     ),
-    "AFN (paper)": (
+    "AFN (paper), 2018": (
         (0.0332, 0.0346, 0.0487, 0.0519, 0.0422, 0.0429, 0.0620, 0.0639),
         0.0474,
     ),
+    "SANL, 2019": ((None,) * 8, 0.0299),
+    "MDDNet, 2020": ((None,) * 8, 0.0251),
 }
 _LANDMARKS = {
     "left_collar": "L.Col",
@@ -42,7 +45,7 @@ _LANDMARKS = {
 # Top-3 / top-5 in percent, as printed in the paper's Table 2.
 _GROUPS = ("texture", "fabric", "shape", "part", "style")
 _PUBLISHED_LABELS = {
-    "WTBI": (
+    "WTBI, 2015": (
         "43.73 / 66.26",
         "24.21 / 32.65",
         "25.38 / 36.06",
@@ -51,7 +54,7 @@ _PUBLISHED_LABELS = {
         "49.85 / 58.68",
         "27.46 / 35.37",
     ),
-    "DARN": (
+    "DARN, 2015": (
         "59.48 / 79.58",
         "36.15 / 48.15",
         "36.64 / 48.52",
@@ -60,7 +63,7 @@ _PUBLISHED_LABELS = {
         "66.11 / 71.36",
         "42.35 / 51.95",
     ),
-    "FashionNet": (
+    "FashionNet, 2016": (
         "82.58 / 90.17",
         "37.46 / 49.52",
         "39.30 / 49.84",
@@ -69,8 +72,8 @@ _PUBLISHED_LABELS = {
         "66.43 / 73.16",
         "45.52 / 54.61",
     ),
-    "Lu et al.": ("86.72 / 92.51", "-", "-", "-", "-", "-", "-"),
-    "Corbiere et al.": (
+    "Lu et al., 2017": ("86.72 / 92.51", "-", "-", "-", "-", "-", "-"),
+    "Corbiere et al., 2017": (
         "86.30 / 92.80",
         "53.60 / 63.20",
         "39.10 / 48.80",
@@ -79,7 +82,7 @@ _PUBLISHED_LABELS = {
         "30.50 / 38.30",
         "23.10 / 30.40",
     ),
-    "Wang et al.": (
+    "Wang et al., 2018": (
         "90.99 / 95.78",
         "50.31 / 65.48",
         "40.31 / 48.23",
@@ -88,7 +91,7 @@ _PUBLISHED_LABELS = {
         "68.70 / 74.25",
         "51.53 / 60.95",
     ),
-    "AFN (paper)": (
+    "AFN (paper), 2018": (
         "91.16 / 96.12",
         "56.17 / 65.83",
         "43.20 / 53.52",
@@ -115,9 +118,8 @@ class Table(NamedTuple):
 def paper_tables(evaluation: dict[str, Any], name: str) -> str:
     """Renders an evaluation as the paper's two tables, in Markdown.
 
-    Published rows are of the full benchmark: they are comparable only where
-    the evaluation is of it too. Below this run's row stands the guess of the
-    mean landmark and of the most frequent labels.
+    Above this run's row stand the published ones where `evaluation` says so,
+    below it the baseline's, if there is one.
 
     Args:
         evaluation: what `evaluate` returned.
@@ -126,29 +128,40 @@ def paper_tables(evaluation: dict[str, Any], name: str) -> str:
     parts = [what_was_scored(evaluation)]
     tables = [landmark_table(evaluation, name), label_table(evaluation, name)]
     parts += [_markdown(table) for table in tables if table]
-    if evaluation["category"]:
-        parts.append(top1_line(evaluation))
+    if line := top1_line(evaluation):
+        parts.append(line)
     return "\n\n".join(parts)
 
 
 def what_was_scored(evaluation: dict[str, Any]) -> str:
-    """What the tables are of, in two sentences."""
-    return (
+    """What the tables are of, and what to mind in them, in sentences."""
+    sentences = [
         f"{evaluation['images']} images of the {evaluation['split']} split, "
-        f"{evaluation['protocol']} protocol. Published rows are of the full "
-        "DeepFashion benchmark; guessing is the mean landmark and the most "
-        "frequent labels of the train split, whatever the photograph shows."
-    )
+        f"{evaluation['protocol']} protocol."
+    ]
+    if evaluation["published"]:
+        sentences.append(
+            "Published rows are of the full DeepFashion benchmark."
+        )
+    if evaluation["guess"]:
+        sentences.append(
+            "The baseline is the mean landmark and the most frequent labels "
+            "of the train split, whatever the image shows."
+        )
+    sentences += [f"Warning: {line}." for line in evaluation["warnings"]]
+    return " ".join(sentences)
 
 
 def landmark_table(evaluation: dict[str, Any], name: str) -> Table | None:
     """The paper's Table 1 with this run's row; None without landmarks."""
     if not evaluation["landmarks"]:
         return None
-    body = [
-        [method, *map(_error, each), _error(average)]
-        for method, (each, average) in _PUBLISHED_NE.items()
-    ]
+    body = []
+    if evaluation["published"]:
+        body += [
+            [method, *map(_error, each), _error(average)]
+            for method, (each, average) in _PUBLISHED_NE.items()
+        ]
     for method, scores in _own(evaluation, name):
         each = scores["landmarks"]["per_landmark"]
         body.append(
@@ -162,43 +175,54 @@ def landmark_table(evaluation: dict[str, Any], name: str) -> Table | None:
 
 
 def label_table(evaluation: dict[str, Any], name: str) -> Table | None:
-    """The paper's Table 2 with this run's row; None without labels."""
+    """The paper's Table 2 with this run's row; None without labels.
+
+    It has the paper's columns where it has the published rows, and those of
+    the data's own groups of attributes.
+    """
     if not evaluation["category"] and not evaluation["attributes"]:
         return None
-    own = [
-        group
-        for group in (evaluation["attributes"] or {}).get("recall@3", ())
-        if group not in _GROUPS and group != "all"
-    ]
-    header = ["top-3 / top-5, %", "Category"]
-    header += [group.capitalize() for group in (*_GROUPS, *own, "all")]
-    body = [
-        [method, *values[:-1], *["-"] * len(own), values[-1]]
-        for method, values in _PUBLISHED_LABELS.items()
-    ]
+    groups = list((evaluation["attributes"] or {}).get("recall@3", ()))
+    body = []
+    if evaluation["published"]:
+        own = [group for group in groups if group not in (*_GROUPS, "all")]
+        groups = [*_GROUPS, *own, "all"]
+        body += [
+            [method, *values[:-1], *["-"] * len(own), values[-1]]
+            for method, values in _PUBLISHED_LABELS.items()
+        ]
+    elif groups:
+        groups = [*(group for group in groups if group != "all"), "all"]
     for method, scores in _own(evaluation, name):
         category = scores["category"] or {}
         recall = scores["attributes"] or {"recall@3": {}, "recall@5": {}}
         cells = [_percents(category.get("top3"), category.get("top5"))]
         cells += [
             _percents(recall["recall@3"].get(g), recall["recall@5"].get(g))
-            for g in (*_GROUPS, *own, "all")
+            for g in groups
         ]
         body.append([method, *cells])
-    return Table(header, body)
+    titles = [group.capitalize() for group in groups]
+    return Table(["top-3 / top-5, %", "Category", *titles], body)
 
 
 def top1_line(evaluation: dict[str, Any]) -> str:
-    """Category top-1, which the paper's tables have not."""
-    guess = evaluation["guess"]["category"]["top1"]
-    return (
-        f"Category top-1: {100 * evaluation['category']['top1']:.2f}% "
-        f"(guessing: {100 * guess:.2f}%)."
-    )
+    """Category top-1, which the paper's tables do not have; "" if unknown."""
+    top1 = (evaluation["category"] or {}).get("top1")
+    if top1 is None:
+        return ""
+    line = f"Category top-1: {100 * top1:.2f}%"
+    if evaluation["guess"]:
+        guess = evaluation["guess"]["category"]["top1"]
+        line += f" (baseline: {100 * guess:.2f}%)"
+    return f"{line}."
 
 
 def _own(evaluation: dict[str, Any], name: str) -> list[tuple[str, dict]]:
-    return [(name, evaluation), ("guessing", evaluation["guess"])]
+    rows = [(name, evaluation)]
+    if evaluation["guess"]:
+        rows.append(("baseline", evaluation["guess"]))
+    return rows
 
 
 def _markdown(table: Table) -> str:

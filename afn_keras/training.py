@@ -8,6 +8,7 @@ from afn_keras.addons import uses_addons
 from afn_keras.backend import SwapEMAWeights
 from afn_keras.backend import keras
 from afn_keras.cluster import Devices
+from afn_keras.data_warnings import training_warnings
 from afn_keras.devices import on_devices
 from afn_keras.devices import synchronize
 from afn_keras.keeping import HISTORY
@@ -24,6 +25,7 @@ from afn_keras.pretrained import load_weights
 from afn_keras.progress import ProgressLine
 from afn_keras.recipes import Recipe
 from afn_keras.runs import MODEL
+from afn_keras.training_data import TrainingData
 from afn_keras.watching import LandmarkDetails
 from afn_keras.watching import Watch
 from pipelines.batches import check_split
@@ -54,8 +56,9 @@ def train(
     Args:
         recipe: how to train.
         records: what to train on.
-        folder: the run, made if it is missing; gets `recipe.yaml` and
-            `vocabulary.json`, so that `load_model` opens it, `model.keras`,
+        folder: the run, made if it is missing; gets `recipe.yaml`,
+            `vocabulary.json` and `training_data.json`, so that `load_model`
+            opens it with all that is known of it, `model.keras`,
             `last-N.keras`, `history.csv` and `logs/` for TensorBoard.
         resume: go on where training in this folder stopped, and end where it
             would have ended.
@@ -113,6 +116,10 @@ def _train(
             )
     elif writes:
         (folder / HISTORY).unlink(missing_ok=True)
+        TrainingData.of(records, recipe.weights).save(folder)
+    if writes:
+        for warning in training_warnings(records):
+            print(f"warning: {warning}")
     if not done and recipe.weights != "none":
         loaded = load_weights(model, recipe.weights)
         if writes:

@@ -27,6 +27,7 @@ from pipelines.fitting import fit_labels
 from pipelines.photograph_store import PhotographStore
 from pipelines.photographs import Photograph
 from pipelines.photographs import inspect_image
+from pipelines.shard_rows import rows_of
 from pipelines.sources import read_annotations
 from pipelines.tfrecords import frame
 from pipelines.tfrecords import make_example
@@ -127,7 +128,7 @@ def measure_stages(annotations: Annotations) -> dict[str, float]:
 
     digest = hashlib.sha256()
     with tempfile.TemporaryFile() as file:
-        for row in annotations.table.to_dict("records"):
+        for row in rows_of(annotations, np.arange(len(annotations.table))):
             stored, _ = timed("read", store.read, row["image"])
             photograph = timed("check", inspect_image, stored, row["image"])
             record = timed("serialize", serialize, row, photograph)

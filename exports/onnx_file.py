@@ -9,6 +9,8 @@ from afn_keras.backend import keras
 from afn_keras.backend import needs_keras_3
 from afn_keras.runs import CARD
 from afn_keras.runs import TrainedModel
+from afn_keras.training_data import FILE_NAME as TRAINING_DATA
+from afn_keras.training_data import TrainingData
 from pipelines.errors import InputError
 from pipelines.vocabulary import FILE_NAME as VOCABULARY
 from pipelines.vocabulary import Vocabulary
@@ -62,6 +64,10 @@ def export_onnx(trained: TrainedModel, path: Path) -> None:
         content.metadata_props.add(
             key=VOCABULARY, value=trained.vocabulary.to_json()
         )
+        if trained.data:
+            content.metadata_props.add(
+                key=TRAINING_DATA, value=trained.data.to_json()
+            )
         if trained.card:
             content.metadata_props.add(key=CARD, value=trained.card)
         onnx.save(content, aside)
@@ -78,6 +84,16 @@ def read_labels(metadata: dict[str, str]) -> Vocabulary:
         ValueError, KeyError, TypeError: if there are none.
     """
     return Vocabulary.from_json(metadata[VOCABULARY])
+
+
+def read_training_data(metadata: dict[str, str]) -> TrainingData | None:
+    """What the network of an ONNX file was trained on; None if not in there.
+
+    Raises:
+        ValueError, KeyError, TypeError: if it is damaged.
+    """
+    text = metadata.get(TRAINING_DATA)
+    return TrainingData.from_json(text) if text else None
 
 
 def without_extra(path: Path, error: ImportError) -> InputError:

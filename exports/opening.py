@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from afn_keras.answers import Answering
 from afn_keras.runs import MODEL
+from afn_keras.runs import TrainedModel
 from afn_keras.runs import load_model
+from afn_keras.training_data import TrainingData
 from exports.onnx_file import read_labels as read_onnx_labels
+from exports.onnx_file import read_training_data as read_onnx_data
 from exports.onnx_file import without_extra
 from exports.saved_model import EXTRA
 from exports.saved_model import versions
 from exports.tflite import read_labels as read_tflite_labels
+from exports.tflite import read_training_data as read_tflite_data
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
 from pipelines.workers import available_cores
@@ -34,6 +37,7 @@ class Artifact:
             `AnsweringModel` gives.
         maps: takes the same and gives what `MapsModel` gives; nothing where
             the artifact has no maps.
+        data: what the network was trained on; None if that is not known.
         answer_encoded: of an artifact that decodes images itself, see
             `Answering`.
     """
@@ -43,10 +47,11 @@ class Artifact:
     image_size: int
     answer: Callable[[np.ndarray], Answers]
     maps: Callable[[np.ndarray], Answers] = lambda images: {}
+    data: TrainingData | None = None
     answer_encoded: Callable[[np.ndarray, np.ndarray], Answers] | None = None
 
 
-def open_model(path: Path) -> Answering:
+def open_model(path: Path) -> TrainedModel | Artifact:
     """Opens a run, a `.keras` file or an artifact of `afn-export`.
 
     Args:
@@ -77,6 +82,7 @@ def _open_saved_model(folder: Path) -> Artifact:
     import tensorflow as tf
 
     vocabulary = Vocabulary.load(folder / EXTRA)
+    data = TrainingData.load(folder / EXTRA)
     try:
         loaded = tf.saved_model.load(str(folder))
         # Bound here, or the variables go when `loaded` goes.
@@ -119,6 +125,7 @@ def _open_saved_model(folder: Path) -> Artifact:
         vocabulary,
         inputs["image"].shape[1],
         answer,
+        data=data,
     )
     if "maps" in loaded.signatures:
         artifact = dataclasses.replace(artifact, maps=maps)
@@ -133,6 +140,7 @@ def _open_tflite(path: Path) -> Artifact:
 
     try:
         vocabulary = read_tflite_labels(path)
+        data = read_tflite_data(path)
         interpreter = Interpreter(str(path), num_threads=available_cores())
         runner = interpreter.get_signature_runner("serving_default")
         details = runner.get_input_details()["image"]
@@ -155,7 +163,7 @@ def _open_tflite(path: Path) -> Artifact:
         }
 
     side = int(details["shape"][1])
-    return Artifact(path.name, vocabulary, side, answer)
+    return Artifact(path.name, vocabulary, side, answer, data=data)
 
 
 def _open_onnx(path: Path) -> Artifact:
@@ -171,6 +179,7 @@ def _open_onnx(path: Path) -> Artifact:
         )
         metadata = session.get_modelmeta().custom_metadata_map
         vocabulary = read_onnx_labels(metadata)
+        data = read_onnx_data(metadata)
     except (
         ValueError,
         KeyError,
@@ -190,7 +199,7 @@ def _open_onnx(path: Path) -> Artifact:
         return dict(zip(names, values, strict=True))
 
     side = session.get_inputs()[0].shape[1]
-    return Artifact(path.name, vocabulary, side, answer)
+    return Artifact(path.name, vocabulary, side, answer, data=data)
 
 
 def _foreign(path: Path, what: str) -> InputError:

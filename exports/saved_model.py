@@ -39,6 +39,8 @@ def export_saved_model(
         extra = aside / EXTRA
         extra.mkdir()
         trained.vocabulary.save(extra)
+        if trained.data:
+            trained.data.save(extra)
         if trained.card:
             (extra / CARD).write_text(trained.card, encoding="utf-8")
         with tf.io.TFRecordWriter(str(extra / _WARMUP)) as writer:

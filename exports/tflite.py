@@ -12,6 +12,8 @@ from afn_keras.answers import AnsweringModel
 from afn_keras.backend import tensorflow_variables
 from afn_keras.runs import CARD
 from afn_keras.runs import TrainedModel
+from afn_keras.training_data import FILE_NAME as TRAINING_DATA
+from afn_keras.training_data import TrainingData
 from exports.quantization import quantize_int8
 from pipelines.vocabulary import FILE_NAME as VOCABULARY
 from pipelines.vocabulary import Vocabulary
@@ -83,6 +85,8 @@ def export_tflite(
         # the interpreter does not look at.
         with zipfile.ZipFile(aside, "a") as archive:
             archive.writestr(VOCABULARY, trained.vocabulary.to_json())
+            if trained.data:
+                archive.writestr(TRAINING_DATA, trained.data.to_json())
             if trained.card:
                 archive.writestr(CARD, trained.card)
         os.replace(aside, path)
@@ -99,3 +103,15 @@ def read_labels(path: Path) -> Vocabulary:
     """
     with zipfile.ZipFile(path) as archive:
         return Vocabulary.from_json(archive.read(VOCABULARY).decode())
+
+
+def read_training_data(path: Path) -> TrainingData | None:
+    """What the network of a TFLite file was trained on; None if not packed in.
+
+    Raises:
+        ValueError, KeyError, TypeError, zipfile.BadZipFile: if it is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if TRAINING_DATA not in archive.namelist():
+            return None
+        return TrainingData.from_json(archive.read(TRAINING_DATA).decode())

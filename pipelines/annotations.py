@@ -3,10 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from pipelines.problems import Kind
 from pipelines.problems import Problem
 from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS
@@ -20,6 +22,10 @@ UNKNOWN = -1
 VISIBLE = 0
 OCCLUDED = 1
 TRUNCATED = 2
+
+Origin = Literal["deepfashion", "synthetic", "other"]
+"""Whose labels they are: the benchmark's, those of images that
+`afn-synthesize` drew, or anybody else's."""
 
 BOX = ["x1", "y1", "x2", "y2"]
 
@@ -49,12 +55,14 @@ class Annotations:
         vocabulary: the names of the labels.
         problems: what was wrong with the annotations; see
             `pipelines.problems` for what was done about it.
+        origin: whose labels they are.
     """
 
     folder: Path
     table: pd.DataFrame
     vocabulary: Vocabulary
     problems: list[Problem] = dataclasses.field(default_factory=list)
+    origin: Origin = "other"
 
 
 def make_table(
@@ -111,6 +119,45 @@ def used_categories(
     index = np.append(np.where(used, np.cumsum(used) - 1, UNKNOWN), UNKNOWN)
     kept = tuple(name for name, use in zip(names, used, strict=True) if use)
     return kept, index[category]
+
+
+def without_untaught_landmarks(annotations: Annotations) -> Annotations:
+    """Leaves out landmarks that no image of the train split shows.
+
+    A network should not have outputs that nothing teaches. Where there is no
+    train split, some image of another one has to show a landmark. One that is
+    labeled and left out becomes a problem.
+    """
+    table, names = annotations.table, annotations.vocabulary.landmarks
+    if not names or not len(table):
+        return annotations
+    landmarks = np.stack(table["landmarks"].to_list())
+    train = (table["split"] == SPLITS[0]).to_numpy()
+    teaching = landmarks[train] if train.any() else landmarks
+    taught = (teaching[..., 2] == VISIBLE).any(0)
+    if taught.all():
+        return annotations
+    labeled = np.isin(landmarks[..., 2], (VISIBLE, OCCLUDED)) & ~taught
+    problems = [
+        Problem(
+            Kind.LANDMARK_UNTAUGHT,
+            "",
+            table["source"].iat[labeled[:, index].argmax()],
+            f"{names[index]}, labeled in {labeled[:, index].sum()} of "
+            f"{len(table)} rows",
+        )
+        for index in np.flatnonzero(labeled.any(0))
+    ]
+    cells = np.empty(len(table), object)
+    cells[:] = list(landmarks[:, taught])
+    return dataclasses.replace(
+        annotations,
+        table=table.assign(landmarks=cells),
+        vocabulary=annotations.vocabulary.with_landmarks(
+            np.flatnonzero(taught).tolist()
+        ),
+        problems=annotations.problems + problems,
+    )
 
 
 def make_vocabulary(

@@ -1,7 +1,9 @@
 """Records to batches: the tf.data pipeline that training reads."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from pipelines.augmentation import Augmentation
@@ -16,6 +18,7 @@ from pipelines.reading import read_shuffled
 from pipelines.reading import woven_images
 from pipelines.records import Records
 from pipelines.records import load_records
+from pipelines.relabeling import relabel
 from pipelines.rendering import decode_crop
 from pipelines.rendering import plan_crop
 from pipelines.rendering import render
@@ -42,6 +45,7 @@ def load_split(
     epochs: range | None = None,
     whole: bool = False,
     part: Part = ALONE,
+    vocabulary: Vocabulary | None = None,
 ) -> tf.data.Dataset:
     """Batches of one split, as `model.fit` and `model.evaluate` take them.
 
@@ -64,6 +68,8 @@ def load_split(
             so that it is as large as all others and scores the same.
         part: give a process's share of each batch, where several train one
             network: with `epochs`, or with `whole` and without `training`.
+        vocabulary: names that labels are numbered by, if not the records' own;
+            see `relabel`.
 
     Returns:
         A dataset of `(image, targets)`: image (B, image_size, image_size, 3)
@@ -95,6 +101,7 @@ def load_split(
         epochs,
         whole,
         part,
+        vocabulary,
     ).values()
     # Neither shards nor shuffling say how many there are, so say it for them.
     batches = -(-records.images[split] // batch_size)
@@ -105,9 +112,18 @@ def load_split(
 
 
 def load_encoded(
-    records: Records, split: str, batch_size: int
+    records: Records,
+    split: str,
+    batch_size: int,
+    vocabulary: Vocabulary | None = None,
 ) -> tf.data.Dataset:
     """Batches of one split as files, for what decodes them itself.
+
+    Args:
+        records: what to read.
+        split: "train", "val" or "test".
+        batch_size: images a batch; the last may have fewer.
+        vocabulary: as of `load_split`.
 
     Returns:
         A dataset of `(encoded, boxes, targets)` in record order: (B,) JPEG or
@@ -120,7 +136,7 @@ def load_encoded(
     check_split(records, split)
     dataset = read_in_order(records, split).batch(batch_size)
     dataset = dataset.map(lambda record: {"serialized": record})
-    planned = dataset.map(plan(records.vocabulary, 0, None))
+    planned = dataset.map(plan(records.vocabulary, 0, None, vocabulary))
     return planned.map(
         lambda example: (
             example["encoded"],
@@ -155,6 +171,7 @@ def stages(
     epochs: range | None = None,
     whole: bool = False,
     part: Part = ALONE,
+    vocabulary: Vocabulary | None = None,
 ) -> dict[str, tf.data.Dataset]:
     """The stages of `load_split`, each a data set made from the one before.
 
@@ -190,7 +207,7 @@ def stages(
 
     dataset = _orders(seed, epochs).flat_map(epoch)
     result["read"] = dataset = dataset.batch(_BLOCK)
-    step = plan(records.vocabulary, image_size, augmentation)
+    step = plan(records.vocabulary, image_size, augmentation, vocabulary)
     result["plan"] = dataset = dataset.map(step, tf.data.AUTOTUNE)
     batch_size //= part.count
     result |= draw(dataset, image_size, augmentation, batch_size)
@@ -267,14 +284,21 @@ def _fill(
 
 
 def plan(
-    vocabulary: Vocabulary, image_size: int, augmentation: Augmentation | None
+    vocabulary: Vocabulary,
+    image_size: int,
+    augmentation: Augmentation | None,
+    wanted: Vocabulary | None = None,
 ) -> Step:
     """All that is decided of examples before a photograph is decoded.
 
-    Keeps what `draw` needs, and adds `targets`.
+    Keeps what `draw` needs, and adds `targets`: labels of the vocabulary, by
+    the names of the one that is wanted.
     """
     steps: list[Step] = [parse(vocabulary), show_box]
     kept = ["encoded", "orientation"]
+    if wanted is not None and wanted != vocabulary:
+        steps.append(relabel(vocabulary, wanted))
+        vocabulary = wanted
     if augmentation is not None:
         steps += augmentation.steps()
         steps += [place_landmarks(vocabulary), plan_crop(image_size)]
@@ -290,6 +314,27 @@ def plan(
         return result | {"targets": targets(vocabulary, example)}
 
     return step
+
+
+def mean_targets(files: Sequence[str], vocabulary: Vocabulary) -> list:
+    """Where landmarks that count lie on average, as `mean_landmarks` says it.
+
+    Args:
+        files: shards.
+        vocabulary: names of their labels, with landmarks.
+    """
+    step = plan(vocabulary, 32, None)
+    dataset = tf.data.TFRecordDataset(files).batch(_BLOCK)
+    dataset = dataset.map(
+        lambda record: step({"serialized": record})["targets"]["heatmaps"]
+    )
+    total = np.zeros((len(vocabulary.landmarks), 3))
+    for points in dataset.as_numpy_iterator():
+        total += points.sum(0, dtype=np.float64)
+    return [
+        (point / count).tolist() if count else None
+        for point, count in zip(total[:, :2], total[:, 2], strict=True)
+    ]
 
 
 def targets(vocabulary: Vocabulary, example: Example) -> dict[str, tf.Tensor]:

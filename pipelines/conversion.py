@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pipelines.annotations import SPLITS
 from pipelines.annotations import Annotations
+from pipelines.annotations import without_untaught_landmarks
 from pipelines.description import describe_records
 from pipelines.description import list_problems
 from pipelines.description import versions
@@ -54,6 +55,8 @@ def write_records(
 ) -> Records:
     """Converts an annotation table to records.
 
+    Landmarks that no image teaches a network are left out of the vocabulary.
+
     What is wrong with a photograph or its labels is listed in `problems.csv`
     and mended by the rule of its kind; it never stops the job. The bytes
     written depend neither on `workers` nor on `beam`, nor on whether the job
@@ -79,6 +82,7 @@ def write_records(
             photograph of one of the splits that have rows can be used, or
             anything is wrong at all and `strict` is set.
     """
+    annotations = without_untaught_landmarks(annotations)
     _stop_at(annotations.problems if strict else [])
     table = annotations.table
     if not table["split"].isin(splits).any():

@@ -15,6 +15,7 @@ from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
 from pipelines.deepfashion_names import PLACES
+from pipelines.deepfashion_names import SYNTHETIC
 from pipelines.deepfashion_names import category_labels
 from pipelines.deepfashion_names import read_names
 from pipelines.deepfashion_names import unpack_landmarks
@@ -94,7 +95,9 @@ def read_coarse(folder: Path, log: ProblemLog) -> Annotations:
     vocabulary = make_vocabulary(
         categories, names.attributes, names.groups, with_landmarks=True
     )
-    return Annotations(folder, table, vocabulary, log.problems)
+    synthetic = (folder / SYNTHETIC).is_file()
+    origin = "synthetic" if synthetic else "deepfashion"
+    return Annotations(folder, table, vocabulary, log.problems, origin)
 
 
 def _check_landmark_rows(rows: Rows, log: ProblemLog) -> None:

@@ -101,7 +101,9 @@ def read_fine(anno: Path, log: ProblemLog) -> Annotations:
     vocabulary = make_vocabulary(
         categories, names.attributes, names.groups, with_landmarks=True
     )
-    return Annotations(anno.parent, table, vocabulary, log.problems)
+    return Annotations(
+        anno.parent, table, vocabulary, log.problems, "deepfashion"
+    )
 
 
 class _Split(NamedTuple):

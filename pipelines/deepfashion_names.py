@@ -28,6 +28,10 @@ PLACES = {
 """Landmarks are packed by clothes type: 1 upper, 2 lower, 3 full. These are
 the places of each type's landmarks among the eight."""
 
+SYNTHETIC = "synthetic.json"
+"""A file that `afn-synthesize` writes beside `Anno/`: these are not the
+benchmark's images, although they are in its layout."""
+
 # The coarse annotation has five groups. Its finer successor, with 26
 # attributes, has six of another kind under the same numbers.
 _GROUPS = {

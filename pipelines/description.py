@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipelines.annotations import SPLITS
 from pipelines.annotations import Annotations
 from pipelines.annotations import label_frequencies
 from pipelines.annotations import mean_landmarks
@@ -48,18 +49,37 @@ def describe_records(
         )
     content = {
         "versions": versions(),
+        "origin": annotations.origin,
         "images": images,
         "problems": Counter(problem.kind.value for problem in problems),
-        "guess": {
-            "landmarks": mean_landmarks(annotations, "train"),
-            **label_frequencies(annotations, "train"),
-        },
+        "guess": _baseline(folder, annotations, shards),
         "shards": described,
     }
     annotations.vocabulary.save(folder)
     _write_problems(folder / "problems.csv", problems)
     text = json.dumps(content, indent=1) + "\n"
     (folder / FILE_NAME).write_text(text, encoding="utf-8")
+
+
+def _baseline(
+    folder: Path, annotations: Annotations, shards: Sequence[Shard]
+) -> dict[str, Any] | None:
+    """What is known of labels without looking; None without a train split."""
+    table, split = annotations.table, SPLITS[0]
+    train = table[table["split"] == split]
+    if not len(train):
+        return None
+    landmarks = mean_landmarks(annotations, split)
+    if annotations.vocabulary.landmarks and train["x1"].isna().any():
+        # The box is the whole image there, of whose size only the records
+        # know. TensorFlow, which reads them, takes seconds to import.
+        from pipelines.batches import mean_targets
+
+        files = [str(folder / s.name) for s in shards if s.split == split]
+        landmarks = None
+        if files:
+            landmarks = mean_targets(files, annotations.vocabulary)
+    return {"landmarks": landmarks, **label_frequencies(annotations, split)}
 
 
 def list_problems(

@@ -6,7 +6,6 @@ from pipelines.annotations import BOX
 from pipelines.annotations import TRUNCATED
 from pipelines.errors import UnusableError
 from pipelines.problems import Kind
-from pipelines.vocabulary import LANDMARKS
 
 
 def fit_labels(
@@ -18,7 +17,7 @@ def fit_labels(
     show it as its EXIF says, too.
 
     Args:
-        row: a row of the annotation table.
+        row: a row of the annotation table, with its `landmark_names`.
         width: of the upright photograph, in pixels.
         height: of the upright photograph, in pixels.
 
@@ -49,7 +48,8 @@ def fit_labels(
     beyond &= visibility != TRUNCATED
     if beyond.any():
         places = ", ".join(
-            f"{LANDMARKS[i]} {x[i]:g} {y[i]:g}" for i in np.flatnonzero(beyond)
+            f"{row['landmark_names'][i]} {x[i]:g} {y[i]:g}"
+            for i in np.flatnonzero(beyond)
         )
         found.append((Kind.LANDMARK_BEYOND_IMAGE, f"{places} {size}"))
         landmarks[beyond, 2] = TRUNCATED

@@ -6,6 +6,7 @@ the matrix. The photograph is resampled with it once, and the landmarks go
 through the same matrix, so the two cannot drift apart.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from pipelines.steps import Example
@@ -100,9 +101,11 @@ def mirror(example: Example) -> Example:
 def place_landmarks(vocabulary: Vocabulary) -> Step:
     """Turns `landmarks` from pixels to fractions of the image shown.
 
-    In a mirrored image each left landmark is the right one of its pair.
+    In a mirrored image each left landmark is the right one of its pair, and
+    not known where there is none.
     """
-    flipped = tf.constant(vocabulary.flipped_landmarks(), tf.int32)
+    order = np.array(vocabulary.flipped_landmarks(), np.int32)
+    paired, flipped = order >= 0, np.maximum(order, 0)
 
     def step(example: Example) -> Example:
         linear, offset = example["matrix"][..., :2], example["matrix"][..., 2]
@@ -114,7 +117,7 @@ def place_landmarks(vocabulary: Vocabulary) -> Step:
         if "mirrored" in example:
             mirrored = example["mirrored"][..., None]
             visible = tf.where(
-                mirrored, tf.gather(visible, flipped, axis=-1), visible
+                mirrored, tf.gather(visible, flipped, axis=-1) & paired, visible
             )
             points = tf.where(
                 mirrored[..., None],

@@ -30,6 +30,7 @@ class Kind(str, enum.Enum):
     LANDMARK_BEYOND_BOX = "landmark beyond the box"
     LANDMARK_AT_ORIGIN = "absent landmark at (0, 0)"
     LANDMARK_TYPE = "landmarks of another clothes type"
+    LANDMARK_UNTAUGHT = "landmark never visible in train"
 
     # Rows, and what is written in them.
     ROW_UNREADABLE = "row does not parse"
@@ -67,6 +68,7 @@ RULES: dict[Kind, str] = {
     Kind.LANDMARK_BEYOND_BOX: "kept, counts only where the crop shows it",
     Kind.LANDMARK_AT_ORIGIN: "made truncated",
     Kind.LANDMARK_TYPE: "made truncated",
+    Kind.LANDMARK_UNTAUGHT: "landmark left out, a network could not learn it",
     Kind.ROW_UNREADABLE: LEFT_OUT,
     Kind.ROW_DUPLICATE: "first row kept",
     Kind.ROW_MISSING: LEFT_OUT,

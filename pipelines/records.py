@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipelines.annotations import Origin
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
 
@@ -29,7 +30,9 @@ class Records:
         counts: images of each of them.
         guess: what somebody would answer who only knows the training split:
             `landmarks` (L, 2) in units of the box, `category` (C,) and
-            `attributes` (A,) frequencies. The baselines of `afn-evaluate`.
+            `attributes` (A,) frequencies. The baseline of `afn-evaluate`;
+            None without a train split.
+        origin: whose labels they are; see `Annotations`.
     """
 
     folder: Path
@@ -37,7 +40,8 @@ class Records:
     images: dict[str, int]
     shards: dict[str, list[str]]
     counts: dict[str, list[int]]
-    guess: dict[str, Any]
+    guess: dict[str, Any] | None
+    origin: Origin = "other"
 
 
 def is_records(folder: Path) -> bool:
@@ -75,6 +79,8 @@ def load_records(folder: Path) -> Records:
             shards,
             counts,
             content["guess"],
+            # Older records do not say.
+            content.get("origin", "other"),
         )
     except OSError as error:
         raise InputError(

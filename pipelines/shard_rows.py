@@ -7,6 +7,7 @@ for the engines that distribute work.
 
 import io
 import json
+from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +22,11 @@ _ARRAYS = ("landmarks", "attributes")
 
 
 def rows_of(annotations: Annotations, positions: np.ndarray) -> list[dict]:
-    """Rows of the table, each with its `position` in it."""
+    """Rows of the table, each with its `position` and `landmark_names`."""
     rows = annotations.table.iloc[positions].to_dict("records")
+    names = annotations.vocabulary.landmarks
     for row, position in zip(rows, positions, strict=True):
-        row["position"] = int(position)
+        row |= {"position": int(position), "landmark_names": names}
     return rows
 
 
@@ -36,8 +38,8 @@ def save_rows(
     content = io.BytesIO()
     np.savez_compressed(
         content,
-        # Names may hold what is no text; JSON writes that in ASCII.
-        image=np.frombuffer(json.dumps([*table["image"]]).encode(), np.uint8),
+        image=_as_bytes(table["image"]),
+        landmark_names=_as_bytes(annotations.vocabulary.landmarks),
         position=shard.rows,
         size=shard.sizes,
         category=table["category"].to_numpy(np.int64),
@@ -50,8 +52,9 @@ def save_rows(
 def load_rows(files: ShardFiles, name: str) -> Iterator[dict]:
     """The rows of a shard, as far as records are made of them.
 
-    Each has its `position` in the table, and the `size` of its photograph in
-    bytes when the shards were planned, 0 if there was none.
+    Each has its `position` in the table, its `landmark_names`, and the `size`
+    of its photograph in bytes when the shards were planned, 0 if there was
+    none.
 
     Args:
         files: where the shard is made.
@@ -62,6 +65,7 @@ def load_rows(files: ShardFiles, name: str) -> Iterator[dict]:
     """
     with np.load(_path(files, name)) as content:
         images = json.loads(content["image"].tobytes())
+        names = tuple(json.loads(content["landmark_names"].tobytes()))
         boxes = content["box"].tolist()
         numbers = {
             name: content[name].tolist()
@@ -71,10 +75,16 @@ def load_rows(files: ShardFiles, name: str) -> Iterator[dict]:
     for i, image in enumerate(images):
         yield {
             "image": image,
+            "landmark_names": names,
             **{name: values[i] for name, values in numbers.items()},
             **dict(zip(BOX, boxes[i], strict=True)),
             **{name: values[i] for name, values in arrays.items()},
         }
+
+
+def _as_bytes(names: Iterable[str]) -> np.ndarray:
+    # Names may hold what is no text; JSON writes that in ASCII.
+    return np.frombuffer(json.dumps([*names]).encode(), np.uint8)
 
 
 def _path(files: ShardFiles, name: str) -> Path:

@@ -60,11 +60,35 @@ class Vocabulary:
         return tuple(dict.fromkeys(self.attribute_groups))
 
     def flipped_landmarks(self) -> list[int]:
-        """Where each landmark comes from once an image is flipped."""
-        order = list(range(len(self.landmarks)))
+        """Where each landmark comes from once an image is flipped.
+
+        -1 for a left one without its right one, and the other way around: the
+        flipped image shows it where the other one was, which has no label.
+        """
+        order = [
+            -1 if name.startswith(("left_", "right_")) else index
+            for index, name in enumerate(self.landmarks)
+        ]
         for left, right in self.landmark_pairs:
             order[left], order[right] = right, left
         return order
+
+    def with_landmarks(self, kept: Sequence[int]) -> "Vocabulary":
+        """Keeps only these landmarks, and pairs of which both are kept.
+
+        Args:
+            kept: indices, increasing.
+        """
+        place = {old: new for new, old in enumerate(kept)}
+        return dataclasses.replace(
+            self,
+            landmarks=tuple(self.landmarks[index] for index in kept),
+            landmark_pairs=tuple(
+                (place[left], place[right])
+                for left, right in self.landmark_pairs
+                if left in place and right in place
+            ),
+        )
 
     def to_json(self) -> str:
         """The vocabulary as JSON text; `from_json` reads it back."""

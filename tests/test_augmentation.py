@@ -195,6 +195,30 @@ def test_landmark_that_leaves_the_image_stops_counting():
     assert (landmarks[~counts] == 0).all()
 
 
+def test_flip_knows_no_side_whose_other_side_has_no_label():
+    """A mirrored left hem is the right one's place."""
+    vocabulary = LANDMARKS_ALONE.with_landmarks([1, 6, 7])
+    points = np.array([[10, 20, 0], [30, 40, 0], [50, 60, 0]], float)
+    row = {"image": "a.jpg", "category": -1, "attributes": np.zeros(0, np.int8)}
+    photograph = Photograph(b"", None, 1, 100, 100, [])
+    record = make_example(row, photograph, np.array([0, 0, 100, 100]), points)
+    step = plan(vocabulary, 32, Augmentation(flip=True))
+    count = 40
+    examples = tf.data.Dataset.zip(
+        tf.data.Dataset.from_tensors({"serialized": record}).repeat(count),
+        chances(0),
+    ).map(lambda example, chance: example | {"chance": chance})
+    (batch,) = examples.batch(count).map(step)
+    found = batch["targets"]["heatmaps"].numpy().round(4)
+    straight = [[0.105, 0.205, 1], [0.305, 0.405, 1], [0.505, 0.605, 1]]
+    mirrored = [[0, 0, 0], [0.495, 0.605, 1], [0.695, 0.405, 1]]
+    kinds = [
+        [np.allclose(one, kind, atol=1e-3) for kind in (straight, mirrored)]
+        for one in found
+    ]
+    assert {tuple(kind) for kind in kinds} == {(True, False), (False, True)}
+
+
 def test_flip_swaps_every_left_and_right(records):
     plain = load_split(records, "train", image_size=32)
     flipping = load_split(

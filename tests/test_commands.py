@@ -247,7 +247,10 @@ def test_evaluating_on_other_labels(run, benchmark, capsys):
     path = benchmark / "Anno" / "list_category_cloth.txt"
     path.write_text(path.read_text().replace("Jeans", "Trousers"))
     message = fails(evaluate, [run, "--data", benchmark], capsys)
-    assert "its 3 categories are not the 3" in message
+    assert (
+        "the model was not trained on the categories Trousers; evaluate it on "
+        "data without them"
+    ) in message
 
 
 def test_wrong_flags_are_one_line(capsys):
@@ -315,3 +318,65 @@ def test_categories_alone(tmp_path, capsys):
     assert {name for name, _ in answer["categories"]} == {"Hat", "Shoe"}
     assert answer["landmarks"] == {}
     assert Path(folder / "exports" / "tflite" / "afn_float32.tflite").exists()
+
+
+def test_one_landmark_alone(tmp_path, capsys):
+    """What no image of train labels has no output, in whatever is written."""
+    from conftest import TINY
+    from conftest import write_photograph
+
+    names = ("left_hem", "right_hem", "left_collar")
+    columns = [f"{name}_{axis}" for name in names for axis in "xy"]
+    rows = [",".join(["image", "split", *columns])]
+    for i in range(9):
+        write_photograph(tmp_path / f"{i}.jpg", colour=(28 * i, 90, 90))
+        split = ("train", "val", "test")[i % 3]
+        right = "40,60" if split == "val" else ","
+        rows.append(f"{i}.jpg,{split},{10 + i},60,{right},,")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    folder = tmp_path / "run"
+    train.main(
+        [
+            *("--data", str(tmp_path / "labels.csv")),
+            *("--output", str(folder), "--set", *TINY),
+        ]
+    )
+    capsys.readouterr()
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert list(evaluation["landmarks"]["per_landmark"]) == ["left_hem"]
+    (row,) = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (folder / "evaluation.md").read_text().splitlines()
+        if line.startswith("| run")
+    ]
+    assert [cell == "-" for cell in row[1:]] == [
+        *[True] * 6,
+        False,
+        True,
+        False,
+    ]
+    card = (folder / "model_card.md").read_text()
+    assert "- 1 landmark: left hem" in card
+    photo = str(tmp_path / "0.jpg")
+    for model in (
+        folder,
+        folder / "exports" / "saved_model",
+        folder / "exports" / "tflite" / "afn_float32.tflite",
+    ):
+        predict.main([str(model), photo, "--json"])
+        answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert list(answer["landmarks"]) == ["left_hem"], model
+    predict.main([str(folder), photo, "--csv"])
+    header = capsys.readouterr().out.splitlines()[0].split(",")
+    assert [name for name in header if name.endswith("_x")] == ["left_hem_x"]
+    predict.main([str(folder), photo, "--coco"])
+    (category,) = json.loads(capsys.readouterr().out)["categories"]
+    assert category["keypoints"] == ["left_hem"]
+    report = tmp_path / "report"
+    evaluate.main(
+        [
+            *(str(folder), "--data", str(tmp_path / "labels.csv")),
+            *("--flip", "--report", str(report)),
+        ]
+    )
+    assert (report / "landmarks.png").is_file()

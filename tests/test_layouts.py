@@ -63,8 +63,9 @@ def test_batches_are_what_was_drawn(expected, tmp_path):
         rows, targets["heatmaps"], targets["attributes"], strict=True
     ):
         x1, y1, x2, y2 = row["box"]
-        for place in range(8):
-            x, y, counts = points[place]
+        # The right collar is never there.
+        for index, place in enumerate((0, 2, 3, 4, 5, 6, 7)):
+            x, y, counts = points[index]
             assert counts == (place in row["landmarks"])
             if counts:
                 left, top = row["landmarks"][place]

@@ -166,7 +166,7 @@ def test_own_labels(tmp_path):
     left = text(cells["before"]).strip().rpartition("left as they started: ")
     assert set(left[2].split(", ")) == {"category", "attributes"}
     rows = text(cells["scores"])
-    for row in ("before", "tuned", "from random weights", "guessing"):
+    for row in ("before", "tuned", "from random weights", "baseline"):
         assert row in rows
     assert with_pictures(cells) == {"prediction"}
 

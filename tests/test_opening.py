@@ -20,6 +20,25 @@ def test_runs_and_keras_files(run):
     assert open_model(run / "model.keras").image_size == 32
 
 
+def test_the_baseline_goes_with_every_artifact(run, records):
+    exports = run / "exports"
+    for path in (
+        *(run, run / "model.keras", exports / "saved_model"),
+        exports / "tflite" / "afn_float32.tflite",
+    ):
+        data = open_model(path).data
+        assert data.guess == records.guess, path
+        assert data.origin == "deepfashion"
+
+
+def test_of_an_older_run_the_data_are_not_known(run, tmp_path):
+    for name in ("model.keras", "vocabulary.json"):
+        shutil.copy(run / name, tmp_path)
+    assert open_model(tmp_path).data is None
+    (tmp_path / "training_data.json").write_text("[]")
+    assert "training_data.json: does not describe" in refused(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model.KERAS"])
 def test_what_keras_would_take_for_hdf5(run, tmp_path, name):
     """Two files in one: HDF5, which has no safe mode, and a zip behind it."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 from conftest import write_photograph
 
 from pipelines.conversion import write_records
+from pipelines.drawn.benchmark import draw_benchmark
 from pipelines.errors import InputError
 from pipelines.opening import open_records
 from pipelines.records import VERSION
@@ -152,6 +153,20 @@ def test_splits_are_those_of_the_data(records):
         assert numbers == [i for i in range(12) if i % 6 in rests]
 
 
+def test_records_know_whose_images_they_are(records, tmp_path):
+    # In the benchmark's layout, as drawn images are.
+    assert records.origin == "deepfashion"
+    draw_benchmark(tmp_path / "drawn", 10)
+    drawn = write_records(
+        read_annotations(tmp_path / "drawn"), tmp_path / "records"
+    )
+    assert drawn.origin == "synthetic"
+    write_photograph(tmp_path / "own" / "a.jpg")
+    (tmp_path / "own" / "labels.csv").write_text("image,category\na.jpg,Tee")
+    own = write_records(read_annotations(tmp_path / "own"), tmp_path / "mine")
+    assert own.origin == "other"
+
+
 def test_guess_is_worked_out_from_the_training_split(records):
     # Of images 0..3 and 6..9 categories are 0 1 2 0 0 1 2 0.
     assert records.guess["category"] == [4 / 8, 2 / 8, 2 / 8]
@@ -264,7 +279,7 @@ def test_landmark_outside_becomes_truncated(tmp_path):
         "image,split,left_collar_x,left_collar_y,right_collar_x,"
         "right_collar_y,right_collar_visibility,left_hem_x,left_hem_y",
         "a.jpg,train,59.4,79.4,70,10,1,-0.4,-0.4",
-        "b.jpg,train,59.6,10,10,10,1,10,90",
+        "b.jpg,train,59.6,10,10,10,0,10,90",
     )
     records = write_records(read_annotations(path), tmp_path / "records")
     visibility = {
@@ -274,8 +289,8 @@ def test_landmark_outside_becomes_truncated(tmp_path):
         for example in examples(records, "train")
     }
     assert visibility == {
-        "a.jpg": [0, 2, 2, 2, 2, 2, 0, 2],
-        "b.jpg": [2, 1, 2, 2, 2, 2, 2, 2],
+        "a.jpg": [0, 2, 0],
+        "b.jpg": [2, 0, 2],
     }
     assert problems(records.folder) == [
         {
@@ -290,6 +305,77 @@ def test_landmark_outside_becomes_truncated(tmp_path):
             (3, "b.jpg", "left_collar 59.6 10, left_hem 10 90"),
         )
     ]
+
+
+def test_no_guess_without_a_train_split(tmp_path):
+    path = write_labels(
+        tmp_path / "data", "image,split,category", "a.jpg,test,Tee"
+    )
+    records = write_records(read_annotations(path), tmp_path / "records")
+    assert records.guess is None
+
+
+def test_guess_where_the_box_is_the_whole_image(tmp_path):
+    """Its size is that of the image, 60 x 80 here."""
+    path = write_labels(
+        tmp_path / "data",
+        "image,split,left_hem_x,left_hem_y,right_hem_x,right_hem_y,x1,y1,x2,y2",
+        "a.jpg,train,10,70,50,70,,,,",
+        "b.jpg,train,20,60,,,10,40,50,80",
+        "c.jpg,val,30,30,30,30,,,,",
+    )
+    annotations = read_annotations(path)
+    records = write_records(annotations, tmp_path / "records")
+    left, right = records.guess["landmarks"]
+    x = (10.5 / 60 + (20.5 - 10) / 40) / 2
+    y = (70.5 / 80 + (60.5 - 40) / 40) / 2
+    assert left == pytest.approx([x, y], abs=1e-6)
+    assert right == pytest.approx([50.5 / 60, 70.5 / 80], abs=1e-6)
+    # Nobody has looked at the train split's images here.
+    val = write_records(annotations, tmp_path / "val", ["val"])
+    assert val.guess["landmarks"] is None
+
+
+def test_landmarks_without_labels_have_no_place(tmp_path):
+    path = write_labels(
+        tmp_path / "data",
+        "image,split,left_collar_x,left_collar_y,left_hem_x,left_hem_y,"
+        "right_hem_x,right_hem_y,left_sleeve_x,left_sleeve_y,"
+        "left_sleeve_visibility",
+        "a.jpg,train,,,10,70,,,,,",
+        "b.jpg,train,,,,,,,20,30,1",
+        "c.jpg,val,,,12,70,50,60,,,",
+    )
+    records = write_records(read_annotations(path), tmp_path / "records")
+    assert records.vocabulary.landmarks == ("left_hem",)
+    assert records.vocabulary.landmark_pairs == ()
+    (found,) = examples(records, "val")
+    assert found["image/object/landmark/visibility"] == [0]
+    assert found["image/object/landmark/x"] == [pytest.approx(12.5 / 60)]
+    # What nobody labeled is nobody's loss; what somebody did is listed.
+    assert [
+        (problem["source"], problem["kind"], problem["detail"])
+        for problem in problems(records.folder)
+    ] == [
+        (
+            f"{path}, line {line}",
+            "landmark never visible in train",
+            f"{name}, labeled in 1 of 3 rows",
+        )
+        for line, name in ((3, "left_sleeve"), (4, "right_hem"))
+    ]
+
+
+def test_without_a_train_split_any_image_gives_a_landmark_its_place(tmp_path):
+    path = write_labels(
+        tmp_path / "data",
+        "image,split,left_hem_x,left_hem_y,right_hem_x,right_hem_y",
+        "a.jpg,val,,,40,70",
+        "b.jpg,test,10,70,,",
+    )
+    records = write_records(read_annotations(path), tmp_path / "records")
+    assert records.vocabulary.landmarks == ("left_hem", "right_hem")
+    assert records.vocabulary.landmark_pairs == ((0, 1),)
 
 
 def test_other_formats_are_listed_and_kept(tmp_path):

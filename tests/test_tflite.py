@@ -115,7 +115,9 @@ def test_labels_are_packed_in(files, trained, kind):
     path = files / f"afn_{kind}.tflite"
     assert read_labels(path) == trained.vocabulary
     with zipfile.ZipFile(path) as archive:
-        assert archive.namelist() == ["vocabulary.json", "model_card.md"]
+        assert archive.namelist() == [
+            *("vocabulary.json", "training_data.json", "model_card.md")
+        ]
         text = archive.read("vocabulary.json").decode()
     assert Vocabulary.from_json(text) == trained.vocabulary
 

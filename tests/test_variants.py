@@ -50,7 +50,12 @@ def test_network_without_any_map_has_no_signature_for_it(photographs, tmp_path):
     trained = TrainedModel("alone", model, vocabulary)
     export_saved_model(trained, tmp_path / "1", photographs[0].read_bytes())
     loaded = tf.saved_model.load(str(tmp_path / "1"))
-    assert set(loaded.signatures) == {"serving_default", "boxes", "tensor"}
+    assert set(loaded.signatures) == {
+        "serving_default",
+        "boxes",
+        "tensor",
+        "raw",
+    }
 
 
 def test_points_of_argmax_are_centres_of_pixels(run):

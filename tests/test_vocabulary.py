@@ -27,6 +27,19 @@ def test_left_and_right_swap(vocabulary):
         assert vocabulary.landmarks[other] == f"{swapped}_{part}"
 
 
+def test_a_part_of_the_landmarks(vocabulary):
+    part = vocabulary.with_landmarks([1, 4, 6, 7])
+    assert part.landmarks == (
+        *("right_collar", "left_waistline", "left_hem", "right_hem"),
+    )
+    assert part.landmark_pairs == ((2, 3),)
+    # Where the other side has no label, a flipped image has none.
+    assert part.flipped_landmarks() == [-1, -1, 3, 2]
+    middle = Vocabulary(landmarks=("neck",))
+    assert middle.flipped_landmarks() == [0]
+    assert vocabulary.with_landmarks([]).flipped_landmarks() == []
+
+
 def test_what_is_none(tmp_path):
     with pytest.raises(InputError, match="vocabulary.json: cannot be read"):
         Vocabulary.load(tmp_path)

@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     import_tensorflow()
+    from afn_keras.data_warnings import synthetic_warning
     from afn_keras.demo_page import demo_page
     from afn_keras.demo_page import serve
     from afn_keras.prediction import Predictor
@@ -68,7 +69,10 @@ def _run(options: argparse.Namespace) -> None:
     if asked is None and table.exists():
         asked = [str(table)]
     samples = first_photographs(asked or [], 12)
-    predictor = Predictor(open_model(options.model))
+    model = open_model(options.model)
+    if warning := synthetic_warning(model.data):
+        print(f"warning: {options.model}: {warning}", file=sys.stderr)
+    predictor = Predictor(model)
     with demo_page(predictor, samples) as page:
         address = serve(page, options.host, options.port)
         print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True)

@@ -15,8 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-evaluate",
         "MODEL --data DATA",
-        "Scores a trained network and prints the paper's two tables, with "
-        "the published rows above this network's.",
+        "Scores a trained network and prints the paper's two tables; on "
+        "DeepFashion with the published rows above this network's.",
         "afn-evaluate runs/small --data DeepFashion --split test",
     )
     parser.add_argument(
@@ -53,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="average the answers for a photograph and its mirror image",
     )
+    judging.add_argument(
+        "--published",
+        action="store_true",
+        help="show the published rows beside other data too",
+    )
     written = parser.add_argument_group("what is written")
     written.add_argument(
         "--output",
@@ -84,9 +89,8 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.report:
         check_new(options.report)
-    model = open_model(options.model)
-    if options.flip:
-        model = FlipAveraged(model)
+    opened = open_model(options.model)
+    model = FlipAveraged(opened) if options.flip else opened
     with tempfile.TemporaryDirectory() as scratch:
         records = open_records(
             options.data, Path(scratch) / "records", [options.split]
@@ -98,6 +102,8 @@ def _run(options: argparse.Namespace) -> None:
             options.split,
             protocol=options.protocol,
             watch=outcomes.add if options.report else None,
+            published=options.published,
+            trained_on=opened.data,
         )
         # The page last: what was scored is not lost where it cannot be written.
         print(paper_tables(evaluation, model.name))

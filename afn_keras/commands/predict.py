@@ -144,6 +144,7 @@ def _run_job(options: argparse.Namespace) -> None:
 def _run_here(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from afn_keras.data_warnings import synthetic_warning
     from afn_keras.prediction import Predictor
     from afn_keras.result_formats import FORMATS
     from afn_keras.results import check_results
@@ -166,12 +167,15 @@ def _run_here(options: argparse.Namespace) -> None:
         # At once, so that a name that stands for nothing stops before work.
         listed = list(listed)
         total = len(listed)
-    predictor = Predictor(open_model(Path(options.model)))
+    model = open_model(Path(options.model))
+    predictor = Predictor(model)
     if options.maps and not predictor.has_maps:
         raise InputError(
             f"--maps: {options.model} holds answers only; give the run, its "
             ".keras file or its SavedModel"
         )
+    if warning := synthetic_warning(model.data):
+        print(f"warning: {options.model}: {warning}", file=sys.stderr)
     bar = tqdm(
         predictor.stream(listed),
         total=total,

@@ -205,7 +205,7 @@ def _train(
     # Scored once, at the end: no choice was made on it.
     split = "test" if records.images.get("test") else "val"
     split = split if records.images.get(split) else "train"
-    evaluation = evaluate(trained, records, split)
+    evaluation = evaluate(trained, records, split, trained_on=trained.data)
     write_evaluation(evaluation, trained.name, run)
     write_model_card(run, trained, recipe, records, evaluation)
     print(f"\n{paper_tables(evaluation, trained.name)}\n")

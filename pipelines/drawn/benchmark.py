@@ -4,6 +4,7 @@
 """
 
 import functools
+import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pipelines.annotations import TRUNCATED
+from pipelines.deepfashion_names import SYNTHETIC
 from pipelines.drawn.categories import CATEGORIES
 from pipelines.drawn.designs import ATTRIBUTES
 from pipelines.drawn.scenes import draw_picture
@@ -78,6 +80,8 @@ def draw_benchmark(
             columns = [(row["image"], row[file]) for row in rows]
             _write_rows(folder / file, _HEADERS[file], columns)
         _write_names(folder / "Anno")
+        made_of = json.dumps({"images": images, "seed": seed}) + "\n"
+        (folder / SYNTHETIC).write_text(made_of, encoding="utf-8")
 
 
 def _draw_one(folder: Path, seed: int, index: int) -> dict[str, str]:
