@@ -117,9 +117,6 @@ def _train(
     elif writes:
         (folder / HISTORY).unlink(missing_ok=True)
         TrainingData.of(records, recipe.weights).save(folder)
-    if writes:
-        for warning in training_warnings(records):
-            print(f"warning: {warning}")
     if not done and recipe.weights != "none":
         loaded = load_weights(model, recipe.weights)
         if writes:
@@ -127,6 +124,9 @@ def _train(
     keeping = KeepNetworks(folder, recipe.patience, done, writes)
     if done >= recipe.epochs or keeping.has_waited(done):
         return
+    if writes:
+        for warning in training_warnings(records):
+            print(f"warning: {warning}")
     data = load_split(
         records,
         "train",
