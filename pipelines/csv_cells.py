@@ -12,6 +12,7 @@ from pipelines.annotations import SPLITS
 from pipelines.errors import InputError
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.splitting import split_named
 from pipelines.vocabulary import LANDMARKS
 
 COLUMNS = (
@@ -133,12 +134,13 @@ class Cells:
                 self.drop(row, "no image is named")
 
     def check_splits(self) -> None:
-        """Drops rows with a strange split."""
-        for row, split in enumerate(self.columns.get("split", [])):
-            if split not in SPLITS:
-                self.drop(
-                    row, f"split {split!r} is none of {', '.join(SPLITS)}"
-                )
+        """Spells splits as the table does; drops rows with a strange one."""
+        splits = self.columns.get("split", [])
+        for row, name in enumerate(splits):
+            if split := split_named(name):
+                splits[row] = split
+            else:
+                self.drop(row, f"split {name!r} is none of {', '.join(SPLITS)}")
 
     def numbers(self, names: list[str]) -> np.ndarray:
         """(rows, columns) floats, NaN where all of them are empty."""

@@ -24,8 +24,9 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     """Reads a labels file.
 
     Columns, of which only `image` is needed: `image` (path relative to the
-    file), `split` (train, val or test; without the column each image's comes
-    from the hash of its path, see `pipelines.splitting`), `category` (a
+    file), `split` (train, val or test, in the spellings of
+    `pipelines.splitting`; without the column each image's comes from the hash
+    of its path), `category` (a
     name), `attributes` (names joined by "|"), `x1`, `y1`, `x2`, `y2` (box in
     pixels, 0-based, half-open), and for each landmark `left_collar_x`,
     `left_collar_y` (0-based pixels) and `left_collar_visibility` (0 visible,

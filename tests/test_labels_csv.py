@@ -260,3 +260,20 @@ def test_without_splits_the_path_decides(tmp_path):
     for name, number in numbers.items():
         split = "train" if number < 90 else "val" if number < 95 else "test"
         assert split_of_path(f"{name}.jpg") == split
+
+
+def test_spellings_of_splits(tmp_path):
+    path = write(
+        tmp_path,
+        "image,split",
+        "a,Train",
+        "b,training",
+        "c,valid",
+        "d,VALIDATION",
+        "e, Test ",
+        "f,testing",
+    )
+    table = read_annotations(path, strict=True).table
+    assert table["split"].tolist() == [
+        *("train", "train", "val", "val", "test", "test")
+    ]
