@@ -39,8 +39,11 @@ class Kind(str, enum.Enum):
     CATEGORY_OUT_OF_RANGE = "category out of range"
     ATTRIBUTE_OUT_OF_RANGE = "attribute out of range"
     ATTRIBUTE_VALUE = "attribute value"
+    ATTRIBUTE_SEPARATOR = "attributes joined by commas"
+    MISSING_WORD = "word for an empty cell"
 
     # The file as a whole.
+    COLUMN_UNKNOWN = "unknown column"
     CRLF = "CRLF line ends"
     BOM = "byte order mark"
     TABS = "tabs for blanks"
@@ -74,6 +77,9 @@ RULES: dict[Kind, str] = {
     Kind.CATEGORY_OUT_OF_RANGE: "made unknown",
     Kind.ATTRIBUTE_OUT_OF_RANGE: "made unknown",
     Kind.ATTRIBUTE_VALUE: "made unknown",
+    Kind.ATTRIBUTE_SEPARATOR: "read as several attributes",
+    Kind.MISSING_WORD: "read like an empty cell",
+    Kind.COLUMN_UNKNOWN: "ignored",
     Kind.CRLF: "read like any line end",
     Kind.BOM: "skipped",
     Kind.TABS: "read like blanks",
