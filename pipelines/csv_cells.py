@@ -16,6 +16,7 @@ from pipelines.annotations import SPLITS
 from pipelines.errors import InputError
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.special_files import check_not_special
 from pipelines.splitting import split_named
 from pipelines.vocabulary import LANDMARKS
 
@@ -227,6 +228,7 @@ def _read(
     path: Path, log: ProblemLog
 ) -> tuple[list[tuple[int, list[str]]], str]:
     """Rows with the number of the line each begins in, and their separator."""
+    check_not_special(path)
     try:
         with path.open(newline="", encoding="utf-8") as file:
             text = file.read()

@@ -12,6 +12,7 @@ class Kind(str, enum.Enum):
     IMAGE_EMPTY = "image empty"
     IMAGE_TRUNCATED = "image truncated"
     NOT_AN_IMAGE = "not an image"
+    NOT_A_FILE = "not a file"
     IMAGE_TOO_LARGE = "image too large"
     OTHER_FORMAT = "another format"
     GREYSCALE = "greyscale"
@@ -56,6 +57,7 @@ RULES: dict[Kind, str] = {
     Kind.IMAGE_EMPTY: LEFT_OUT,
     Kind.IMAGE_TRUNCATED: LEFT_OUT,
     Kind.NOT_AN_IMAGE: LEFT_OUT,
+    Kind.NOT_A_FILE: LEFT_OUT,
     Kind.IMAGE_TOO_LARGE: LEFT_OUT,
     Kind.OTHER_FORMAT: "stored as JPEG",
     Kind.GREYSCALE: "kept, decoded to three equal channels",

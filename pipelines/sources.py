@@ -55,7 +55,7 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
 
 
 def _read(data: Path, log: ProblemLog) -> Annotations:
-    if data.is_file():
+    if not data.is_dir():
         if data.suffix.lower() == ".json":
             return read_coco([data], log)
         return read_labels_csv(data, log)
@@ -67,8 +67,8 @@ def _read(data: Path, log: ProblemLog) -> Annotations:
         return deepfashion_coarse.read_coarse(data, log)
     if (data / deepfashion_fine.FOLDER).is_dir():
         return deepfashion_fine.read_fine(data / deepfashion_fine.FOLDER, log)
-    if (data / "labels.csv").is_file():
-        return read_labels_csv(data / "labels.csv", log)
+    if (labels := data / "labels.csv").exists():
+        return read_labels_csv(labels, log)
     if files := coco_files(data):
         return read_coco(files, log)
     raise InputError(

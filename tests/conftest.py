@@ -119,6 +119,7 @@ collect_ignore = (
             *("export_command", "hostile_photographs", "inspect", "labels_csv"),
             *("layouts", "listing", "photograph_store", "photographs"),
             *("problems", "records", "rendering", "resampling", "resume"),
+            "special_files",
             *("tfrecords", "vocabulary", "workers"),
         )
     ]
