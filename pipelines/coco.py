@@ -32,6 +32,7 @@ from pipelines.label_checks import mend_boxes
 from pipelines.label_checks import mend_landmarks
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.special_files import check_not_special
 from pipelines.splitting import split_of_path
 from pipelines.vocabulary import LANDMARKS
 
@@ -112,6 +113,7 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    check_not_special(path)
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:

@@ -2,6 +2,10 @@
 
 import contextlib
 import csv
+import difflib
+import io
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,8 @@ from pipelines.annotations import SPLITS
 from pipelines.errors import InputError
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.special_files import check_not_special
+from pipelines.splitting import split_named
 from pipelines.vocabulary import LANDMARKS
 
 COLUMNS = (
@@ -23,11 +29,24 @@ COLUMNS = (
 SCORE = "_score"
 """How a column ends that says how sure a network was."""
 
+MISSING = frozenset(
+    ("NaN", "nan", "NA", "N/A", "n/a", "#N/A", "<NA>", "NULL", "null", "None")
+)
+"""What programs write for an empty cell, as pandas knows them."""
+
 _BOM = "\ufeff"
+
+_SEPARATORS = ",;\t"
+# Excel takes the separator from such a first line, and does not show it.
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;|\t])"?(?:\r\n|\r|\n)')
 
 
 class Cells:
     """Cells of a labels file, with all that is wrong with it noted.
+
+    Cells are separated by commas, semicolons or tabs, whichever sets a column
+    `image` apart or the first line names (`sep=;`). Where it is not commas,
+    numbers may have a decimal comma. Names of columns may have capitals.
 
     Attributes: `columns` maps a name to its cells, `lines` are the numbers
     of the rows' lines, and `good` (N,) says which rows parse.
@@ -42,15 +61,18 @@ class Cells:
 
     def __init__(self, path: Path, log: ProblemLog) -> None:
         self.path, self.log = path, log
-        lines = _read(path)
-        header = lines[0][1] if lines else []
-        if header and header[0].startswith(_BOM):
-            # Excel's "CSV UTF-8" has one.
-            header[0] = header[0].removeprefix(_BOM).strip('"')
-            log.note(Kind.BOM, "", f"{path}, line 1", "UTF-8")
-        self.header = [name.strip() for name in header]
-        rows = [(number, row) for number, row in lines[1:] if row]
+        lines, self._separator = _read(path, log)
+        number, header = lines[0] if lines else (1, [])
+        self.header_source = f"{path}, line {number}"
+        self.header = [_plain(name) for name in header]
+        rows = [
+            (number, row)
+            for number, row in lines[1:]
+            if any(cell.strip() for cell in row)
+        ]
         for number, row in rows:
+            while len(row) > len(header) and not row[-1].strip():
+                row.pop()
             if len(row) != len(header):
                 log.note(
                     Kind.ROW_UNREADABLE,
@@ -79,23 +101,25 @@ class Cells:
             self.log.note(kind, image, self.source(row), detail)
 
     def check_columns(self) -> None:
-        """Raises InputError for a column that is missing or unknown.
+        """Raises InputError for a column that is missing or misspelt.
 
-        Columns that end in `_score` are what a network once answered, and
-        pass.
+        Other unknown columns are noted. Columns that end in `_score` are
+        what a network once answered, and pass.
         """
         self.check_image_column()
-        line = f"{self.path}, line 1"
-        unknown = [
-            name
-            for name in self.header
-            if name not in COLUMNS and not name.endswith(SCORE)
-        ]
-        if unknown:
-            raise InputError(
-                f"{line}: unknown column {unknown[0]!r}; known are "
-                f"{', '.join(COLUMNS[:8])} and left_collar_x, ..."
-            )
+        line = self.header_source
+        missing = [name for name in COLUMNS if name not in self.columns]
+        for number, name in enumerate(self.header, 1):
+            if name in COLUMNS or name.endswith(SCORE):
+                continue
+            # Ignoring it would lose the labels of a whole task.
+            if meant := difflib.get_close_matches(name, missing, 1, 0.8):
+                raise InputError(
+                    f"{line}: unknown column {name!r}; rename it if it is "
+                    f"{meant[0]!r}, or remove it"
+                )
+            detail = repr(name) if name else f"column {number} has no name"
+            self.log.note(Kind.COLUMN_UNKNOWN, "", line, detail)
         self.check_box_columns()
         for name in LANDMARKS:
             axes = [f"{name}_{axis}" in self.columns for axis in "xy"]
@@ -108,23 +132,49 @@ class Cells:
 
     def check_image_column(self) -> None:
         """Raises InputError unless there is a column of images, each once."""
-        line = f"{self.path}, line 1"
+        line = self.header_source
         if "image" not in self.header:
             raise InputError(
-                f"{line}: has no column 'image'; "
-                f"columns are {', '.join(self.header)}"
+                f"{line}: has no column 'image'; rename the one that names "
+                f"images, columns are {', '.join(self.header)}"
             )
-        if len(self.columns) < len(self.header):
-            raise InputError(f"{line}: has a column twice; rename one of them")
+        for name, count in Counter(self.header).items():
+            if count > 1 and name in COLUMNS:
+                raise InputError(
+                    f"{line}: has the column {name!r} twice; rename one of them"
+                )
 
     def check_box_columns(self) -> None:
         """Raises InputError unless all four columns of a box are there."""
         missing = [name for name in BOX if name not in self.columns]
         if missing and len(missing) < len(BOX):
             raise InputError(
-                f"{self.path}, line 1: a box needs the columns "
+                f"{self.header_source}: a box needs the columns "
                 f"{', '.join(BOX)}; {missing[0]} is missing"
             )
+
+    def clear_missing(self) -> None:
+        """Empties cells that hold a word for nothing, and notes where."""
+        for name in COLUMNS:
+            # An image may be called so, a row without a split is dropped, and
+            # one of several attributes may be such a word.
+            named = name in ("image", "split", "attributes")
+            if named or name not in self.columns:
+                continue
+            cells = self.columns[name]
+            rows = [row for row, cell in enumerate(cells) if cell in MISSING]
+            if rows:
+                word = cells[rows[0]]
+                for row in rows:
+                    cells[row] = ""
+                self.note_cells(Kind.MISSING_WORD, name, rows, word)
+
+    def note_cells(
+        self, kind: Kind, column: str, rows: list[int], example: str
+    ) -> None:
+        """Notes once what is odd about cells of a column."""
+        detail = f"{column}: {len(rows)} cells such as {example!r}, first here"
+        self.log.note(kind, "", self.source(rows[0]), detail)
 
     def check_images(self) -> None:
         """Drops rows without an image."""
@@ -133,12 +183,13 @@ class Cells:
                 self.drop(row, "no image is named")
 
     def check_splits(self) -> None:
-        """Drops rows with a strange split."""
-        for row, split in enumerate(self.columns.get("split", [])):
-            if split not in SPLITS:
-                self.drop(
-                    row, f"split {split!r} is none of {', '.join(SPLITS)}"
-                )
+        """Spells splits as the table does; drops rows with a strange one."""
+        splits = self.columns.get("split", [])
+        for row, name in enumerate(splits):
+            if split := split_named(name):
+                splits[row] = split
+            else:
+                self.drop(row, f"split {name!r} is none of {', '.join(SPLITS)}")
 
     def numbers(self, names: list[str]) -> np.ndarray:
         """(rows, columns) floats, NaN where all of them are empty."""
@@ -147,8 +198,11 @@ class Cells:
             for row, cell in enumerate(self.columns[name]):
                 if not cell:
                     continue
+                point = cell
+                if self._separator != ",":
+                    point = cell.replace(",", ".")
                 with contextlib.suppress(ValueError):
-                    result[row, column] = float(cell)
+                    result[row, column] = float(point)
                 # Neither what was no number nor a NaN is below anything.
                 if not abs(result[row, column]) < FARTHEST:
                     self.drop(row, f"{name} is no number: {cell!r}")
@@ -165,15 +219,33 @@ class Cells:
         self.lines = [self.lines[row] for row in rows]
 
 
-def _read(path: Path) -> list[tuple[int, list[str]]]:
-    """Rows with the number of the line that each begins in."""
-    rows, number = [], 1
+def _plain(name: str) -> str:
+    """The name of a column as `COLUMNS` has it."""
+    return name.strip().lower()
+
+
+def _read(
+    path: Path, log: ProblemLog
+) -> tuple[list[tuple[int, list[str]]], str]:
+    """Rows with the number of the line each begins in, and their separator."""
+    check_not_special(path)
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            for row in reader:
-                rows.append((number, row))
-                number = reader.line_num + 1
+            text = file.read()
+        if text.startswith(_BOM):
+            # Excel's "CSV UTF-8" has one.
+            text = text.removeprefix(_BOM)
+            log.note(Kind.BOM, "", f"{path}, line 1", "UTF-8")
+        named, before = _SEPARATOR_LINE.match(text), 0
+        if named:
+            text, before = text[named.end() :], 1
+        lines = io.StringIO(text, newline="")
+        separator = named[1] if named else _separator(lines)
+        rows, number = [], before + 1
+        reader = csv.reader(lines, delimiter=separator)
+        for row in reader:
+            rows.append((number, row))
+            number = before + reader.line_num + 1
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror})"
@@ -185,4 +257,14 @@ def _read(path: Path) -> list[tuple[int, list[str]]]:
         ) from error
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path}: is no CSV table ({error})") from error
-    return rows
+    return rows, separator
+
+
+def _separator(lines: io.StringIO) -> str:
+    """What sets the column `image` apart; a comma if nothing does."""
+    for separator in _SEPARATORS:
+        header = next(csv.reader(lines, delimiter=separator), [])
+        lines.seek(0)
+        if "image" in map(_plain, header):
+            return separator
+    return ","

@@ -59,20 +59,13 @@ def read_coarse(folder: Path, log: ProblemLog) -> Annotations:
         log,
         [1 + 3 * len(places) for places in PLACES.values()],
     )
-    _check_landmark_rows(packed, log)
+    check_landmark_rows(packed, log)
     category = read_rows(anno / "list_category_img.txt", log, [1])
     attributes = read_labels(anno / "list_attr_img.txt", log, names.attributes)
 
-    files = [split, box, packed, category, attributes]
-    images, rows = _match(files, log)
-    for file, index in zip(files, rows, strict=True):
-        _take(file, index)
+    images = match_rows([split, box, packed, category, attributes], log)
     boxes, usable = mend_boxes(box.values, 1, images, box.source, log)
-    landmarks = unpack_landmarks(
-        packed.values[:, 1:].reshape(-1, 8, 3)[..., [1, 2, 0]]
-        - np.array([1, 1, 0], np.float32),
-        packed.values[:, 0],
-    )
+    landmarks = landmarks_of(packed)
     mend_landmarks(landmarks, boxes, 1, images, packed.source, log)
     labels = category_labels(category, len(names.categories), log)
     if not usable.all():
@@ -100,8 +93,13 @@ def read_coarse(folder: Path, log: ProblemLog) -> Annotations:
     return Annotations(folder, table, vocabulary, log.problems, origin)
 
 
-def _check_landmark_rows(rows: Rows, log: ProblemLog) -> None:
-    """Marks rows whose clothes type or visibilities make no sense as bad."""
+def check_landmark_rows(rows: Rows, log: ProblemLog) -> None:
+    """Marks rows whose clothes type or visibilities make no sense as bad.
+
+    Args:
+        rows: of clothes type, and visibility, x and y of its landmarks.
+        log: where they are noted.
+    """
     kinds = rows.values[:, 0]
     lengths = np.isfinite(rows.values).sum(1)
     expected = np.zeros(len(kinds), int)
@@ -121,13 +119,26 @@ def _check_landmark_rows(rows: Rows, log: ProblemLog) -> None:
             )
 
 
-def _match(
-    files: list[Rows], log: ProblemLog
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Images that have a good row in all files, in the order of the first.
+def landmarks_of(rows: Rows) -> np.ndarray:
+    """Returns the (N, 8, 3) landmarks of rows that were checked.
+
+    x and y are 0-based, and may be those of a row that is not good.
+    """
+    triples = rows.values[:, 1:].reshape(-1, 8, 3)[..., [1, 2, 0]]
+    return unpack_landmarks(
+        triples - np.array([1, 1, 0], np.float32), rows.values[:, 0]
+    )
+
+
+def match_rows(files: list[Rows], log: ProblemLog) -> np.ndarray:
+    """Keeps images that have a good row in all files, in the first's order.
+
+    Args:
+        files: which are changed in place: row i of each becomes image i's.
+        log: where the rows that some lack, or have twice, are noted.
 
     Returns:
-        (N,) images, and for each file (N,) numbers of their rows.
+        (N,) images.
     """
     indices = []
     for file in files:
@@ -165,7 +176,9 @@ def _match(
                 f"{other.source(row)} names it",
             )
         complete &= np.append(file.good, False)[found]
-    return union[complete].to_numpy(), [found[complete] for found in rows]
+    for file, found in zip(files, rows, strict=True):
+        _take(file, found[complete])
+    return union[complete].to_numpy()
 
 
 def _take(rows: Rows, index: np.ndarray) -> None:

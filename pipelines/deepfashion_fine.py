@@ -33,6 +33,7 @@ from pipelines.deepfashion_names import Names
 from pipelines.deepfashion_names import category_labels
 from pipelines.deepfashion_names import read_names
 from pipelines.deepfashion_names import unpack_landmarks
+from pipelines.errors import InputError
 from pipelines.fine_attributes import fine_labels
 from pipelines.fine_attributes import first_place
 from pipelines.label_checks import first_garments
@@ -70,8 +71,14 @@ def read_fine(anno: Path, log: ProblemLog) -> Annotations:
         InputError: naming file and line, if a file is missing, has not as
             many rows as there are images, or a name of a label does not parse.
     """
-    names = read_names(anno, log)
     splits = [split for split in SPLITS if (anno / f"{split}.txt").is_file()]
+    if not splits and (anno / "list_attr_img.txt").is_file():
+        raise InputError(
+            f"{anno}: has no train.txt, val.txt or test.txt, as the fine "
+            "annotation does, but lists as the coarse one; rename the folder "
+            "to Anno_coarse to read those"
+        )
+    names = read_names(anno, log)
     splits = splits or [SPLITS[0]]
     files = [_read_split(anno, split, names, log) for split in splits]
     first = first_place([part.attributes for part in files], names)

@@ -6,6 +6,8 @@ numbers mean are described in the benchmark's README, which the documentation
 of mmfashion repeats (docs/dataset/ATTR_DATASET.md).
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,11 +66,17 @@ def read_names(folder: Path, log: ProblemLog) -> Names:
 
     Raises:
         InputError: naming file and line, if a file is missing, a row does
-            not parse, or there are more or fewer than its first line says:
-            every number in the other files refers to these rows.
+            not parse, a name is there twice, or there are more or fewer than
+            its first line says: every number in the other files refers to
+            these rows.
     """
-    categories = _read(folder / "list_category_cloth.txt", log)
-    attributes = _read(folder / "list_attr_cloth.txt", log)
+    path = folder / "list_category_cloth.txt"
+    categories = _read(path, log)
+    _check_once(path, (name for name, _ in categories))
+    path = folder / "list_attr_cloth.txt"
+    attributes = _read(path, log)
+    # The same word may be an attribute of two groups.
+    _check_once(path, (f"{name} {kind}" for name, kind in attributes))
     highest = max((kind for _, kind in attributes), default=1)
     groups = _GROUPS.get(
         max(highest, 5), tuple(f"group_{i + 1}" for i in range(highest))
@@ -117,6 +125,12 @@ def unpack_landmarks(
         rows = np.flatnonzero(clothes_types == kind)
         landmarks[rows[:, None], places] = packed[rows, : len(places)]
     return landmarks
+
+
+def _check_once(path: Path, rows: Iterable[str]) -> None:
+    for row, count in Counter(rows).items():
+        if count > 1:
+            raise InputError(f"{path}: has {row!r} twice; copy the file again")
 
 
 def _read(path: Path, log: ProblemLog) -> list[tuple[str, int]]:

@@ -1,5 +1,8 @@
 """Reads a user's own labels: one CSV file, any subset of the columns."""
 
+import contextlib
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +14,13 @@ from pipelines.annotations import VISIBLE
 from pipelines.annotations import Annotations
 from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
+from pipelines.csv_cells import MISSING
 from pipelines.csv_cells import Cells
 from pipelines.label_checks import first_garments
 from pipelines.label_checks import mend_boxes
 from pipelines.label_checks import mend_landmarks
 from pipelines.problem_log import ProblemLog
+from pipelines.problems import Kind
 from pipelines.splitting import split_of_path
 from pipelines.vocabulary import LANDMARKS
 
@@ -24,22 +29,26 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     """Reads a labels file.
 
     Columns, of which only `image` is needed: `image` (path relative to the
-    file), `split` (train, val or test; without the column each image's comes
-    from the hash of its path, see `pipelines.splitting`), `category` (a
-    name), `attributes` (names joined by "|"), `x1`, `y1`, `x2`, `y2` (box in
-    pixels, 0-based, half-open), and for each landmark `left_collar_x`,
-    `left_collar_y` (0-based pixels) and `left_collar_visibility` (0 visible,
-    as when the column is left out; 1 occluded; 2 outside). An empty cell
-    means unknown, but in `image` and `split`. Columns that end in `_score`, as
-    `afn-predict --csv` writes them, are passed over. An image may have several
-    rows, one for each garment, if their boxes differ.
+    file), `split` (train, val or test, in the spellings of
+    `pipelines.splitting`; without the column each image's comes from the hash
+    of its path), `category` (a name), `attributes` (names joined by "|"; by
+    commas or semicolons if no cell of the column has a "|"; or a list as JSON
+    and Python write it), `x1`, `y1`, `x2`, `y2` (box in pixels, 0-based,
+    half-open), and for each landmark `left_collar_x`, `left_collar_y` (0-based
+    pixels) and `left_collar_visibility` (0 visible, as when the column is left
+    out; 1 occluded; 2 outside). An empty cell means unknown, but in `image`
+    and `split`. Other columns are noted and ignored; those that end in
+    `_score`, as `afn-predict --csv` writes them, are ignored without a note.
+    An image may have several rows, one for each garment, if their boxes
+    differ.
 
     Raises:
-        InputError: naming the file, if it is no CSV table or has another
-            column than these.
+        InputError: naming the file, if it is no CSV table or has a column
+            whose name is nearly one of these.
     """
     cells = Cells(path, log)
     cells.check_columns()
+    cells.clear_missing()
     boxes = cells.numbers(BOX) if "x1" in cells.columns else None
     landmarks = _read_landmarks(cells)
     cells.check_images()
@@ -92,11 +101,7 @@ def _attributes(
     """Names in order of the alphabet, and (N, A) labels."""
     if "attributes" not in cells.columns:
         return (), np.zeros((len(rows), 0), np.int8)
-    named = [
-        {name.strip() for name in cells.columns["attributes"][row].split("|")}
-        - {""}
-        for row in rows
-    ]
+    named = _attribute_names(cells, rows)
     names = sorted(set().union(*named))
     index = {name: i for i, name in enumerate(names)}
     labels = np.zeros((len(rows), len(names)), np.int8)
@@ -105,6 +110,50 @@ def _attributes(
         if not present:
             labels[row] = UNKNOWN
     return tuple(names), labels
+
+
+def _attribute_names(cells: Cells, rows: np.ndarray) -> list[set[str]]:
+    """The attributes that each row names."""
+    column = cells.columns["attributes"]
+    separators = "|" if any("|" in column[row] for row in rows) else ",;"
+    result, joined, missing = [], [], []
+    for row in rows:
+        cell = column[row]
+        if cell.startswith("["):
+            names = _list_of_names(cell)
+            if names is None:
+                cells.log.note(
+                    Kind.ATTRIBUTE_VALUE,
+                    cells.columns["image"][row],
+                    cells.source(row),
+                    f"{cell[:60]!r} is no list of names",
+                )
+                names = []
+        else:
+            names = re.split(f"[{separators}]", cell)
+            if len(names) > 1 and separators != "|":
+                joined.append(row)
+        names = {name.strip() for name in names} - {""}
+        if names & MISSING:
+            missing.append(row)
+        result.append(names - MISSING)
+    for kind, odd in (
+        (Kind.ATTRIBUTE_SEPARATOR, joined),
+        (Kind.MISSING_WORD, missing),
+    ):
+        if odd:
+            cells.note_cells(kind, "attributes", odd, column[odd[0]])
+    return result
+
+
+def _list_of_names(cell: str) -> list[str] | None:
+    """A list as JSON has it or, with single quotes, Python; None if none."""
+    for text in (cell, cell.replace("'", '"')):
+        with contextlib.suppress(ValueError, RecursionError):
+            names = json.loads(text)
+            if all(isinstance(name, str) for name in names):
+                return names
+    return None
 
 
 def _read_landmarks(cells: Cells) -> np.ndarray | None:

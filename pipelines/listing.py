@@ -174,6 +174,7 @@ def read_table(table: Path) -> Iterator[Named | InputError]:
     cells = Cells(table, log)
     cells.check_image_column()
     cells.check_box_columns()
+    cells.clear_missing()
     cells.check_images()
     boxes: list = [None] * len(cells.lines)
     if BOX[0] in cells.columns:

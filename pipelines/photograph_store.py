@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.errors import InputError
 from pipelines.errors import UnusableError
 from pipelines.problems import Kind
+from pipelines.special_files import special_kind
 
 # More than any photograph of as many pixels as we take; a file beyond it would
 # only fill the memory.
@@ -143,9 +144,13 @@ class _Folder:
     def find(self, name: str) -> str:
         path = os.path.join(self._root, name)
         try:
-            mode = os.lstat(path).st_mode
+            mode = target = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                target = os.stat(path).st_mode
         except OSError:
             return ""
+        if kind := special_kind(target):
+            raise UnusableError(name, Kind.NOT_A_FILE, f"it is {kind}")
         parent = os.path.dirname(path)
         # Resolving takes a call for each folder above; do it once a folder.
         if parent not in self._real:

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import re
-import stat
 import struct
 import warnings
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import UnidentifiedImageError
 from pipelines.errors import InputError
 from pipelines.errors import UnusableError
 from pipelines.problems import Kind
+from pipelines.special_files import special_kind
 
 # Beyond this a file is more likely an attack than a photograph. It is the
 # bound of Pillow's own warning; at twice as many it refuses to open a file.
@@ -117,9 +117,8 @@ def read_photograph(path: str | Path, name: str | None = None) -> bytes:
     path = Path(path)
     name = name or str(path)
     try:
-        if stat.S_ISFIFO(path.stat().st_mode):
-            # Reading would wait for somebody to write.
-            raise InputError(f"{name}: is a pipe; name a file")
+        if kind := special_kind(path.stat().st_mode):
+            raise InputError(f"{name}: is {kind}; name a file")
         return path.read_bytes()
     except OSError as error:
         raise InputError(

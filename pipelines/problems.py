@@ -12,6 +12,7 @@ class Kind(str, enum.Enum):
     IMAGE_EMPTY = "image empty"
     IMAGE_TRUNCATED = "image truncated"
     NOT_AN_IMAGE = "not an image"
+    NOT_A_FILE = "not a file"
     IMAGE_TOO_LARGE = "image too large"
     OTHER_FORMAT = "another format"
     GREYSCALE = "greyscale"
@@ -40,8 +41,11 @@ class Kind(str, enum.Enum):
     CATEGORY_OUT_OF_RANGE = "category out of range"
     ATTRIBUTE_OUT_OF_RANGE = "attribute out of range"
     ATTRIBUTE_VALUE = "attribute value"
+    ATTRIBUTE_SEPARATOR = "attributes joined by commas"
+    MISSING_WORD = "word for an empty cell"
 
     # The file as a whole.
+    COLUMN_UNKNOWN = "unknown column"
     CRLF = "CRLF line ends"
     BOM = "byte order mark"
     TABS = "tabs for blanks"
@@ -54,6 +58,7 @@ RULES: dict[Kind, str] = {
     Kind.IMAGE_EMPTY: LEFT_OUT,
     Kind.IMAGE_TRUNCATED: LEFT_OUT,
     Kind.NOT_AN_IMAGE: LEFT_OUT,
+    Kind.NOT_A_FILE: LEFT_OUT,
     Kind.IMAGE_TOO_LARGE: LEFT_OUT,
     Kind.OTHER_FORMAT: "stored as PNG",
     Kind.GREYSCALE: "kept, decoded to three equal channels",
@@ -76,6 +81,9 @@ RULES: dict[Kind, str] = {
     Kind.CATEGORY_OUT_OF_RANGE: "made unknown",
     Kind.ATTRIBUTE_OUT_OF_RANGE: "made unknown",
     Kind.ATTRIBUTE_VALUE: "made unknown",
+    Kind.ATTRIBUTE_SEPARATOR: "read as several attributes",
+    Kind.MISSING_WORD: "read like an empty cell",
+    Kind.COLUMN_UNKNOWN: "ignored",
     Kind.CRLF: "read like any line end",
     Kind.BOM: "skipped",
     Kind.TABS: "read like blanks",

@@ -7,10 +7,17 @@ from pipelines import deepfashion_fine
 from pipelines.annotations import Annotations
 from pipelines.coco import coco_files
 from pipelines.coco import read_coco
+from pipelines.deepfashion_landmarks import is_landmark_benchmark
+from pipelines.deepfashion_landmarks import read_landmark_benchmark
 from pipelines.errors import InputError
 from pipelines.labels_csv import read_labels_csv
 from pipelines.problem_log import ProblemLog
 from pipelines.records import is_records
+
+_OTHER_BENCHMARKS = {
+    "*_inshop.txt": "In-shop Clothes Retrieval",
+    "*_consumer2shop.txt": "Consumer-to-shop Clothes Retrieval",
+}
 
 
 def read_annotations(data: Path, strict: bool = False) -> Annotations:
@@ -18,9 +25,10 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
 
     Of a folder that has several, the first of these is read: the coarse
     annotation of DeepFashion (`Anno/` or `Anno_coarse/`), which the paper
-    uses; its fine one (`Anno_fine/`); `labels.csv`; COCO files
-    (`annotations/*.json` or `*.json`). Each can be named itself:
-    `DeepFashion/Anno_fine`, `folder/annotations/train.json`.
+    uses, or its benchmark of landmarks alone (`Anno/`); its fine one
+    (`Anno_fine/`); `labels.csv`; COCO files (`annotations/*.json` or
+    `*.json`). Each can be named itself: `DeepFashion/Anno_fine`,
+    `folder/annotations/train.json`.
 
     Args:
         data: the folder or file.
@@ -55,24 +63,45 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
 
 
 def _read(data: Path, log: ProblemLog) -> Annotations:
-    if data.is_file():
+    if not data.is_dir():
         if data.suffix.lower() == ".json":
             return read_coco([data], log)
         return read_labels_csv(data, log)
     if data.name in deepfashion_coarse.FOLDERS:
-        return deepfashion_coarse.read_coarse(data.parent, log)
+        return _read_lists(data.parent, log)
     if deepfashion_fine.is_fine(data):
         return deepfashion_fine.read_fine(data, log)
     if any((data / name).is_dir() for name in deepfashion_coarse.FOLDERS):
-        return deepfashion_coarse.read_coarse(data, log)
+        return _read_lists(data, log)
     if (data / deepfashion_fine.FOLDER).is_dir():
         return deepfashion_fine.read_fine(data / deepfashion_fine.FOLDER, log)
-    if (data / "labels.csv").is_file():
-        return read_labels_csv(data / "labels.csv", log)
+    if (labels := data / "labels.csv").exists():
+        return read_labels_csv(labels, log)
     if files := coco_files(data):
         return read_coco(files, log)
+    if any(data.glob("annos")) or any(data.glob("*/annos")):
+        raise InputError(
+            f"{data}: is DeepFashion2, which has other landmarks than the "
+            "eight and a file for each image; write what you need of it into "
+            "a labels.csv"
+        )
     raise InputError(
         f"{data}: is no data set; looked for Anno/ and Anno_fine/ (the "
         "DeepFashion benchmark), labels.csv (own labels), *.json (COCO) and "
         "records.json (records)"
     )
+
+
+def _read_lists(folder: Path, log: ProblemLog) -> Annotations:
+    """Reads the benchmark of DeepFashion whose lists `folder` holds."""
+    if is_landmark_benchmark(folder):
+        return read_landmark_benchmark(folder, log)
+    for pattern, name in _OTHER_BENCHMARKS.items():
+        if found := sorted(folder.glob(f"Anno/{pattern}")):
+            raise InputError(
+                f"{folder}: is DeepFashion's {name} benchmark (it has "
+                f"{found[0].name}), which lacks a category of each image and "
+                "a train, val and test split of images; download Category "
+                "and Attribute Prediction or Fashion Landmark Detection"
+            )
+    return deepfashion_coarse.read_coarse(folder, log)

@@ -1,9 +1,32 @@
-"""Train, val and test for data that come without splits."""
+"""Train, val and test: how data spell them, or which one without a split."""
 
 import hashlib
 
+# What labeling tools, data sets and people call a split.
+_SPELLINGS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
 # Of a hundred; the rest is test.
 _TRAIN, _VAL = 90, 5
+
+
+def split_named(name: str) -> str | None:
+    """Returns the split that a name spells, in any capitals.
+
+    Args:
+        name: a cell, the name of a folder or a word of a file's name.
+
+    Returns:
+        "train", "val" or "test"; None if it spells none of them.
+    """
+    return _SPELLINGS.get(name.strip().lower())
 
 
 def split_of_path(image: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipelines.errors import InputError
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.special_files import check_not_special
 
 # The largest file of the benchmark has 900 MB; a chunk of it at a time.
 _CHUNK = 8 << 20
@@ -28,6 +29,7 @@ def read_lines(
     Raises:
         InputError: if the file cannot be read.
     """
+    check_not_special(path)
     number, rest, noted = 1, b"", set()
     try:
         with path.open("rb") as file:

@@ -6,7 +6,10 @@ inside every export, so that a label can never be read with the wrong list.
 
 import dataclasses
 import json
+from collections import Counter
+from collections.abc import Iterable
 from collections.abc import Sequence
+from operator import index
 from pathlib import Path
 
 from pipelines.errors import InputError
@@ -39,6 +42,10 @@ class Vocabulary:
         attribute_groups: for each attribute the name of its group.
         landmarks: landmark names.
         landmark_pairs: indices of landmarks that swap under a left-right flip.
+
+    Raises:
+        ValueError: if a name is there twice, attributes and groups differ in
+            number, or a landmark of a pair does not exist or is in another.
     """
 
     categories: tuple[str, ...] = ()
@@ -53,6 +60,19 @@ class Vocabulary:
                 f"{len(self.attributes)} attributes but "
                 f"{len(self.attribute_groups)} attribute groups"
             )
+        # The same word may be an attribute of two groups.
+        attributes = zip(self.attribute_groups, self.attributes, strict=True)
+        _check_once("category", self.categories)
+        _check_once("attribute", map(" ".join, attributes))
+        _check_once("landmark", self.landmarks)
+        _check_once("paired landmark", sum(self.landmark_pairs, ()))
+        count = len(self.landmarks)
+        for pair in self.landmark_pairs:
+            if not all(0 <= index < count for index in pair):
+                raise ValueError(
+                    f"landmark pair {[*pair]} is not of the {count} landmarks, "
+                    "which count from 0"
+                )
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -107,7 +127,8 @@ class Vocabulary:
         pairs = fields.pop("landmark_pairs")
         return cls(
             **{name: _names(value) for name, value in fields.items()},
-            landmark_pairs=tuple((int(a), int(b)) for a, b in pairs),
+            # An index, unlike int(), takes neither 0.5 nor "0".
+            landmark_pairs=tuple((index(a), index(b)) for a, b in pairs),
         )
 
     def save(self, folder: Path) -> None:
@@ -131,6 +152,12 @@ class Vocabulary:
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: is no vocabulary ({error})") from error
+
+
+def _check_once(kind: str, values: Iterable[str | int]) -> None:
+    for value, count in Counter(values).items():
+        if count > 1:
+            raise ValueError(f"{kind} {value!r} is there twice")
 
 
 def _names(values: Sequence[str]) -> tuple[str, ...]:

@@ -115,10 +115,12 @@ collect_ignore = (
             *("augmentation", "batches", "beam_conversion"),
             *("beam_prediction", "coco"),
             *("conversion", "demo", "demo_page", "notebooks"),
-            *("deepfashion_coarse", "deepfashion_fine", "drawn"),
+            *("deepfashion_coarse", "deepfashion_fine"),
+            *("deepfashion_landmarks", "drawn"),
             *("export_command", "hostile_photographs", "inspect", "labels_csv"),
             *("layouts", "listing", "photograph_store", "photographs"),
             *("problems", "records", "rendering", "resampling", "resume"),
+            "special_files",
             *("tfrecords", "vocabulary", "workers"),
         )
     ]

@@ -421,6 +421,8 @@ def test_the_benchmarks_own_lists(real_data, benchmark):
             "denim 0",
             "line 4: does not parse",
         ),
+        ("list_attr_cloth.txt", "maxi  3", "denim 2", "has 'denim 2' twice"),
+        ("list_category_cloth.txt", "Jeans   2", "Tee 2", "has 'Tee' twice"),
     ],
 )
 def test_file_that_cannot_be_read(benchmark, file, old, new, line):

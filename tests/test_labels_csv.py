@@ -57,8 +57,14 @@ def test_every_column(tmp_path):
     ("lines", "message"),
     [
         (["picture,split", "a.jpg,train"], "line 1: has no column 'image'"),
-        (["image,split,colour", "a,train,red"], "unknown column 'colour'"),
-        (["image,image", "a,b"], "line 1: has a column twice"),
+        (
+            ["image,Categry", "a,Tee"],
+            "line 1: unknown column 'categry'; rename it if it is 'category', "
+            "or remove it",
+        ),
+        (["sep=;", "image;x1", "a;1"], "line 2: a box needs the columns"),
+        (["file,split", "a,b"], "columns are file, split"),
+        (["image,Image", "a,b"], "line 1: has the column 'image' twice"),
         (["image,split,x1", "a,train,1"], "y1 is missing"),
         (["image,split,left_hem_x", "a,train,1"], "needs both left_hem_x and"),
         (["image,left_hem_visibility", "a,1"], "needs both left_hem_x and"),
@@ -119,9 +125,9 @@ HEM = "image,split,left_hem_x,left_hem_y,left_hem_visibility"
         ),
         (
             BOX,
-            "a,val,1,2,3,nan",
+            "a,val,1,2,3,inf",
             "row does not parse",
-            "y2 is no number: 'nan'",
+            "y2 is no number: 'inf'",
         ),
         (
             HEM,
@@ -260,3 +266,160 @@ def test_without_splits_the_path_decides(tmp_path):
     for name, number in numbers.items():
         split = "train" if number < 90 else "val" if number < 95 else "test"
         assert split_of_path(f"{name}.jpg") == split
+
+
+def test_spellings_of_splits(tmp_path):
+    path = write(
+        tmp_path,
+        "image,split",
+        "a,Train",
+        "b,training",
+        "c,valid",
+        "d,VALIDATION",
+        "e, Test ",
+        "f,testing",
+    )
+    table = read_annotations(path, strict=True).table
+    assert table["split"].tolist() == [
+        *("train", "train", "val", "val", "test", "test")
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["image;split;category;x1;y1;x2;y2", "a;val;Tee, red;1,5;2;30;40,25"],
+        ["image\tsplit\tcategory\tx1\ty1\tx2\ty2"]
+        + ["a\tval\tTee, red\t1.5\t2\t30\t40,25"],
+        ["sep=;", "image;split;category;x1;y1;x2;y2"]
+        + ["a;val;Tee, red;1.5;2;30;40.25"],
+        ['"sep=,"', "image,split,category,x1,y1,x2,y2"]
+        + ['a,val,"Tee, red",1.5,2,30,40.25'],
+        # Nothing sets the image apart but the first line.
+        ["sep=|", "image|split|category|x1|y1|x2|y2"]
+        + ["a|val|Tee, red|1.5|2|30|40.25"],
+        ["Image,SPLIT, Category,X1,Y1,X2,Y2"]
+        + ['a,val,"Tee, red",1.5,2,30,40.25'],
+    ],
+)
+def test_separators(tmp_path, lines):
+    annotations = read_annotations(write(tmp_path, *lines), strict=True)
+    assert annotations.vocabulary.categories == ("Tee, red",)
+    (row,) = annotations.table.itertuples()
+    assert (row.image, row.split) == ("a", "val")
+    assert (row.x1, row.y1, row.x2, row.y2) == (1.5, 2, 30, 40.25)
+    assert row.source == f"{tmp_path / 'labels.csv'}, line {len(lines)}"
+
+
+def test_a_comma_in_a_number_between_commas_is_no_number(tmp_path):
+    # It may stand for thousands.
+    lines = ["image,split,x1,y1,x2,y2", 'a,val,1,2,"1,250",4', "b,val,,,,"]
+    (problem,) = read_annotations(write(tmp_path, *lines)).problems
+    assert problem.detail == "x2 is no number: '1,250'"
+
+
+@pytest.mark.parametrize(
+    ("lines", "details"),
+    [
+        (
+            # A spreadsheet with more columns and rows than are filled.
+            ["image,split,,", "a,train,,", ",,,", "b,val,,"],
+            ["column 3 has no name", "column 4 has no name"],
+        ),
+        (
+            # pandas, with its index.
+            [",image,split", "0,a,train", "1,b,val"],
+            ["column 1 has no name"],
+        ),
+        # Commas behind the rows alone.
+        (["image,split", "a,train,", "b,val,,"], []),
+        (
+            ["image,split,color,color", "a,train,red,1", "b,val,,"],
+            ["'color'", "'color'"],
+        ),
+    ],
+)
+def test_columns_that_are_ignored(tmp_path, lines, details):
+    path = write(tmp_path, *lines)
+    annotations = read_annotations(path)
+    assert annotations.table["image"].tolist() == ["a", "b"]
+    assert annotations.table["split"].tolist() == ["train", "val"]
+    assert [tuple(problem) for problem in annotations.problems] == [
+        ("unknown column", "", f"{path}, line 1", detail) for detail in details
+    ]
+
+
+def test_words_for_an_empty_cell(tmp_path):
+    path = write(
+        tmp_path,
+        "image,split,category,attributes,x1,y1,x2,y2",
+        "a,train,Tee,red|nan,1,2,3,4",
+        "b,train,nan,nan,NaN,NaN,NaN,NaN",
+        "c,train,None,None|N/A,1,2,3,4",
+        # Words that may be labels.
+        "NA,train,none,none,1,2,3,4",
+    )
+    annotations = read_annotations(path)
+    assert annotations.vocabulary.categories == ("Tee", "none")
+    assert annotations.vocabulary.attributes == ("none", "red")
+    table = annotations.table
+    assert table["image"].tolist() == ["a", "b", "c", "NA"]
+    assert table["category"].tolist() == [0, -1, -1, 1]
+    assert np.stack(table["attributes"]).tolist() == [
+        *([0, 1], [-1, -1], [-1, -1], [1, 0])
+    ]
+    assert table["x1"].isna().tolist() == [False, True, False, False]
+    kind = "word for an empty cell"
+    assert [tuple(problem) for problem in annotations.problems] == [
+        (kind, "", f"{path}, line {line}", f"{detail}, first here")
+        for line, detail in (
+            (3, "category: 2 cells such as 'nan'"),
+            *((3, f"{name}: 1 cells such as 'NaN'") for name in BOX_COLUMNS),
+            (2, "attributes: 3 cells such as 'red|nan'"),
+        )
+    ]
+
+
+BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+
+
+def attributes_of(tmp_path, *cells):
+    lines = [f'{i},train,"{cell}"' for i, cell in enumerate(cells)]
+    path = write(tmp_path, "image,split,attributes", *lines)
+    annotations = read_annotations(path)
+    names = np.array(annotations.vocabulary.attributes)
+    rows = np.stack(annotations.table["attributes"])
+    return (
+        [names[row == 1].tolist() for row in rows],
+        [problem[:1] + problem[2:] for problem in annotations.problems],
+    )
+
+
+def test_attributes_joined_by_commas(tmp_path):
+    named, problems = attributes_of(tmp_path, "red", "red, long", "long;wide ")
+    assert named == [["red"], ["long", "red"], ["long", "wide"]]
+    assert problems == [
+        (
+            "attributes joined by commas",
+            f"{tmp_path / 'labels.csv'}, line 3",
+            "attributes: 2 cells such as 'red, long', first here",
+        )
+    ]
+    # Where they are joined by "|", a comma is part of a name.
+    named, problems = attributes_of(tmp_path, "red, dark", "red, dark|long")
+    assert named == [["red, dark"], ["long", "red, dark"]]
+    assert problems == []
+
+
+def test_attributes_as_a_list(tmp_path):
+    named, problems = attributes_of(
+        tmp_path, "['red', 'long']", '[""men\'s"", ""red""]', "[]", "['a' 'b']"
+    )
+    assert named == [["long", "red"], ["men's", "red"], [], []]
+    assert problems == [
+        (
+            "attribute value",
+            f"{tmp_path / 'labels.csv'}, line 5",
+            "\"['a' 'b']\" is no list of names",
+        )
+    ]

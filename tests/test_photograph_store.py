@@ -1,6 +1,9 @@
+import os
 import pickle
 import random
+import socket
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -174,6 +177,28 @@ def test_links_that_leave_the_folder_and_links_that_stay(tmp_path):
     # The folder itself may be a link.
     (tmp_path / "link").symlink_to(data)
     assert PhotographStore(tmp_path / "link").read(NAME)[0] == b"photograph"
+
+
+def test_what_may_never_end_is_not_opened(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to("pipe.jpg")
+    # The path of a socket must be short.
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket.jpg")
+        store = PhotographStore(tmp_path)
+        for name, kind in (
+            ("pipe.jpg", "pipe"),
+            ("PIPE.jpg", "pipe"),
+            ("link.jpg", "pipe"),
+            ("socket.jpg", "socket"),
+        ):
+            with pytest.raises(UnusableError, match=f"it is a {kind}") as error:
+                store.read(name)
+            assert error.value.kind == Kind.NOT_A_FILE
+            assert store.size(name) == 0
+    with pytest.raises(UnusableError, match="it is a device"):
+        PhotographStore(Path("/dev")).read("zero")
 
 
 def test_other_capitals_are_found(tmp_path):

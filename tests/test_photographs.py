@@ -261,3 +261,5 @@ def test_a_pipe_is_no_photograph(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(InputError, match=r"pipe.jpg: is a pipe; name a file"):
         read_photograph(tmp_path / "pipe.jpg")
+    with pytest.raises(InputError, match=r"/dev/zero: is a device; name a"):
+        read_photograph("/dev/zero")

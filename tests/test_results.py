@@ -14,6 +14,7 @@ from afn_keras.result_formats import FORMATS
 from afn_keras.results import write_results
 from pipelines.errors import InputError
 from pipelines.sources import read_annotations
+from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS
 from pipelines.vocabulary import Vocabulary
 
@@ -22,7 +23,7 @@ VOCABULARY = Vocabulary(
     ("red", "v-neck", "long sleeve"),
     ("style", "part", "part"),
     LANDMARKS,
-    tuple(zip(LANDMARKS[::2], LANDMARKS[1::2], strict=True)),
+    LANDMARK_PAIRS,
 )
 
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from pipelines.annotations import make_vocabulary
@@ -52,6 +54,55 @@ def test_what_is_none(tmp_path):
             Vocabulary.load(tmp_path)
     with pytest.raises(ValueError, match="1 attributes but 0"):
         Vocabulary(attributes=("red",))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        (
+            "landmark_pairs",
+            [[0, 1], [2, 8]],
+            "landmark pair [2, 8] is not of the 8 landmarks, which count from "
+            "0",
+        ),
+        (
+            "landmark_pairs",
+            [[0, -1]],
+            "landmark pair [0, -1] is not of the 8 landmarks, which count "
+            "from 0",
+        ),
+        (
+            "landmark_pairs",
+            [[0, 1], [1, 2]],
+            "paired landmark 1 is there twice",
+        ),
+        ("landmark_pairs", [[3, 3]], "paired landmark 3 is there twice"),
+        (
+            "landmark_pairs",
+            [[0, 0.5]],
+            "'float' object cannot be interpreted as an integer",
+        ),
+        ("attribute_groups", ["style"], "2 attributes but 1 attribute groups"),
+        ("attributes", ["red"], "1 attributes but 2 attribute groups"),
+        ("categories", ["Tee", "Tee"], "category 'Tee' is there twice"),
+        ("landmarks", ["hem", "hem"], "landmark 'hem' is there twice"),
+    ],
+)
+def test_vocabulary_that_makes_no_sense(
+    vocabulary, tmp_path, field, value, reason
+):
+    fields = json.loads(vocabulary.to_json())
+    path = tmp_path / "vocabulary.json"
+    path.write_text(json.dumps({**fields, field: value}))
+    with pytest.raises(InputError) as error:
+        Vocabulary.load(tmp_path)
+    assert str(error.value) == f"{path}: is no vocabulary ({reason})"
+
+
+def test_an_attribute_of_two_groups(vocabulary):
+    Vocabulary(attributes=("long", "long"), attribute_groups=("hem", "sleeve"))
+    with pytest.raises(ValueError, match="attribute 'hem long' is there twice"):
+        Vocabulary(attributes=("long", "long"), attribute_groups=("hem", "hem"))
 
 
 def test_a_folder_comes_whole_or_not_at_all(tmp_path):
