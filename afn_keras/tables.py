@@ -45,7 +45,7 @@ _LANDMARKS = {
 # Top-3 / top-5 in percent, as printed in the paper's Table 2.
 _GROUPS = ("texture", "fabric", "shape", "part", "style")
 _PUBLISHED_LABELS = {
-    "WTBI, 2015": (
+    "WTBI": (
         "43.73 / 66.26",
         "24.21 / 32.65",
         "25.38 / 36.06",
