@@ -16,11 +16,12 @@ _PUBLIC = {
     "Predictor": "prediction",
     "Recipe": "recipes",
     "TopKAccuracy": "metrics",
-    "TrainedModel": "runs",
+    "TrainedModel": "loading",
     "build_afn": "network",
     "evaluate": "evaluation",
-    "load_model": "runs",
+    "load_model": "loading",
     "load_recipe": "recipes",
+    "save_model": "loading",
     "train": "training",
 }
 

@@ -6,7 +6,9 @@ Keras 2.15, which tensorflow-addons needs, gets the same names from
 `keras_2_15` and `tensorflow_ops`.
 """
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -102,6 +104,17 @@ else:
     check_backend()
 
 
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Layers that are made within compute as a policy of Keras says."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
 def mean_over_replicas(value: Any) -> Any:
     """Mean of a tensor over the replicas of a tf.distribute strategy.
 
@@ -156,6 +169,7 @@ __all__ = [
     "needs_keras_3",
     "needs_tensorflow",
     "ops",
+    "precision",
     "replicas",
     "set_draws",
     "tensorflow_variables",

@@ -189,7 +189,7 @@ def _work(
 def _train(
     run: Path, resume: bool, devices: Devices, cluster: Cluster | None
 ) -> None:
-    from afn_keras.recipes import load_recipe
+    from afn_keras.recipes import load_run_recipe
     from afn_keras.training import train
     from pipelines.reading import Part
     from pipelines.records import load_records
@@ -200,7 +200,7 @@ def _train(
             f"{run}: process 0 has made it, this machine does not see it; let "
             "--output lie in a folder that all share"
         )
-    recipe = load_recipe(str(recipe_file))
+    recipe = load_run_recipe(run)
     folder = run / "records"
     records = load_records(folder if folder.exists() else Path(recipe.data))
     part = Part(cluster.index, cluster.count) if cluster else Part()

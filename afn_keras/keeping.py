@@ -19,6 +19,7 @@ from afn_keras.backend import set_draws
 from afn_keras.backend import writes_files_like
 from afn_keras.devices import on_one_device
 from afn_keras.devices import synchronize
+from afn_keras.inference import Inference
 from afn_keras.rebuilding import keras_version
 from afn_keras.runs import MODEL
 from pipelines.errors import InputError
@@ -41,6 +42,7 @@ class KeepNetworks(keras.callbacks.Callback):
         done: epochs that the run's history tells of.
         writes: whether to save anything, or only to say stop as the process
             does that saves.
+        inference: what is kept with the weights, for whoever opens them.
 
     Attributes:
         diverged: the epoch whose loss was no number, where training stopped.
@@ -54,8 +56,10 @@ class KeepNetworks(keras.callbacks.Callback):
         patience: int | None = None,
         done: int = 0,
         writes: bool = True,
+        inference: Inference | None = None,
     ) -> None:
         super().__init__()
+        self.inference = inference
         self.folder = Path(folder)
         self.patience = patience
         self.writes = writes
@@ -91,7 +95,7 @@ class KeepNetworks(keras.callbacks.Callback):
                 network = keras.Model(
                     self.model.input, self.model.output, name=self.model.name
                 )
-                _save(network, self.folder / MODEL)
+                self._save(network, MODEL)
         elif self.has_waited(epoch):
             self.model.stop_training = True
             if self.writes:
@@ -102,9 +106,31 @@ class KeepNetworks(keras.callbacks.Callback):
         if not self.writes:
             return
         earlier = _last_networks(self.folder).values()
-        _save(self.model, self.folder / f"last-{epoch}.keras")
+        self._save(self.model, f"last-{epoch}.keras")
         for path in earlier:
             path.unlink()
+
+    def _save(self, model: keras.Model, name: str) -> None:
+        path = self.folder / name
+        aside = path.with_name(f"partial-{name}")
+        try:
+            synchronize(model, False)
+            try:
+                # Keras makes variables meanwhile, which all processes would
+                # have to make at once.
+                with on_one_device():
+                    model.save(aside)
+            finally:
+                synchronize(model, True)
+            if self.inference:
+                self.inference.add_to(aside)
+            os.replace(aside, path)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            raise InputError(
+                f"{path}: cannot be written ({error.strerror or error}); make "
+                f"room, then go on: --output {path.parent} --resume"
+            ) from error
 
 
 class DropoutByEpoch(keras.callbacks.Callback):
@@ -189,23 +215,3 @@ def _last_networks(folder: Path) -> dict[int, Path]:
         for path in Path(folder).glob("last-*.keras")
         if path.is_file() and (match := _LAST.fullmatch(path.name))
     }
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    aside = path.with_name(f"partial-{path.name}")
-    try:
-        synchronize(model, False)
-        try:
-            # Keras makes variables meanwhile, which all processes would have
-            # to make at once.
-            with on_one_device():
-                model.save(aside)
-        finally:
-            synchronize(model, True)
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); make "
-            f"room, then go on: --output {path.parent} --resume"
-        ) from error

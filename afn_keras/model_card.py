@@ -12,9 +12,9 @@ import jinja2
 import afn_keras
 from afn_keras.data_warnings import synthetic_warning
 from afn_keras.data_warnings import training_warnings
+from afn_keras.loading import TrainedModel
 from afn_keras.recipes import Recipe
 from afn_keras.runs import CARD
-from afn_keras.runs import TrainedModel
 from afn_keras.tables import paper_tables
 from pipelines.errors import InputError
 from pipelines.records import Records

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from afn_keras.backend import keras
-from afn_keras.runs import load_model
+from afn_keras.loading import load_model
 from pipelines.errors import InputError
 
 _FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"

@@ -1,8 +1,9 @@
-"""Networks from `.keras` files of the other Keras.
+"""Networks from `.keras` files, as numbers and names.
 
-Keras 3 and Keras 2.15 describe layers differently and store their weights
-alike. So what a file says of the layers is read for the arguments of
-`build_afn`, as numbers and names: nothing that it brings along is run.
+What a file says of its layers is read for the arguments of `build_afn`, and
+its weights as arrays: nothing that it brings along is run, whatever Keras makes
+of such a file. Keras 3 and Keras 2.15 describe layers differently and store
+their weights alike, so each opens the other's.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from afn_keras.backend import keras
+from afn_keras.backend import precision
 from afn_keras.network import build_afn
 
 # Channels at width 1 of layers that tell the width.
@@ -21,6 +23,7 @@ _CHANNELS = {
     "block1_conv1": 64,
     "block2_conv1": 128,
     "block3_conv1": 256,
+    "block4_conv1": 512,
     "block5_conv1": 512,
     "attention_conv1x1": 32,
     "attention_conv2": 28,
@@ -28,6 +31,14 @@ _CHANNELS = {
     "category_hidden": 1024,
     "attributes_hidden": 1024,
 }
+
+
+_WEIGHTS = "model.weights.h5"
+
+# Weights are numbers without order, which hardly pack.
+_LARGEST_PACKING = 50
+# Numbers of an image's heatmaps; weights do not tell the image's size.
+_LARGEST_HEATMAPS = 2**28
 
 
 UNREADABLE = (
@@ -63,15 +74,53 @@ def rebuild_network(file: Path) -> keras.Model:
             that `build_afn` makes.
     """
     with zipfile.ZipFile(file) as archive:
+        sizes = {item.filename: item.file_size for item in archive.infolist()}
+        packed = sum(item.compress_size for item in archive.infolist())
         config = json.loads(archive.read("config.json"))["config"]
+    if sum(sizes.values()) > _LARGEST_PACKING * packed:
+        raise ValueError("it unpacks to far more than it is")
     layers = {layer["config"]["name"]: layer for layer in config["layers"]}
-    network = build_afn(**_arguments(layers))
+    arguments = _arguments(layers)
+    _check_size(arguments, sizes[_WEIGHTS])
+    with precision("float32"):
+        network = build_afn(**arguments)
     mine = [layer.name for layer in network.layers if layer.weights]
     # Weights are stored by the order of layers.
     if mine != [name for name in layers if name in set(mine)]:
         raise ValueError("its layers are not those of build_afn")
     network.load_weights(str(file))
     return network
+
+
+def _check_size(arguments: Mapping[str, Any], stored: int) -> None:
+    """Refuses sizes for which the file does not hold the numbers.
+
+    Whoever builds them would take memory that a small file asks for.
+    """
+
+    def channels(count: int) -> int:
+        return max(1, round(count * arguments["width"]))
+
+    for name in (
+        "image_size",
+        "num_categories",
+        "num_attributes",
+        "num_landmarks",
+    ):
+        value = arguments[name]
+        if not isinstance(value, int) or not 0 <= value < 2**31:
+            raise ValueError(f"{name} is {value!r}")
+    hidden = channels(1024)
+    pooled = (arguments["image_size"] // 32) ** 2 * channels(512)
+    count = 9 * channels(512) ** 2 + 16 * arguments["num_landmarks"]
+    for labels in (arguments["num_categories"], arguments["num_attributes"]):
+        if labels:
+            count += hidden * (pooled + labels)
+    if 4 * count > stored:
+        raise ValueError("it holds fewer weights than its layers have")
+    size = arguments["image_size"]
+    if size**2 * max(16, arguments["num_landmarks"]) > _LARGEST_HEATMAPS:
+        raise ValueError(f"image_size is {size}")
 
 
 def _arguments(layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Each opens with its command, what it costs and the score to expect.
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -275,20 +276,28 @@ def load_recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
             f"--recipe {name}: no such recipe; there are "
             f"{', '.join(RECIPES)}, and files that end in .yaml"
         )
-    try:
-        return Recipe(**(fields | changes))
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        if first["type"] == "unexpected_keyword_argument":
-            raise InputError(
-                f"{field}: no such field of a recipe; there are "
-                f"{', '.join(f.name for f in dataclasses.fields(Recipe))}"
-            ) from error
-        raise InputError(
-            f"{field} of the recipe: {first['msg'].lower()}, "
-            f"got {first['input']!r}"
-        ) from error
+    return _make(fields | changes)
+
+
+def load_run_recipe(run: Path) -> Recipe:
+    """The recipe of a run, which another version may have written.
+
+    Fields that this version does not know are named and passed over.
+
+    Raises:
+        InputError: if it cannot be read, or a value does not fit its field.
+    """
+    path = Path(run) / FILE_NAME
+    fields = _read_yaml(path)
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    unknown = [name for name in fields if name not in known]
+    if unknown:
+        print(
+            f"{path}: passed over {', '.join(map(str, unknown))}, which "
+            "another version wrote and this one does not know",
+            file=sys.stderr,
+        )
+    return _make({name: fields[name] for name in fields if name in known})
 
 
 def parse_changes(settings: Sequence[str]) -> dict[str, Any]:
@@ -315,6 +324,23 @@ def parse_changes(settings: Sequence[str]) -> dict[str, Any]:
             with contextlib.suppress(ValueError):
                 changes[field] = float(value)
     return changes
+
+
+def _make(fields: Mapping[str, Any]) -> Recipe:
+    try:
+        return Recipe(**fields)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        if first["type"] == "unexpected_keyword_argument":
+            raise InputError(
+                f"{field}: no such field of a recipe; there are "
+                f"{', '.join(f.name for f in dataclasses.fields(Recipe))}"
+            ) from error
+        raise InputError(
+            f"{field} of the recipe: {first['msg'].lower()}, "
+            f"got {first['input']!r}"
+        ) from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -1,138 +1,20 @@
-"""The run: one folder with a trained network and all that belongs to it."""
+"""The run: one folder with a trained network and all that belongs to it.
+
+Nothing here needs Keras, so that a command can say at once what is wrong.
+"""
 
 import contextlib
-import dataclasses
-import functools
-import json
-import os
 import shutil
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
-import numpy as np
-
-from afn_keras.answers import AnsweringModel
-from afn_keras.answers import MapsModel
-from afn_keras.answers import has_maps
-from afn_keras.backend import keras
-from afn_keras.backend import writes_files_like
 from afn_keras.cluster import InterruptedTrainingError
-from afn_keras.heatmaps import Decoding
-from afn_keras.rebuilding import UNREADABLE
-from afn_keras.rebuilding import keras_version
-from afn_keras.rebuilding import rebuild_network
 from afn_keras.recipes import FILE_NAME as RECIPE
-from afn_keras.recipes import load_recipe
-from afn_keras.training_data import TrainingData
 from pipelines.errors import InputError
-from pipelines.vocabulary import Vocabulary
 from pipelines.writing import check_new
 
 MODEL = "model.keras"
 CARD = "model_card.md"
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainedModel:
-    """A trained network with the names of its labels.
-
-    Args:
-        name: the run's or the file's, for tables.
-        model: float32, whatever precision it was trained in.
-        vocabulary: names of the labels.
-        decoding: how points are read off its heatmaps.
-        card: its model card, in Markdown; "" if there is none beside it.
-        data: what it was trained on; None if that is not known.
-    """
-
-    name: str
-    model: keras.Model
-    vocabulary: Vocabulary
-    decoding: Decoding = "subpixel"
-    card: str = ""
-    data: TrainingData | None = None
-    answer_encoded: ClassVar[None] = None
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square input in pixels."""
-        return self.model.input.shape[1]
-
-    def answer(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Answers for images, (B, S, S, 3) float32; see `AnsweringModel`."""
-        return self._answering.predict_on_batch(images)
-
-    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Maps for images; see `MapsModel`. Empty if the network has none."""
-        return self._maps.predict_on_batch(images) if self._maps else {}
-
-    @functools.cached_property
-    def _maps(self) -> MapsModel | None:
-        return MapsModel(self.model) if has_maps(self.model) else None
-
-    @functools.cached_property
-    def _answering(self) -> AnsweringModel:
-        return AnsweringModel(self.model, self.decoding)
-
-
-def load_model(path: Path) -> TrainedModel:
-    """Opens a run, or a `.keras` file that lies beside its vocabulary.
-
-    Keras 3 and Keras 2.15 open each other's.
-
-    Points are read off heatmaps as the recipe beside it says, else to a
-    fraction of a pixel.
-
-    Raises:
-        InputError: if there is none, or it cannot be read.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such run or model")
-    file = path / MODEL if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(
-            f"{path}: holds no {MODEL}; give a folder that afn-train wrote"
-        )
-    try:
-        if file.suffix != ".keras" or not zipfile.is_zipfile(file):
-            # Keras would take it for HDF5, by its name or by what is in it,
-            # and that has no safe mode.
-            raise ValueError("not in the format .keras")
-        if writes_files_like(keras_version(file)):
-            # Safe mode: no code that the file brings along is run.
-            model = keras.models.load_model(file, compile=False, safe_mode=True)
-            model = _as_float32(model)
-        else:
-            model = rebuild_network(file)
-    except (*UNREADABLE, TypeError) as error:
-        reason = (str(error).strip() or "damaged").splitlines()[0]
-        raise InputError(f"{file}: is no model of Keras ({reason})") from error
-    vocabulary = Vocabulary.load(file.parent)
-    sizes = {
-        "heatmaps": len(vocabulary.landmarks),
-        "category": len(vocabulary.categories),
-        "attributes": len(vocabulary.attributes),
-    }
-    outputs = model.output if isinstance(model.output, dict) else {}
-    if {name: x.shape[-1] for name, x in outputs.items()} != {
-        name: size for name, size in sizes.items() if size
-    }:
-        raise InputError(
-            f"{file}: its outputs do not fit the vocabulary beside it; "
-            "keep the two files of one run together"
-        )
-    decoding: Decoding = "subpixel"
-    if (file.parent / RECIPE).exists():
-        decoding = load_recipe(str(file.parent / RECIPE)).decoding
-    card = file.parent / CARD
-    text = card.read_text(encoding="utf-8") if card.exists() else ""
-    # Not resolve(): a run may be reached through a link with a better name.
-    name = Path(os.path.abspath(path if path.is_dir() else path.parent)).name
-    data = TrainingData.load(file.parent)
-    return TrainedModel(name, model, vocabulary, decoding, text, data)
 
 
 @contextlib.contextmanager
@@ -199,16 +81,3 @@ def free_folder(folder: Path) -> Path:
     while free.exists():
         free, number = folder.with_name(f"{folder.name}-{number}"), number + 1
     return free
-
-
-def _as_float32(model: keras.Model) -> keras.Model:
-    """The same network in float32: mixed precision's weights are float32.
-
-    Neither TFLite nor a CPU without bfloat16 runs a mixed-precision graph.
-    """
-    config = json.dumps(model.get_config())
-    for policy in ("mixed_bfloat16", "mixed_float16"):
-        config = config.replace(f'"{policy}"', '"float32"')
-    result = model.__class__.from_config(json.loads(config))
-    result.set_weights(model.get_weights())
-    return result

@@ -7,10 +7,12 @@ from afn_keras.addons import SwapAverages
 from afn_keras.addons import uses_addons
 from afn_keras.backend import SwapEMAWeights
 from afn_keras.backend import keras
+from afn_keras.backend import precision
 from afn_keras.cluster import Devices
 from afn_keras.data_warnings import training_warnings
 from afn_keras.devices import on_devices
 from afn_keras.devices import synchronize
+from afn_keras.inference import Inference
 from afn_keras.keeping import HISTORY
 from afn_keras.keeping import DropoutByEpoch
 from afn_keras.keeping import KeepNetworks
@@ -117,11 +119,21 @@ def _train(
     elif writes:
         (folder / HISTORY).unlink(missing_ok=True)
         TrainingData.of(records, recipe.weights).save(folder)
+    # Of a run that is resumed, what it started from may be gone.
+    trained_on = TrainingData.load(folder) or TrainingData.of(
+        records, recipe.weights
+    )
     if not done and recipe.weights != "none":
         loaded = load_weights(model, recipe.weights)
         if writes:
             print(loaded)
-    keeping = KeepNetworks(folder, recipe.patience, done, writes)
+    keeping = KeepNetworks(
+        folder,
+        recipe.patience,
+        done,
+        writes,
+        Inference(records.vocabulary, recipe.decoding, trained_on),
+    )
     if done >= recipe.epochs or keeping.has_waited(done):
         return
     if writes:
@@ -236,9 +248,7 @@ def compiled_model(
     metrics: dict[str, list] | None = None,
 ) -> keras.Model:
     """The recipe's network with its losses, metrics and optimizer."""
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(recipe.precision)
-    try:
+    with precision(recipe.precision):
         model = build_afn(
             vocabulary,
             image_size=recipe.image_size,
@@ -247,8 +257,6 @@ def compiled_model(
             attention=recipe.attention,
             upsampling=recipe.upsampling,
         )
-    finally:
-        keras.mixed_precision.set_global_policy(before)
     losses = {
         "heatmaps": HeatmapLoss(
             recipe.sigma, recipe.target, recipe.heatmap_error

@@ -20,7 +20,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tabulate import tabulate
 
 from afn_keras import build_afn
-from afn_keras.runs import TrainedModel
+from afn_keras.loading import TrainedModel
 from exports.saved_model import export_saved_model
 from exports.tflite import KINDS
 from exports.tflite import export_tflite

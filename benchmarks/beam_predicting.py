@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from afn_keras.loading import TrainedModel
 from afn_keras.network import build_afn
-from afn_keras.runs import TrainedModel
 from exports.saved_model import export_saved_model
 from pipelines.listing import list_photographs
 from pipelines.vocabulary import LANDMARK_PAIRS

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from afn_keras.cropping import crop
+from afn_keras.loading import TrainedModel
 from afn_keras.network import build_afn
 from afn_keras.prediction import Predictor
-from afn_keras.runs import TrainedModel
 from pipelines.listing import list_photographs
 from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS

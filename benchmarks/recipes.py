@@ -21,8 +21,8 @@ from typing import Any
 from tabulate import tabulate
 
 from afn_keras.evaluation import evaluate
+from afn_keras.loading import load_model
 from afn_keras.recipes import load_recipe
-from afn_keras.runs import load_model
 from afn_keras.training import train
 from pipelines.opening import open_records
 from pipelines.records import Records

@@ -134,7 +134,7 @@ def write(folder: Path, drawn: Path) -> None:
     import tensorflow as tf
 
     from afn_keras.backend import keras
-    from afn_keras.runs import TrainedModel
+    from afn_keras.loading import TrainedModel
     from exports.saved_model import export_saved_model
     from pipelines.sources import read_annotations
 
@@ -182,7 +182,7 @@ def write(folder: Path, drawn: Path) -> None:
 
 def read(folder: Path, drawn: Path) -> None:
     """What one of the two makes of the other's files."""
-    from afn_keras.runs import load_model
+    from afn_keras.loading import load_model
     from exports.errors import VerificationError
     from exports.verification import verify
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from afn_keras.backend import needs_keras_3
 from afn_keras.backend import needs_tensorflow
-from afn_keras.runs import TrainedModel
-from afn_keras.runs import load_model
+from afn_keras.loading import TrainedModel
+from afn_keras.loading import load_model
 from exports.onnx_file import export_onnx
 from exports.saved_model import export_saved_model
 from exports.saved_model import next_version

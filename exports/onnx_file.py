@@ -7,8 +7,8 @@ from pathlib import Path
 from afn_keras.answers import AnsweringModel
 from afn_keras.backend import keras
 from afn_keras.backend import needs_keras_3
+from afn_keras.loading import TrainedModel
 from afn_keras.runs import CARD
-from afn_keras.runs import TrainedModel
 from afn_keras.training_data import FILE_NAME as TRAINING_DATA
 from afn_keras.training_data import TrainingData
 from pipelines.errors import InputError

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from afn_keras.loading import TrainedModel
+from afn_keras.loading import load_model
 from afn_keras.runs import MODEL
-from afn_keras.runs import TrainedModel
-from afn_keras.runs import load_model
 from afn_keras.training_data import TrainingData
 from exports.onnx_file import read_labels as read_onnx_labels
 from exports.onnx_file import read_training_data as read_onnx_data

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from afn_keras.answers import Answering
 from afn_keras.backend import webp_decoder
 from afn_keras.evaluation import evaluate
-from afn_keras.runs import load_model
+from afn_keras.loading import load_model
 from exports.artifacts import THREADS
 from exports.artifacts import sample_photographs
 from exports.artifacts import written_artifacts

@@ -6,8 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from afn_keras.loading import TrainedModel
 from afn_keras.runs import CARD
-from afn_keras.runs import TrainedModel
 from exports.served_model import ServedModel
 from pipelines.writing import fresh_folder
 

@@ -9,7 +9,7 @@ from afn_keras.answers import AnsweringModel
 from afn_keras.answers import MapsModel
 from afn_keras.answers import has_maps
 from afn_keras.backend import tensorflow_variables
-from afn_keras.runs import TrainedModel
+from afn_keras.loading import TrainedModel
 from exports.decoding import Shown
 from exports.decoding import show_photographs
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from afn_keras.answers import AnsweringModel
 from afn_keras.backend import tensorflow_variables
+from afn_keras.loading import TrainedModel
 from afn_keras.runs import CARD
-from afn_keras.runs import TrainedModel
 from afn_keras.training_data import FILE_NAME as TRAINING_DATA
 from afn_keras.training_data import TrainingData
 from exports.quantization import quantize_int8

@@ -13,9 +13,9 @@ import numpy as np
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from afn_keras.cropping import crop
+from afn_keras.loading import TrainedModel
 from afn_keras.predicted import Prediction
 from afn_keras.prediction import Predictor
-from afn_keras.runs import TrainedModel
 from exports.errors import VerificationError
 
 BOUND = 1e-3

@@ -13,9 +13,9 @@ from afn_keras.data_warnings import score_warnings
 from afn_keras.data_warnings import synthetic_warning
 from afn_keras.data_warnings import training_warnings
 from afn_keras.evaluation import evaluate
+from afn_keras.loading import load_model
 from afn_keras.model_card import write_model_card
 from afn_keras.recipes import load_recipe
-from afn_keras.runs import load_model
 from afn_keras.training_data import TrainingData
 from pipelines.conversion import write_records
 from pipelines.sources import read_annotations

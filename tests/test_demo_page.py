@@ -20,8 +20,8 @@ from PIL import Image
 
 from afn_keras.demo_page import _given
 from afn_keras.demo_page import serve
+from afn_keras.loading import load_model
 from afn_keras.prediction import Predictor
-from afn_keras.runs import load_model
 from pipelines.errors import InputError
 
 webdriver = pytest.importorskip("selenium.webdriver")

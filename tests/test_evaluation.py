@@ -8,7 +8,7 @@ from conftest import write_photograph
 from afn_keras.answers import FlipAveraged
 from afn_keras.evaluation import Scores
 from afn_keras.evaluation import evaluate
-from afn_keras.runs import load_model
+from afn_keras.loading import load_model
 from afn_keras.tables import paper_tables
 from pipelines.conversion import write_records
 from pipelines.errors import InputError

@@ -5,9 +5,9 @@ import zipfile
 import yaml
 
 from afn_keras.evaluation import evaluate
+from afn_keras.loading import load_model
 from afn_keras.model_card import write_model_card
 from afn_keras.recipes import load_recipe
-from afn_keras.runs import load_model
 
 
 def test_it_says_what_it_was_made_of(run):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from afn_keras.runs import load_model
+from afn_keras.loading import load_model
 from exports import verification
 from exports.opening import open_model
 from exports.verification import verify

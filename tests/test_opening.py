@@ -5,6 +5,7 @@ import zipfile
 import h5py
 import pytest
 
+from afn_keras.loading import load_model
 from exports.opening import open_model
 from pipelines.errors import InputError
 
@@ -32,8 +33,9 @@ def test_the_baseline_goes_with_every_artifact(run, records):
 
 
 def test_of_an_older_run_the_data_are_not_known(run, tmp_path):
-    for name in ("model.keras", "vocabulary.json"):
-        shutil.copy(run / name, tmp_path)
+    # As Keras alone writes it.
+    load_model(run).model.save(tmp_path / "model.keras")
+    shutil.copy(run / "vocabulary.json", tmp_path)
     assert open_model(tmp_path).data is None
     (tmp_path / "training_data.json").write_text("[]")
     assert "training_data.json: does not describe" in refused(tmp_path)
@@ -53,7 +55,7 @@ def test_what_keras_would_take_for_hdf5(run, tmp_path, name):
             archive.writestr(entry, network.read(entry))
     shutil.copy(run / "vocabulary.json", tmp_path)
     assert refused(path) == (
-        f"{path}: is no model of Keras (not in the format .keras)"
+        f"{path}: is no network of afn-keras (its name does not end in .keras)"
     )
 
 
@@ -68,7 +70,7 @@ def test_a_damaged_network(run, tmp_path, entry):
     path.write_bytes(content)
     shutil.copy(run / "vocabulary.json", tmp_path)
     message = refused(path)
-    assert message.startswith(f"{path}: is no model of Keras (")
+    assert message.startswith(f"{path}: is no network of afn-keras (")
     assert "\n" not in message
 
 

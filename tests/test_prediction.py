@@ -14,6 +14,7 @@ from PIL import Image
 
 from afn_keras.commands import predict
 from afn_keras.cropping import crop
+from afn_keras.loading import load_model
 from afn_keras.map_pictures import draw_attention
 from afn_keras.map_pictures import draw_maps
 from afn_keras.pictures import draw_landmarks
@@ -21,7 +22,6 @@ from afn_keras.pictures import draw_prediction
 from afn_keras.pictures import save_prediction
 from afn_keras.predicted import Prediction
 from afn_keras.prediction import Predictor
-from afn_keras.runs import load_model
 from exports.opening import open_model
 from pipelines.errors import InputError
 from pipelines.listing import Listed

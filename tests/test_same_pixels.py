@@ -12,7 +12,7 @@ from PIL import Image
 
 from afn_keras.cropping import crop
 from afn_keras.evaluation import evaluate
-from afn_keras.runs import load_model
+from afn_keras.loading import load_model
 from exports.decoding import show_photographs
 from exports.opening import open_model
 from pipelines.batches import load_split

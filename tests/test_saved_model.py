@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from afn_keras.loading import load_model
 from afn_keras.prediction import Predictor
-from afn_keras.runs import load_model
 from exports import verification
 from exports.errors import VerificationError
 from exports.saved_model import export_saved_model
@@ -396,7 +396,7 @@ def test_a_broken_artifact_is_refused(folder, trained, samples, tmp_path):
 
 def test_categories_alone(tmp_path, samples):
     from afn_keras import build_afn
-    from afn_keras.runs import TrainedModel
+    from afn_keras.loading import TrainedModel
 
     vocabulary = Vocabulary(categories=("Jeans", "Tee"))
     model = build_afn(vocabulary, image_size=32, width=0.05)

@@ -30,8 +30,8 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import (
 )
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from afn_keras.loading import load_model
 from afn_keras.prediction import Predictor
-from afn_keras.runs import load_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 BOX = (10.0, 20.0, 50.0, 70.0)

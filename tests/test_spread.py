@@ -16,9 +16,9 @@ from conftest import write_benchmark
 from afn_keras.backend import keras
 from afn_keras.cluster import InterruptedTrainingError
 from afn_keras.jax_process import train_on_jax
+from afn_keras.loading import load_model
 from afn_keras.network import build_afn
 from afn_keras.recipes import load_recipe
-from afn_keras.runs import load_model
 from afn_keras.runs import new_run
 from afn_keras.training import check_shares
 from afn_keras.training import train

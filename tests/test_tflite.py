@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.interpreter import OpResolverType
 from conftest import KERAS_3
 
-from afn_keras.runs import load_model
+from afn_keras.loading import load_model
 from exports import verification
 from exports.errors import VerificationError
 from exports.opening import open_model

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from afn_keras.backend import keras
+from afn_keras.loading import load_model
 from afn_keras.network import build_afn
 from afn_keras.optimizers import AdamW
 from afn_keras.optimizers import make_optimizer
@@ -13,7 +14,6 @@ from afn_keras.pretrained import load_weights
 from afn_keras.progress import score
 from afn_keras.recipes import RECIPES
 from afn_keras.recipes import load_recipe
-from afn_keras.runs import load_model
 from afn_keras.training import compiled_model
 from afn_keras.training import train
 from afn_keras.watching import same_answers

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from afn_keras import build_afn
-from afn_keras.runs import TrainedModel
+from afn_keras.loading import TrainedModel
 from exports.saved_model import export_saved_model
 from exports.tflite import export_tflite
 from exports.verification import BOUND

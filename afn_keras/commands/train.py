@@ -105,6 +105,7 @@ def _run(options: argparse.Namespace) -> None:
     import_tensorflow()
     from afn_keras.jax_process import train_on_jax
     from afn_keras.recipes import load_recipe
+    from afn_keras.recipes import load_run_recipe
     from afn_keras.runs import existing_run
     from afn_keras.runs import free_folder
     from afn_keras.runs import new_run
@@ -121,7 +122,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"process {cluster.index} of {cluster.count} has done its part")
         return
     if options.resume:
-        recipe = load_recipe(str(run / "recipe.yaml"))
+        recipe = load_run_recipe(run)
         _train(recipe, run, True, hardware)
         return
     name = options.recipe or ("small" if options.data else "demo")
@@ -177,11 +178,11 @@ def _train(
 
     from afn_keras.evaluation import evaluate
     from afn_keras.jax_process import train_on_jax
+    from afn_keras.loading import load_model
     from afn_keras.model_card import write_model_card
     from afn_keras.pictures import save_prediction
     from afn_keras.prediction import Predictor
     from afn_keras.reports import write_evaluation
-    from afn_keras.runs import load_model
     from afn_keras.tables import paper_tables
     from afn_keras.training import train
     from exports.artifacts import export_run
