@@ -22,6 +22,7 @@ class Kind(str, enum.Enum):
     # Its path.
     PATH_OUTSIDE = "path leaves the folder"
     PATH_CASE = "path differs by case"
+    PATH_SPELLING = "path spelled differently"
 
     # Box and landmarks.
     BOX_SWAPPED = "box swapped"
@@ -66,6 +67,7 @@ RULES: dict[Kind, str] = {
     Kind.EXIF_ROTATION: "turned upright",
     Kind.PATH_OUTSIDE: LEFT_OUT,
     Kind.PATH_CASE: "read from the folder that is there",
+    Kind.PATH_SPELLING: "read from the file that is there",
     Kind.BOX_SWAPPED: "corners put in order",
     Kind.BOX_WITHOUT_AREA: LEFT_OUT,
     Kind.BOX_BEYOND_IMAGE: "cut to the photograph",
