@@ -85,6 +85,14 @@ class PhotographStore:
                 name, Kind.IMAGE_TRUNCATED, f"damaged in its zip file: {error}"
             ) from error
 
+    def has(self, name: str) -> bool:
+        """Returns whether there is such a file inside the folder."""
+        try:
+            self._locate(name)
+        except UnusableError:
+            return False
+        return True
+
     def size(self, name: str) -> int:
         """Size of the file in bytes, 0 if it cannot be read."""
         return self.stamp(name)[0]

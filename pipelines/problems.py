@@ -46,6 +46,7 @@ class Kind(str, enum.Enum):
     MISSING_WORD = "word for an empty cell"
 
     # The file as a whole.
+    FILE_WITHOUT_LABELS = "file without labels of garments"
     COLUMN_UNKNOWN = "unknown column"
     CRLF = "CRLF line ends"
     BOM = "byte order mark"
@@ -85,6 +86,7 @@ RULES: dict[Kind, str] = {
     Kind.ATTRIBUTE_VALUE: "made unknown",
     Kind.ATTRIBUTE_SEPARATOR: "read as several attributes",
     Kind.MISSING_WORD: "read like an empty cell",
+    Kind.FILE_WITHOUT_LABELS: LEFT_OUT,
     Kind.COLUMN_UNKNOWN: "ignored",
     Kind.CRLF: "read like any line end",
     Kind.BOM: "skipped",
