@@ -9,7 +9,7 @@ each annotation.
 """
 
 import json
-import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +24,31 @@ from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
 from pipelines.coco_categories import Labels
 from pipelines.coco_categories import read_labels
+from pipelines.coco_files import data_folder
+from pipelines.coco_files import image_folder
+from pipelines.coco_files import split_of_file
 from pipelines.coco_garments import Garment
 from pipelines.coco_garments import read_garment
 from pipelines.errors import InputError
 from pipelines.label_checks import first_garments
 from pipelines.label_checks import mend_boxes
 from pipelines.label_checks import mend_landmarks
+from pipelines.photograph_store import PhotographStore
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 from pipelines.special_files import check_not_special
-from pipelines.splitting import split_of_path
+from pipelines.splitting import splits_of_paths
 from pipelines.vocabulary import LANDMARKS
-
-
-def coco_files(folder: Path) -> list[Path]:
-    """The JSON files of `folder/annotations`, or else of `folder` itself."""
-    for place in (folder / "annotations", folder):
-        if files := sorted(place.glob("*.json")):
-            return files
-    return []
 
 
 def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     """Reads one or several files of one data set.
 
-    The split is the word train, val (valid, validation) or test in a file's
-    name; without one, each image's comes from the hash of its path (see
-    `pipelines.splitting`). Photographs lie beside the file, or beside its
-    folder if that is called `annotations`.
+    The split is the word train, val or test in a file's name or its folder's
+    name, in the spellings of `pipelines.splitting`; without one, each image's
+    comes from the name of its folder or the hash of its path. Images lie beside
+    the file, beside its folder if that is called `annotations`, or in folders
+    of the usual names there (see `pipelines.coco_files`).
 
     Keypoints have 0-based places and COCO's visibility: 2 becomes visible, 1
     occluded, 0 truncated. A garment without `attribute_ids` has unknown
@@ -61,14 +58,12 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
         InputError: if a file is no COCO file or names keypoints that are no
             landmark of ours.
     """
-    folder = paths[0].parent
-    if folder.name == "annotations":
-        folder = folder.parent
+    folder = data_folder(paths)
+    store = PhotographStore(folder)
     labels, garments = Labels(), []
-    for path in sorted(paths, key=_order):
-        content = _load(path)
+    for path, content in _load_all(sorted(paths, key=_order), log):
         ids = read_labels(path, content, labels)
-        garments += _read_file(path, folder, content, ids, log)
+        garments += _read_file(path, store, content, ids, log)
 
     images = [garment.image for garment in garments]
 
@@ -112,43 +107,53 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     return Annotations(folder, table, vocabulary, log.problems)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load_all(
+    paths: list[Path], log: ProblemLog
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yields the content of each file; one that is no COCO file is noted.
+
+    Raises:
+        InputError: if a file cannot be read, or none is a COCO file.
+    """
+    others = []
+    for path in paths:
+        content = _load(path)
+        lacks = [
+            name
+            for name in ("images", "annotations")
+            if not isinstance(content, dict)
+            or not isinstance(content.get(name), list)
+        ]
+        if not lacks:
+            yield path, content
+            continue
+        others.append(f"{path}: is no COCO file, it has no list {lacks[0]!r}")
+        if len(others) == len(paths):
+            raise InputError(others[0])
+        detail = f"it has no list {lacks[0]!r}"
+        log.note(Kind.FILE_WITHOUT_LABELS, "", str(path), detail)
+
+
+def _load(path: Path) -> Any:
     check_not_special(path)
     try:
-        content = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror})"
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON ({error})") from error
-    for name in ("images", "annotations"):
-        if not isinstance(content, dict) or not isinstance(
-            content.get(name), list
-        ):
-            raise InputError(
-                f"{path}: is no COCO file, it has no list {name!r}; "
-                "name the file to read, if there are others"
-            )
-    return content
-
-
-def _split(path: Path) -> str | None:
-    found = re.search(
-        r"(?<![a-z])(train|val|test)(id|idation|ing)?(?![a-z])",
-        path.stem.lower(),
-    )
-    return found and found[1]
 
 
 def _order(path: Path) -> tuple[int, str]:
-    split = _split(path)
-    return (SPLITS.index(split) if split else len(SPLITS), path.name)
+    split = split_of_file(path)
+    return (SPLITS.index(split) if split else len(SPLITS), str(path))
 
 
 def _read_file(
     path: Path,
-    folder: Path,
+    store: PhotographStore,
     content: dict[str, Any],
     labels: Labels,
     log: ProblemLog,
@@ -168,8 +173,11 @@ def _read_file(
             names[key] = name.encode("utf-8", "backslashreplace").decode()
         except (KeyError, TypeError) as error:
             log.note(Kind.ROW_UNREADABLE, "", source, repr(error))
-    split = _split(path)
-    prefix = _prefix(path, folder, names)
+    split = split_of_file(path)
+    splits = dict(
+        zip(names, splits_of_paths(list(names.values())), strict=True)
+    )
+    place = image_folder(path, store, list(names.values()))
     garments = []
     for index, annotation in enumerate(content["annotations"]):
         source = f"{path}, annotations[{index}]"
@@ -183,22 +191,12 @@ def _read_file(
             log.note(Kind.ROW_MISSING, "", source, f"no image has the id {key}")
             continue
         named.add(key)
-        image = prefix + names[key]
+        image = place + names[key]
         garment = read_garment(annotation, labels, image, source, log)
         if garment:
-            garment.split = split or split_of_path(names[key])
+            garment.split = split or splits[key]
             garments.append(garment)
     for key, name in names.items():
         if key not in named:
             log.note(Kind.ROW_MISSING, name, str(path), "has no annotation")
     return garments
-
-
-def _prefix(path: Path, folder: Path, names: dict[Any, str]) -> str:
-    """Where below `folder` the first photograph lies; "" if nowhere."""
-    # COCO's own folders are named as its files end: train2017, val2017.
-    tail = re.split(r"[_\-. ]", path.stem)[-1]
-    for prefix in ("", "images/", f"{tail}/", f"images/{tail}/"):
-        if names and (folder / (prefix + next(iter(names.values())))).is_file():
-            return prefix
-    return ""

@@ -21,7 +21,7 @@ from pipelines.label_checks import mend_boxes
 from pipelines.label_checks import mend_landmarks
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
-from pipelines.splitting import split_of_path
+from pipelines.splitting import splits_of_paths
 from pipelines.vocabulary import LANDMARKS
 
 
@@ -30,17 +30,17 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
 
     Columns, of which only `image` is needed: `image` (path relative to the
     file), `split` (train, val or test, in the spellings of
-    `pipelines.splitting`; without the column each image's comes from the hash
-    of its path), `category` (a name), `attributes` (names joined by "|"; by
-    commas or semicolons if no cell of the column has a "|"; or a list as JSON
-    and Python write it), `x1`, `y1`, `x2`, `y2` (box in pixels, 0-based,
-    half-open), and for each landmark `left_collar_x`, `left_collar_y` (0-based
-    pixels) and `left_collar_visibility` (0 visible, as when the column is left
-    out; 1 occluded; 2 outside). An empty cell means unknown, but in `image`
-    and `split`. Other columns are noted and ignored; those that end in
-    `_score`, as `afn-predict --csv` writes them, are ignored without a note.
-    An image may have several rows, one for each garment, if their boxes
-    differ.
+    `pipelines.splitting`; without the column each image's comes from the name
+    of its folder or the hash of its path), `category` (a name), `attributes`
+    (names joined by "|"; by commas or semicolons if no cell of the column has a
+    "|"; or a list as JSON and Python write it), `x1`, `y1`, `x2`, `y2` (box in
+    pixels, 0-based, half-open), and for each landmark `left_collar_x`,
+    `left_collar_y` (0-based pixels) and `left_collar_visibility` (0 visible, as
+    when the column is left out; 1 occluded; 2 outside). An empty cell means
+    unknown, but in `image` and `split`. Other columns are noted and ignored;
+    those that end in `_score`, as `afn-predict --csv` writes them, are ignored
+    without a note. An image may have several rows, one for each garment, if
+    their boxes differ.
 
     Raises:
         InputError: naming the file, if it is no CSV table or has a column
@@ -65,7 +65,7 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     else:
         landmarks = np.zeros((len(images), 0, 3), np.float32)
     rows = first_garments(images, boxes, usable, cells.source, log)
-    splits = cells.columns.get("split") or list(map(split_of_path, images))
+    splits = cells.columns.get("split") or splits_of_paths(images)
     categories, category = _categories(cells, rows)
     names, attributes = _attributes(cells, rows)
     table = make_table(

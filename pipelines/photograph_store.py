@@ -4,10 +4,14 @@ import functools
 import lzma
 import os
 import posixpath
+import re
 import stat
+import unicodedata
 import zipfile
 import zlib
 from pathlib import Path
+from pathlib import PureWindowsPath
+from urllib.parse import unquote
 
 from pipelines.errors import InputError
 from pipelines.errors import UnusableError
@@ -23,14 +27,20 @@ MAX_BYTES = 256 * 2**20
 _FOLDERS = ("Img", "img-[0-9]*")
 _ZIPS = ("img.zip", "Img/img.zip")
 
+_URL = re.compile(r"(?!file:)[a-z][a-z0-9]+://")
+
 
 class PhotographStore:
     """Photographs by the names that annotations give them.
 
     A name must stay inside the folder: `..`, an absolute path or a symbolic
     link that leads out of it is refused. The folder itself may be a link, that
-    is its owner's choice. A name that is there only in other capitals is read
-    nevertheless, unless two files would do.
+    is its owner's choice.
+
+    A file of exactly that name comes first. Else a name is read as Windows
+    separates folders, as a URL encodes it, as an absolute path in the folder,
+    in another Unicode normalization and in other capitals, unless two files
+    would do.
 
     Files stay open and folders stay listed, so a store serves one process; a
     pickled one starts anew.
@@ -75,6 +85,14 @@ class PhotographStore:
                 name, Kind.IMAGE_TRUNCATED, f"damaged in its zip file: {error}"
             ) from error
 
+    def has(self, name: str) -> bool:
+        """Returns whether there is such a file inside the folder."""
+        try:
+            self._locate(name)
+        except UnusableError:
+            return False
+        return True
+
     def size(self, name: str) -> int:
         """Size of the file in bytes, 0 if it cannot be read."""
         return self.stamp(name)[0]
@@ -107,29 +125,76 @@ class PhotographStore:
     def _locate(
         self, name: str
     ) -> tuple["_Folder | _Zip", str, list[tuple[Kind, str]]]:
-        plain = posixpath.normpath(name)
-        if plain.startswith(("/", "../")) or plain in ("..", "."):
-            raise UnusableError(name, Kind.PATH_OUTSIDE, "its name leads out")
+        asked = posixpath.normpath(name)
+        spellings = self._spellings(name)
+        inside = [plain for plain in spellings if _stays_inside(plain)]
         try:
-            for place in self._places:
-                if real := place.find(plain):
-                    return place, real, []
-            for place in self._places:
-                alike = place.find_in_any_case(plain)
-                if len(alike) > 1:
-                    raise UnusableError(
-                        name,
-                        Kind.IMAGE_MISSING,
-                        f"may be any of {', '.join(alike)}",
-                    )
-                if alike:
-                    return place, alike[0], [(Kind.PATH_CASE, alike[0])]
+            for plain in inside:
+                for place in self._places:
+                    if real := place.find(plain):
+                        if plain == asked:
+                            return place, real, []
+                        return place, real, [(Kind.PATH_SPELLING, real)]
+            for plain in inside:
+                for place in self._places:
+                    alike = place.find_alike(plain)
+                    if len(alike) > 1:
+                        raise UnusableError(
+                            name,
+                            Kind.IMAGE_MISSING,
+                            f"may be any of {', '.join(alike)}",
+                        )
+                    if alike:
+                        # In a zip file, the folder img/ may be left out.
+                        case = asked.casefold().endswith(alike[0].casefold())
+                        kind = Kind.PATH_CASE if case else Kind.PATH_SPELLING
+                        return place, alike[0], [(kind, alike[0])]
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
             # A null byte, or what is no text in the file system's encoding.
             raise UnusableError(name, Kind.IMAGE_MISSING, str(error)) from error
+        if _URL.match(name):
+            detail = "it is a URL; download it and name the file"
+            raise UnusableError(name, Kind.IMAGE_MISSING, detail)
+        if len(inside) < len(spellings):
+            raise UnusableError(name, Kind.PATH_OUTSIDE, "its name leads out")
         raise UnusableError(name, Kind.IMAGE_MISSING, "no such file")
+
+    def _spellings(self, name: str) -> list[str]:
+        """Paths that a name may mean: itself, of Windows, as a URL has it."""
+        slashes = name.replace("\\", "/")
+        decoded = unquote(slashes.removeprefix("file://")).replace("\\", "/")
+        return [
+            self._relative(posixpath.normpath(spelling))
+            for spelling in dict.fromkeys([name, slashes, decoded])
+        ]
+
+    def _relative(self, path: str) -> str:
+        for folder in self._absolute:
+            path = path.removeprefix(folder)
+        return path
+
+    @functools.cached_property
+    def _absolute(self) -> list[str]:
+        """How an absolute path in the folder begins."""
+        paths = (self.folder.absolute(), self.folder.resolve())
+        return [f"{path.as_posix()}/" for path in paths]
+
+
+def _stays_inside(path: str) -> bool:
+    return not (
+        path.startswith(("/", "../"))
+        or path in ("..", ".")
+        or PureWindowsPath(path).is_absolute()
+    )
+
+
+def _alike(name: str) -> str:
+    """What names have in common that differ by capitals or normalization."""
+    return unicodedata.normalize(
+        "NFC", unicodedata.normalize("NFC", name).casefold()
+    )
 
 
 class _Folder:
@@ -163,18 +228,18 @@ class _Folder:
             )
         return name
 
-    def find_in_any_case(self, name: str) -> list[str]:
+    def find_alike(self, name: str) -> list[str]:
         found = [""]
         for part in name.split("/"):
             found = [
                 posixpath.join(folder, entry)
                 for folder in found
-                for entry in self._list(folder).get(part.casefold(), [])
+                for entry in self._list(folder).get(_alike(part), [])
             ]
         return [name for name in found if self.find(name)]
 
     def _list(self, folder: str) -> dict[str, list[str]]:
-        """The folder's entries by their names without capitals."""
+        """The folder's entries by what `_alike` makes of their names."""
         if folder not in self._entries:
             entries: dict[str, list[str]] = {}
             try:
@@ -182,7 +247,7 @@ class _Folder:
             except OSError:
                 names = []
             for name in names:
-                entries.setdefault(name.casefold(), []).append(name)
+                entries.setdefault(_alike(name), []).append(name)
             self._entries[folder] = entries
         return self._entries[folder]
 
@@ -217,20 +282,20 @@ class _Zip:
         }
 
     @functools.cached_property
-    def _alike(self) -> dict[str, list[str]]:
+    def _names(self) -> dict[str, list[str]]:
         alike: dict[str, list[str]] = {}
         for name in sorted(self._members):
-            alike.setdefault(name.casefold(), []).append(name)
+            alike.setdefault(_alike(name), []).append(name)
         return alike
 
     def find(self, name: str) -> str:
         inner = name.removeprefix("img/")
         return next((n for n in (name, inner) if n in self._members), "")
 
-    def find_in_any_case(self, name: str) -> list[str]:
-        name = name.casefold()
+    def find_alike(self, name: str) -> list[str]:
+        name = _alike(name)
         inner = name.removeprefix("img/")
-        return self._alike.get(name) or self._alike.get(inner, [])
+        return self._names.get(name) or self._names.get(inner, [])
 
     def stamp(self, name: str) -> tuple[int, int]:
         member = self._members[name]

@@ -22,6 +22,7 @@ class Kind(str, enum.Enum):
     # Its path.
     PATH_OUTSIDE = "path leaves the folder"
     PATH_CASE = "path differs by case"
+    PATH_SPELLING = "path spelled differently"
 
     # Box and landmarks.
     BOX_SWAPPED = "box swapped"
@@ -45,6 +46,7 @@ class Kind(str, enum.Enum):
     MISSING_WORD = "word for an empty cell"
 
     # The file as a whole.
+    FILE_WITHOUT_LABELS = "file without labels of garments"
     COLUMN_UNKNOWN = "unknown column"
     CRLF = "CRLF line ends"
     BOM = "byte order mark"
@@ -66,6 +68,7 @@ RULES: dict[Kind, str] = {
     Kind.EXIF_ROTATION: "turned upright",
     Kind.PATH_OUTSIDE: LEFT_OUT,
     Kind.PATH_CASE: "read from the folder that is there",
+    Kind.PATH_SPELLING: "read from the file that is there",
     Kind.BOX_SWAPPED: "corners put in order",
     Kind.BOX_WITHOUT_AREA: LEFT_OUT,
     Kind.BOX_BEYOND_IMAGE: "cut to the photograph",
@@ -83,6 +86,7 @@ RULES: dict[Kind, str] = {
     Kind.ATTRIBUTE_VALUE: "made unknown",
     Kind.ATTRIBUTE_SEPARATOR: "read as several attributes",
     Kind.MISSING_WORD: "read like an empty cell",
+    Kind.FILE_WITHOUT_LABELS: LEFT_OUT,
     Kind.COLUMN_UNKNOWN: "ignored",
     Kind.CRLF: "read like any line end",
     Kind.BOM: "skipped",

@@ -5,8 +5,8 @@ from pathlib import Path
 from pipelines import deepfashion_coarse
 from pipelines import deepfashion_fine
 from pipelines.annotations import Annotations
-from pipelines.coco import coco_files
 from pipelines.coco import read_coco
+from pipelines.coco_files import coco_files
 from pipelines.deepfashion_landmarks import is_landmark_benchmark
 from pipelines.deepfashion_landmarks import read_landmark_benchmark
 from pipelines.errors import InputError
@@ -24,10 +24,10 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
     """Reads annotations in any of the known layouts.
 
     Of a folder that has several, the first of these is read: the coarse
-    annotation of DeepFashion (`Anno/` or `Anno_coarse/`), which the paper
-    uses, or its benchmark of landmarks alone (`Anno/`); its fine one
-    (`Anno_fine/`); `labels.csv`; COCO files (`annotations/*.json` or
-    `*.json`). Each can be named itself: `DeepFashion/Anno_fine`,
+    annotation of DeepFashion (`Anno/` or `Anno_coarse/`), which the paper uses,
+    or its benchmark of landmarks alone (`Anno/`); its fine one (`Anno_fine/`);
+    `labels.csv`; COCO files (`annotations/*.json`, `*.json`, or `train/*.json`
+    and so on). Each can be named itself: `DeepFashion/Anno_fine`,
     `folder/annotations/train.json`.
 
     Args:

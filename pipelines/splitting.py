@@ -1,6 +1,8 @@
 """Train, val and test: how data spell them, or which one without a split."""
 
 import hashlib
+import re
+from collections.abc import Sequence
 
 # What labeling tools, data sets and people call a split.
 _SPELLINGS = {
@@ -27,6 +29,30 @@ def split_named(name: str) -> str | None:
         "train", "val" or "test"; None if it spells none of them.
     """
     return _SPELLINGS.get(name.strip().lower())
+
+
+def splits_of_paths(images: Sequence[str]) -> list[str]:
+    """Returns the split of each image where the annotations name none.
+
+    It is the one that a folder in its path is named for, if the images lie in
+    folders of train and of another split; else that of the path's hash.
+
+    Args:
+        images: paths as the annotations name them.
+    """
+    named = [_split_of_folders(image) for image in images]
+    found = set(filter(None, named))
+    if "train" not in found or len(found) == 1:
+        return [split_of_path(image) for image in images]
+    return [
+        split or split_of_path(image)
+        for split, image in zip(named, images, strict=True)
+    ]
+
+
+def _split_of_folders(image: str) -> str | None:
+    folders = re.split(r"[/\\]", image)[:-1]
+    return next(filter(None, map(split_named, reversed(folders))), None)
 
 
 def split_of_path(image: str) -> str:

@@ -140,6 +140,108 @@ def test_split_by_the_name_of_the_file(tmp_path, name, split):
     assert table["split"].tolist() == [split or "train"] * 2
 
 
+def test_roboflow_has_a_folder_for_each_split(tmp_path):
+    for folder in ("train", "valid", "test"):
+        write(tmp_path / folder / "_annotations.coco.json")
+        write_photograph(tmp_path / folder / "a.jpg")
+        # What macOS puts beside a file that it packs.
+        (tmp_path / folder / "._annotations.coco.json").write_bytes(b"\0\5")
+    table = read_annotations(tmp_path, strict=True).table
+    assert table["image"].tolist() == [
+        *("train/a.jpg", "train/b.jpg", "valid/a.jpg", "valid/b.jpg"),
+        *("test/a.jpg", "test/b.jpg"),
+    ]
+    assert table["split"].tolist() == ["train"] * 2 + ["val"] * 2 + ["test"] * 2
+    table = read_annotations(tmp_path / "valid", strict=True).table
+    assert table["image"].tolist() == ["a.jpg", "b.jpg"]
+    assert table["split"].tolist() == ["val", "val"]
+
+
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [
+        ("train.json", ""),
+        ("train.json", "images/"),
+        ("annotations/train.json", "annotations/"),
+        ("annotations/fld_upper_train.json", "img/"),
+        ("annotations/instances_Train.json", "Images/Train/"),
+        ("annotations/instances_default.json", "images/default/"),
+        ("annotations/instances_val2017.json", "val2017/"),
+        ("annotations/instances_attributes_val2020.json", "test/"),
+        ("labels.json", "data/"),
+        ("train.json", "training/image/"),
+    ],
+)
+def test_where_images_lie(tmp_path, file, place):
+    """The first image is missing, which says nothing of the others."""
+
+    def change(data):
+        data["images"] += [
+            {"id": 3, "file_name": "c.jpg"},
+            {"id": 4, "file_name": "d.jpg"},
+        ]
+        data["annotations"] += [{"image_id": 3}, {"image_id": 4}]
+
+    path = write(tmp_path / file, change)
+    (tmp_path / "images").mkdir(exist_ok=True)
+    for name in "bcd":
+        write_photograph(tmp_path / place / f"{name}.jpg")
+    # Images of another split with the same name.
+    write_photograph(tmp_path / "test" / "a.jpg")
+    table = read_annotations(path, strict=True).table
+    assert table["image"].tolist() == [f"{place}{name}.jpg" for name in "abcd"]
+
+
+def test_images_of_another_split_are_not_taken_for_them(tmp_path):
+    path = write(tmp_path / "annotations" / "instances_train.json")
+    for name in "ab":
+        write_photograph(tmp_path / "images" / "val" / f"{name}.jpg")
+    table = read_annotations(path, strict=True).table
+    assert table["image"].tolist() == ["a.jpg", "b.jpg"]
+
+
+def test_names_as_windows_writes_them_relative_to_the_file(tmp_path):
+    path = write(
+        tmp_path / "annotations" / "train.json",
+        lambda data: [
+            image.update(file_name="..\\photos\\" + image["file_name"])
+            for image in data["images"]
+        ],
+    )
+    for name in "ab":
+        write_photograph(tmp_path / "photos" / f"{name}.jpg")
+    records = write_records(read_annotations(path), tmp_path / "records")
+    assert records.images == {"train": 2}
+
+
+def test_an_image_is_of_the_split_that_its_folder_is_named_for(tmp_path):
+    def change(data):
+        data["images"][0]["file_name"] = "images/Training/a.jpg"
+        data["images"][1]["file_name"] = "images\\valid\\test_1.jpg"
+
+    path = write(tmp_path / "labels.json", change)
+    assert read_annotations(path).table["split"].tolist() == ["train", "val"]
+
+
+def test_files_without_annotations_are_left_out(tmp_path):
+    """As COCO and Fashionpedia have them for the test split."""
+    write(tmp_path / "annotations" / "train.json")
+    other = write(
+        tmp_path / "annotations" / "info_test2020.json",
+        lambda data: data.pop("annotations"),
+    )
+    annotations = read_annotations(tmp_path)
+    assert len(annotations.table) == 2
+    assert problems(annotations) == [
+        (
+            "file without labels of garments",
+            *("", str(other), "it has no list 'annotations'"),
+        )
+    ]
+    with pytest.raises(InputError, match="is no COCO file, it has no list"):
+        read_annotations(other)
+
+
 @pytest.mark.parametrize("count", [4, 6, 8])
 def test_keypoints_without_names(tmp_path, count):
     def change(data):

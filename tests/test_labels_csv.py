@@ -268,6 +268,18 @@ def test_without_splits_the_path_decides(tmp_path):
         assert split_of_path(f"{name}.jpg") == split
 
 
+def test_without_splits_folders_decide_if_they_are_named_for_them(tmp_path):
+    # By its hash, "c.jpg" and all that is named a.jpg here would be train.
+    images = ["train/a.jpg", "x/Valid/a.jpg", "testing/y/a.jpg", "c.jpg"]
+    path = write(tmp_path, "image", *images)
+    table = read_annotations(path, strict=True).table
+    assert table["split"].tolist() == ["train", "val", "test", "train"]
+    # A single such name divides nothing.
+    path = write(tmp_path, "image", "test/a.jpg", "test/b.jpg")
+    table = read_annotations(path, strict=True).table
+    assert table["split"].tolist() == ["train", "train"]
+
+
 def test_spellings_of_splits(tmp_path):
     path = write(
         tmp_path,

@@ -213,6 +213,89 @@ def test_other_capitals_are_found(tmp_path):
     assert store.read(NAME) == (b"photograph", [])
 
 
+# "é" as one character, as most systems write it, and as macOS used to: an e
+# and an accent.
+COMPOSED, DECOMPOSED = "img/Caf\u00e9.jpg", "img/Cafe\u0301.jpg"
+
+
+@pytest.mark.parametrize(
+    ("there", "asked"),
+    [
+        ("img/a b.jpg", "img\\a b.jpg"),
+        ("img/a b.jpg", ".\\x\\..\\img\\a b.jpg"),
+        ("img/a b.jpg", "img/a%20b.jpg"),
+        ("img/a b.jpg", "img%2Fa%20b.jpg"),
+        ("img/a b.jpg", "img%5Ca%20b.jpg"),
+        ("img/a b.jpg", "IMG\\A%20B.JPG"),
+        ("img/a b.jpg", "{folder}/img/a b.jpg"),
+        ("img/a b.jpg", "file://{folder}/img/a%20b.jpg"),
+        (COMPOSED, DECOMPOSED),
+        (DECOMPOSED, COMPOSED),
+        (DECOMPOSED, "IMG/caf%C3%A9.JPG"),
+    ],
+)
+def test_a_file_is_found_under_another_spelling(tmp_path, there, asked):
+    write(tmp_path / there)
+    asked = asked.format(folder=tmp_path)
+    store = PhotographStore(tmp_path)
+    listed = [(Kind.PATH_SPELLING, there)]
+    assert store.read(asked) == (b"photograph", listed)
+    assert store.size(asked) == 10
+
+
+def test_another_spelling_is_found_in_a_zip_file(tmp_path):
+    write_zip(tmp_path / "img.zip", {COMPOSED: b"photograph"})
+    store = PhotographStore(tmp_path)
+    for asked in (DECOMPOSED, "img\\Caf\u00e9.jpg", "img/Caf%C3%A9.jpg"):
+        assert store.read(asked) == (
+            b"photograph",
+            [(Kind.PATH_SPELLING, COMPOSED)],
+        )
+
+
+def test_an_absolute_path_through_a_link_to_the_folder(tmp_path):
+    write(tmp_path / "data" / NAME)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    store = PhotographStore(tmp_path / "link")
+    for folder in ("data", "link"):
+        assert store.read(f"{tmp_path}/{folder}/{NAME}")[0] == b"photograph"
+
+
+def test_a_file_of_exactly_that_name_comes_first(tmp_path):
+    write(tmp_path / "50%20off.jpg", b"as it is")
+    write(tmp_path / "50 off.jpg", b"decoded")
+    store = PhotographStore(tmp_path)
+    assert store.read("50%20off.jpg") == (b"as it is", [])
+    assert store.read("50 off.jpg") == (b"decoded", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "detail"),
+    [
+        ("..\\secret.jpg", Kind.PATH_OUTSIDE, "its name leads out"),
+        ("%2e%2e/secret.jpg", Kind.PATH_OUTSIDE, "its name leads out"),
+        ("..%5csecret.jpg", Kind.PATH_OUTSIDE, "its name leads out"),
+        ("{folder}/data/../s.jpg", Kind.PATH_OUTSIDE, "its name leads out"),
+        ("file://{folder}/secret.jpg", Kind.PATH_OUTSIDE, "its name leads out"),
+        ("D:\\secret.jpg", Kind.PATH_OUTSIDE, "its name leads out"),
+        ("{folder}/data/none.jpg", Kind.IMAGE_MISSING, "no such file"),
+        ("img%00.jpg", Kind.IMAGE_MISSING, "embedded null byte"),
+        (
+            "https://example.org/secret.jpg",
+            Kind.IMAGE_MISSING,
+            "it is a URL; download it and name the file",
+        ),
+    ],
+)
+def test_no_spelling_leads_out(tmp_path, name, kind, detail):
+    write(tmp_path / "secret.jpg")
+    write(tmp_path / "data" / NAME)
+    store = PhotographStore(tmp_path / "data")
+    with pytest.raises(UnusableError) as error:
+        store.read(name.format(folder=tmp_path))
+    assert (error.value.kind, error.value.detail) == (kind, detail)
+
+
 def test_of_two_that_differ_by_capitals_none_is_guessed(tmp_path):
     write(tmp_path / "img/Tee/1.jpg", b"one")
     write(tmp_path / "img/TEE/1.jpg", b"other")
