@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import json
 import os
-import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from afn_keras.recipes import load_recipe
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
 from pipelines.writing import check_new
+from pipelines.writing import remove_contents
 
 MODEL = "model.keras"
 CARD = "model_card.md"
@@ -133,6 +133,8 @@ def load_model(path: Path) -> TrainedModel:
 def new_run(folder: Path) -> Iterator[Path]:
     """Makes the folder of a run; removes it if no network comes of it.
 
+    A folder that existed, and was empty, is emptied again and not removed.
+
     Raises:
         InputError: if the folder holds another run, or anything else.
     """
@@ -143,6 +145,7 @@ def new_run(folder: Path) -> Iterator[Path]:
             "--output, or go on with this one: --resume"
         )
     check_new(folder)
+    existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -157,7 +160,10 @@ def new_run(folder: Path) -> Iterator[Path]:
         # are told to go on with.
         told = isinstance(error, InterruptedTrainingError)
         if not (folder / MODEL).exists() and not told:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_contents(folder)
+            if not existed:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
         raise
 
 

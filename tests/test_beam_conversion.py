@@ -307,7 +307,7 @@ def test_who_follows_an_earlier_plan_writes_nothing(tmp_path):
         contextlib.suppress(KeyboardInterrupt),
         UnfinishedRecords(tmp_path / "records") as unfinished,
     ):
-        unfinished.resume("first")
+        unfinished.resume("1" * 64)
         earlier = unfinished.files
         raise KeyboardInterrupt
     with UnfinishedRecords(tmp_path / "records") as unfinished:
@@ -315,7 +315,7 @@ def test_who_follows_an_earlier_plan_writes_nothing(tmp_path):
         def parts():
             yield part
             # Half-way, somebody starts it again with other data.
-            unfinished.resume("second")
+            unfinished.resume("2" * 64)
             yield part
 
         with pytest.raises(InterruptedConversionError):
