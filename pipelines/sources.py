@@ -10,6 +10,7 @@ from pipelines.coco import read_coco
 from pipelines.deepfashion_landmarks import is_landmark_benchmark
 from pipelines.deepfashion_landmarks import read_landmark_benchmark
 from pipelines.errors import InputError
+from pipelines.label_checks import note_shared_images
 from pipelines.labels_csv import read_labels_csv
 from pipelines.problem_log import ProblemLog
 from pipelines.records import is_records
@@ -50,7 +51,8 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
         raise InputError(
             f"{data}: holds records; name what they were made from"
         )
-    annotations = _read(data, ProblemLog(strict))
+    log = ProblemLog(strict)
+    annotations = _read(data, log)
     if not len(annotations.table):
         problems = annotations.problems
         reason = (
@@ -59,6 +61,7 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
             else "none is named"
         )
         raise InputError(f"{data}: no row can be used; {reason}")
+    note_shared_images(annotations.table, log)
     return annotations
 
 
