@@ -49,12 +49,14 @@ class Annotations:
         vocabulary: the names of the labels.
         problems: what was wrong with the annotations; see
             `pipelines.problems` for what was done about it.
+        follow_links: whether links in `folder` may lead to images outside.
     """
 
     folder: Path
     table: pd.DataFrame
     vocabulary: Vocabulary
     problems: list[Problem] = dataclasses.field(default_factory=list)
+    follow_links: bool = False
 
 
 def make_table(

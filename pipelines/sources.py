@@ -21,7 +21,9 @@ _OTHER_BENCHMARKS = {
 }
 
 
-def read_annotations(data: Path, strict: bool = False) -> Annotations:
+def read_annotations(
+    data: Path, strict: bool = False, follow_links: bool = False
+) -> Annotations:
     """Reads annotations in any of the known layouts.
 
     Of a folder that has several, the first of these is read: the coarse
@@ -35,6 +37,8 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
         data: the folder or file.
         strict: stop at the first problem, instead of mending it or leaving
             the row out and listing it in the result.
+        follow_links: read images, too, to which links in the folder lead out
+            of it, as where `img` is a link to another disk.
 
     Raises:
         InputError: if there is no such file or folder, it is none of these,
@@ -62,6 +66,7 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
         )
         raise InputError(f"{data}: no row can be used; {reason}")
     note_shared_images(annotations.table, log)
+    annotations.follow_links = follow_links
     return annotations
 
 
