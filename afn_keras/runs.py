@@ -4,7 +4,6 @@ Nothing here needs Keras, so that a command can say at once what is wrong.
 """
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from afn_keras.cluster import InterruptedTrainingError
 from afn_keras.recipes import FILE_NAME as RECIPE
 from pipelines.errors import InputError
 from pipelines.writing import check_new
+from pipelines.writing import remove_contents
 
 MODEL = "model.keras"
 CARD = "model_card.md"
@@ -20,6 +20,8 @@ CARD = "model_card.md"
 @contextlib.contextmanager
 def new_run(folder: Path) -> Iterator[Path]:
     """Makes the folder of a run; removes it if no network comes of it.
+
+    A folder that existed, and was empty, is emptied again and not removed.
 
     Raises:
         InputError: if the folder holds another run, or anything else.
@@ -31,6 +33,7 @@ def new_run(folder: Path) -> Iterator[Path]:
             "--output, or go on with this one: --resume"
         )
     check_new(folder)
+    existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,7 +48,10 @@ def new_run(folder: Path) -> Iterator[Path]:
         # are told to go on with.
         told = isinstance(error, InterruptedTrainingError)
         if not (folder / MODEL).exists() and not told:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_contents(folder)
+            if not existed:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
         raise
 
 

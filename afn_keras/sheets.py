@@ -168,10 +168,14 @@ def save_sheet(sheet: np.ndarray, path: Path, flag: str = "--draw") -> None:
     """
     check_sheet(path, flag)
     try:
+        # Where this fails, a file is there that is not ours to remove.
         with path.open("xb") as file:
-            Image.fromarray(sheet).save(file, "PNG")
+            try:
+                Image.fromarray(sheet).save(file, "PNG")
+            except BaseException:
+                path.unlink()
+                raise
     except OSError as error:
-        path.unlink(missing_ok=True)
         raise InputError(
             f"{flag} {path}: cannot be written ({error.strerror})"
         ) from error

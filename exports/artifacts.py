@@ -25,6 +25,7 @@ from pipelines.batches import load_split
 from pipelines.errors import InputError
 from pipelines.records import Records
 from pipelines.writing import check_new
+from pipelines.writing import remove_contents
 
 TFLITE = {
     "tflite" if kind == "float32" else f"tflite_{kind}": kind for kind in KINDS
@@ -79,6 +80,7 @@ def export_run(
     if "tflite_int8" in paths:
         calibration = _calibration(trained, records)
     for name, path in paths.items():
+        existed = path.exists()
         with _no_folder_left_of(path):
             if name == "saved_model":
                 export_saved_model(trained, path, photographs[0].read_bytes())
@@ -90,7 +92,10 @@ def export_run(
                 check = verify(trained, path, photographs, THREADS)
             except BaseException:
                 # Not where writing fails: another export may have been first.
-                _remove(path)
+                if existed:
+                    remove_contents(path)
+                else:
+                    _remove(path)
                 raise
         if name == "saved_model":
             _copy_serving_files(run)
@@ -120,6 +125,12 @@ def written_artifacts(run: Path) -> list[Path]:
     paths = [saved / str(number) for number in versions(saved)[-1:]]
     paths += [_path(run, name, None) for name in FORMATS[1:]]
     return [path for path in paths if path.exists()]
+
+
+def remove_artifacts(run: Path) -> None:
+    """Removes what `export_run` made of a run whose training then went on."""
+    for name in DEFAULT_FORMATS:
+        _remove(_path(Path(run), name, 1))
 
 
 def _path(run: Path, name: str, version: int | None) -> Path:

@@ -56,6 +56,7 @@ class Annotations:
         problems: what was wrong with the annotations; see
             `pipelines.problems` for what was done about it.
         origin: whose labels they are.
+        follow_links: whether links in `folder` may lead to images outside.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class Annotations:
     vocabulary: Vocabulary
     problems: list[Problem] = dataclasses.field(default_factory=list)
     origin: Origin = "other"
+    follow_links: bool = False
 
 
 def make_table(

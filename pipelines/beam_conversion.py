@@ -13,7 +13,6 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import apache_beam
@@ -71,7 +70,9 @@ def write_shards(
                 notes[name] = note
                 watch(len(waiting.pop(name).rows), note["problems"])
 
-    write = partial(write_one, files, annotations.folder.absolute(), versions())
+    folder = annotations.folder.absolute()
+    store = PhotographStore(folder, annotations.follow_links)
+    write = partial(write_one, files, store, versions())
 
     def build(pipeline: apache_beam.Pipeline) -> None:
         (
@@ -101,13 +102,16 @@ def write_shards(
 
 
 def write_one(
-    files: ShardFiles, data: Path, made_with: dict[str, Any], name: str
+    files: ShardFiles,
+    store: PhotographStore,
+    made_with: dict[str, Any],
+    name: str,
 ) -> None:
     """Writes a shard; what a worker does.
 
     Args:
         files: where shards are made.
-        data: folder that the names of photographs are relative to.
+        store: where the photographs lie.
         made_with: the versions that decide what the bytes will be.
         name: the shard's file name.
 
@@ -129,13 +133,12 @@ def write_one(
             f"{files.output}: {platform.node()} does not see the folder beside "
             f"it ({error.strerror}); choose one that all workers see"
         ) from error
-    store = PhotographStore(data)
     seen = [row["image"] for row in rows if row["size"]]
     # One is enough to know whether the folder is there, and the same.
     if seen and not store.size(seen[0]):
         raise InterruptedConversionError(
-            f"{data}: {platform.node()} does not see {seen[0]} in it; the "
-            "photographs must lie where all workers see them"
+            f"{store.folder}: {platform.node()} does not see {seen[0]} in it; "
+            "the photographs must lie where all workers see them"
         )
     files.write(name, _prepare(store, rows))
 

@@ -181,7 +181,8 @@ def _write_here(
 
     Yields the notes on each; `watch` sees rows and problems as they come.
     """
-    prepare = partial(prepare_rows, PhotographStore(annotations.folder))
+    store = PhotographStore(annotations.folder, annotations.follow_links)
+    prepare = partial(prepare_rows, store)
     tasks = (
         rows_of(annotations, rows) for shard in shards for rows in shard.tasks()
     )

@@ -1,5 +1,6 @@
 """Checks of boxes and landmarks that need no photograph."""
 
+import posixpath
 from collections.abc import Callable
 from collections.abc import Sequence
 
@@ -94,6 +95,26 @@ def mend_landmarks(
                 corners = boxes[row] + np.repeat([first_pixel, 0], 2)
                 detail += f" off {_numbers(corners)}"
             log.note(kind, images[row], source(row), detail)
+
+
+def note_shared_images(table: pd.DataFrame, log: ProblemLog) -> None:
+    """Notes images that two splits have: scores on them say little.
+
+    Args:
+        table: of `Annotations`; names of images are compared as paths.
+        log: where an image is noted once for each split but the first.
+    """
+    names = table["image"].map(posixpath.normpath)
+    rows = table[["image", "split", "source"]][names.duplicated(keep=False)]
+    first: dict[str, tuple[str, str]] = {}
+    noted: set[tuple[str, str]] = set()
+    for image, split, source in rows.itertuples(index=False):
+        name = posixpath.normpath(image)
+        other, earlier = first.setdefault(name, (split, source))
+        if split != other and (name, split) not in noted:
+            noted.add((name, split))
+            detail = f"{split}, but {other} in {earlier}"
+            log.note(Kind.IMAGE_IN_TWO_SPLITS, image, source, detail)
 
 
 def first_garments(

@@ -34,8 +34,9 @@ class PhotographStore:
     """Photographs by the names that annotations give them.
 
     A name must stay inside the folder: `..`, an absolute path or a symbolic
-    link that leads out of it is refused. The folder itself may be a link, that
-    is its owner's choice.
+    link that leads out of it is refused: data from others could make files of
+    whoever converts them training images. The folder itself may be a link,
+    that is its owner's choice.
 
     A file of exactly that name comes first. Else a name is read as Windows
     separates folders, as a URL encodes it, as an absolute path in the folder,
@@ -47,13 +48,15 @@ class PhotographStore:
 
     Args:
         folder: folder that the names are relative to.
+        follow_links: let links lead out of it, for data that one trusts.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, follow_links: bool = False) -> None:
         self.folder = Path(folder)
+        self.follow_links = follow_links
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.folder,)
+        return type(self), (self.folder, self.follow_links)
 
     def read(self, name: str) -> tuple[bytes, list[tuple[Kind, str]]]:
         """The file's bytes, and what is odd about its path.
@@ -107,11 +110,12 @@ class PhotographStore:
 
     @functools.cached_property
     def _places(self) -> list["_Folder | _Zip"]:
-        places: list[_Folder | _Zip] = [_Folder(self.folder, self.folder)]
+        bound = None if self.follow_links else self.folder
+        places: list[_Folder | _Zip] = [_Folder(self.folder, bound)]
         if not (self.folder / "img").is_dir():
             for pattern in _FOLDERS:
                 places += [
-                    _Folder(path, self.folder)
+                    _Folder(path, bound)
                     for path in sorted(self.folder.glob(pattern))
                     if (path / "img").is_dir()
                 ]
@@ -200,9 +204,9 @@ def _alike(name: str) -> str:
 class _Folder:
     """Photographs under `root`, none of which may lie outside `bound`."""
 
-    def __init__(self, root: Path, bound: Path) -> None:
+    def __init__(self, root: Path, bound: Path | None) -> None:
         self._root = str(root)
-        self._bound = os.path.realpath(bound)
+        self._bound = bound and os.path.realpath(bound)
         self._real: dict[str, str] = {}
         self._entries: dict[str, dict[str, list[str]]] = {}
 
@@ -216,6 +220,8 @@ class _Folder:
             return ""
         if kind := special_kind(target):
             raise UnusableError(name, Kind.NOT_A_FILE, f"it is {kind}")
+        if self._bound is None:
+            return name
         parent = os.path.dirname(path)
         # Resolving takes a call for each folder above; do it once a folder.
         if parent not in self._real:
@@ -224,7 +230,9 @@ class _Folder:
         real = real or os.path.join(self._real[parent], os.path.basename(path))
         if os.path.commonpath([real, self._bound]) != self._bound:
             raise UnusableError(
-                name, Kind.PATH_OUTSIDE, f"a link leads to {real}"
+                name,
+                Kind.PATH_OUTSIDE,
+                f"a link leads to {real}; afn-convert --follow-links reads it",
             )
         return name
 

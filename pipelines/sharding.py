@@ -53,7 +53,7 @@ def stamp_photographs(
     annotations: Annotations, splits: Sequence[str]
 ) -> np.ndarray:
     """(rows, 2) of each photograph's size and time; 0 where there is none."""
-    store = PhotographStore(annotations.folder)
+    store = PhotographStore(annotations.folder, annotations.follow_links)
     table = annotations.table
     wanted = table["split"].isin(splits)
     stamps = np.zeros((len(table), 2), np.int64)

@@ -10,6 +10,7 @@ from pipelines.coco_files import coco_files
 from pipelines.deepfashion_landmarks import is_landmark_benchmark
 from pipelines.deepfashion_landmarks import read_landmark_benchmark
 from pipelines.errors import InputError
+from pipelines.label_checks import note_shared_images
 from pipelines.labels_csv import read_labels_csv
 from pipelines.problem_log import ProblemLog
 from pipelines.records import is_records
@@ -20,7 +21,9 @@ _OTHER_BENCHMARKS = {
 }
 
 
-def read_annotations(data: Path, strict: bool = False) -> Annotations:
+def read_annotations(
+    data: Path, strict: bool = False, follow_links: bool = False
+) -> Annotations:
     """Reads annotations in any of the known layouts.
 
     Of a folder that has several, the first of these is read: the coarse
@@ -34,6 +37,8 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
         data: the folder or file.
         strict: stop at the first problem, instead of mending it or leaving
             the row out and listing it in the result.
+        follow_links: read images, too, to which links in the folder lead out
+            of it, as where `img` is a link to another disk.
 
     Raises:
         InputError: if there is no such file or folder, it is none of these,
@@ -50,7 +55,8 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
         raise InputError(
             f"{data}: holds records; name what they were made from"
         )
-    annotations = _read(data, ProblemLog(strict))
+    log = ProblemLog(strict)
+    annotations = _read(data, log)
     if not len(annotations.table):
         problems = annotations.problems
         reason = (
@@ -59,6 +65,8 @@ def read_annotations(data: Path, strict: bool = False) -> Annotations:
             else "none is named"
         )
         raise InputError(f"{data}: no row can be used; {reason}")
+    note_shared_images(annotations.table, log)
+    annotations.follow_links = follow_links
     return annotations
 
 

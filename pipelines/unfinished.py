@@ -7,6 +7,7 @@ on another machine, no longer finds the folder that it needs for that.
 """
 
 import contextlib
+import re
 import shutil
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,10 @@ from pipelines.shard_files import InterruptedConversionError
 from pipelines.shard_files import ShardFiles
 from pipelines.shard_files import writing
 from pipelines.writing import check_new
+from pipelines.writing import put_in_place
+
+# The last is a fingerprint.
+_OURS = re.compile("lock|records|gone|[0-9a-f]{64}")
 
 
 class UnfinishedRecords:
@@ -114,7 +119,7 @@ class UnfinishedRecords:
     def publish(self) -> None:
         """Makes the finished records the output."""
         with writing(self._output):
-            self.records.rename(self._output)
+            put_in_place(self.records, self._output)
             self._remove()
 
     def _remove(self) -> None:
@@ -125,4 +130,5 @@ class UnfinishedRecords:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _is_ours(self) -> bool:
-        return (self._folder / "lock").exists()
+        names = {path.name for path in self._folder.iterdir()}
+        return "lock" in names and all(map(_OURS.fullmatch, names))

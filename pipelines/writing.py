@@ -1,6 +1,7 @@
-"""Write a folder aside and rename it into place, so none is half-written."""
+"""Write a folder aside and put it into place, so none is half-written."""
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -14,8 +15,9 @@ from pipelines.errors import InputError
 def fresh_folder(folder: Path) -> Iterator[Path]:
     """Yields a temporary folder that becomes `folder` when all went well.
 
-    The temporary folder is a hidden neighbour of `folder`, so the rename at
-    the end is atomic. On any exception (Ctrl-C included) it is deleted.
+    The temporary folder is a hidden neighbor of `folder`, so that it can be
+    renamed at the end; see `put_in_place`. On any exception (Ctrl-C included)
+    it is deleted, and a `folder` that existed is left as it was.
 
     Args:
         folder: the folder to make. It may exist only if it is empty.
@@ -42,18 +44,58 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         aside.chmod(0o777 & ~umask)
-        # Path.rename replaces an empty folder and fails on a full one.
-        aside.rename(folder)
+        put_in_place(aside, folder)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def put_in_place(aside: Path, folder: Path) -> None:
+    """Makes a folder that was written aside the folder `folder`.
+
+    That is one rename, if there is no `folder` yet. An empty one is filled and
+    not replaced, as it may be a mount point, a link or where a shell stands;
+    first what was written first, so that what says that all is there is last.
+
+    Raises:
+        OSError: if it cannot be done; both folders are then as they were.
+    """
+    if not os.path.lexists(folder):
+        aside.rename(folder)
+        return
+    if any(folder.iterdir()):
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+    moved = []
+    try:
+        for path in sorted(aside.iterdir(), key=lambda p: p.stat().st_mtime_ns):
+            moved.append(path)
+            # On another disk it copies.
+            shutil.move(path, folder / path.name)
+    except BaseException:
+        for path in moved:
+            if not path.exists():
+                shutil.move(folder / path.name, path)
+        remove_contents(folder)
+        raise
+    aside.rmdir()
+
+
+def remove_contents(folder: Path) -> None:
+    """Removes all that is in a folder, as far as possible, but not itself."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def check_new(folder: Path) -> None:
     """Raises InputError unless `folder` is new or an empty folder."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
-    if folder.exists():
+    # A link that leads nowhere is in the way, too.
+    if os.path.lexists(folder):
         raise InputError(
             f"{folder}: exists already; choose another output folder "
             "or remove this one"

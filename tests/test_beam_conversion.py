@@ -17,6 +17,7 @@ from conftest import finish
 
 from afn_keras.commands import convert
 from pipelines.errors import InputError
+from pipelines.photograph_store import PhotographStore
 from pipelines.preparing import Prepared
 from pipelines.shard_files import InterruptedConversionError
 from pipelines.unfinished import UnfinishedRecords
@@ -307,7 +308,7 @@ def test_who_follows_an_earlier_plan_writes_nothing(tmp_path):
         contextlib.suppress(KeyboardInterrupt),
         UnfinishedRecords(tmp_path / "records") as unfinished,
     ):
-        unfinished.resume("first")
+        unfinished.resume("1" * 64)
         earlier = unfinished.files
         raise KeyboardInterrupt
     with UnfinishedRecords(tmp_path / "records") as unfinished:
@@ -315,7 +316,7 @@ def test_who_follows_an_earlier_plan_writes_nothing(tmp_path):
         def parts():
             yield part
             # Half-way, somebody starts it again with other data.
-            unfinished.resume("second")
+            unfinished.resume("2" * 64)
             yield part
 
         with pytest.raises(InterruptedConversionError):
@@ -414,11 +415,12 @@ def test_a_machine_that_is_not_fit_for_it(data, tmp_path):
         unfinished.resume("plan")
         files = unfinished.files
         with pytest.raises(InputError, match="does not see the folder beside"):
-            write_one(files, data, versions(), shard.name)
+            write_one(files, PhotographStore(data), versions(), shard.name)
         save_rows(files, annotations, shard)
         # A folder of that name is there, as where nothing has been mounted.
         with pytest.raises(InputError, match=r"does not see \d+.jpg in it"):
-            write_one(files, tmp_path, versions(), shard.name)
+            write_one(files, PhotographStore(tmp_path), versions(), shard.name)
+        store, other = PhotographStore(data), {"pillow": "1.0"}
         with pytest.raises(InputError, match="has other packages than"):
-            write_one(files, data, {"pillow": "1.0"}, shard.name)
+            write_one(files, store, other, shard.name)
         assert unfinished.finished(shard.name) is None

@@ -454,3 +454,19 @@ def test_file_that_cannot_be_read(tmp_path, text, message):
         read_annotations(path)
     assert str(error.value).startswith(f"{path}{message}")
     assert "\n" not in str(error.value)
+
+
+def test_an_image_in_two_splits(tmp_path):
+    for split, box in (("train", [1, 2, 9, 9]), ("test", [20, 2, 9, 9])):
+        content = {
+            "images": [{"id": 1, "file_name": "a.jpg"}],
+            "annotations": [{"image_id": 1, "category_id": 1, "bbox": box}],
+            "categories": [{"id": 1, "name": "Tee"}],
+        }
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+    annotations = read_annotations(tmp_path)
+    assert annotations.table["split"].tolist() == ["train", "test"]
+    (problem,) = annotations.problems
+    assert problem[:2] == ("image in two splits", "a.jpg")
+    source = tmp_path / "train.json"
+    assert problem.detail == f"test, but train in {source}, annotations[0]"

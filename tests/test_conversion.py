@@ -292,3 +292,17 @@ def test_an_output_that_cannot_be_made(benchmark, tmp_path, capsys):
         f"afn-convert: {output}: cannot be written (Not a directory); make "
         "room or choose another folder, then run it again"
     )
+
+
+def test_images_behind_a_link(benchmark, tmp_path, capsys):
+    (benchmark / "img").rename(tmp_path / "disk")
+    (benchmark / "img").symlink_to(tmp_path / "disk")
+    records = tmp_path / "records"
+    message = fails([benchmark, records], capsys)
+    assert message == (
+        f"afn-convert: {benchmark}: no image of the split train can be used; "
+        "the first is img/a_b/000.jpg: path leaves the folder (a link leads "
+        f"to {tmp_path}/disk/a_b/000.jpg; afn-convert --follow-links reads it)"
+    )
+    convert.main([str(benchmark), str(records), "--follow-links"])
+    assert "test: 2 images\nno problems\n" in capsys.readouterr().out

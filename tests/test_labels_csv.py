@@ -435,3 +435,25 @@ def test_attributes_as_a_list(tmp_path):
             "\"['a' 'b']\" is no list of names",
         )
     ]
+
+
+def test_an_image_in_two_splits(tmp_path):
+    path = write(
+        tmp_path,
+        BOX,
+        "a,train,1,2,10,20",
+        "b,train,1,2,10,20",
+        "./a,test,30,2,40,20",
+        "a,Test,50,2,60,20",
+        "a,train,70,2,80,20",
+    )
+    annotations = read_annotations(path)
+    assert len(annotations.table) == 5
+    assert [tuple(problem) for problem in annotations.problems] == [
+        (
+            "image in two splits",
+            "./a",
+            f"{path}, line 4",
+            f"test, but train in {path}, line 2",
+        )
+    ]

@@ -179,6 +179,26 @@ def test_links_that_leave_the_folder_and_links_that_stay(tmp_path):
     assert PhotographStore(tmp_path / "link").read(NAME)[0] == b"photograph"
 
 
+def test_links_that_may_leave_the_folder(tmp_path):
+    data = tmp_path / "data"
+    write(tmp_path / "disk" / "1.jpg")
+    data.mkdir()
+    (data / "img").symlink_to(tmp_path / "disk")
+    (data / "file.jpg").symlink_to(tmp_path / "disk" / "1.jpg")
+    with pytest.raises(UnusableError) as error:
+        PhotographStore(data).read("img/1.jpg")
+    assert error.value.detail == (
+        f"a link leads to {tmp_path}/disk/1.jpg; afn-convert --follow-links "
+        "reads it"
+    )
+    store = PhotographStore(data, follow_links=True)
+    for found in (store, pickle.loads(pickle.dumps(store))):
+        for name in ("img/1.jpg", "file.jpg"):
+            assert found.read(name) == (b"photograph", [])
+        # What a name says is the annotations' choice, not the owner's.
+        assert refused(found, "../disk/1.jpg") == Kind.PATH_OUTSIDE
+
+
 def test_what_may_never_end_is_not_opened(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to("pipe.jpg")

@@ -78,6 +78,12 @@ def test_killed_and_gone_on_with(hand_written, undisturbed, tmp_path):
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
     assert not (run / "evaluation.json").exists()
+    # Half of what comes after training, and what is the user's own.
+    stale = ("pictures/00.png", "exports/tflite/afn_float32.tflite")
+    theirs = ("pictures/mine.png", "samples/mine.txt", "exports/mine.txt")
+    for name in (*stale, *theirs):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("text")
     done = subprocess.run(
         [*arguments, "--output", str(run), "--resume"],
         capture_output=True,
@@ -89,6 +95,9 @@ def test_killed_and_gone_on_with(hand_written, undisturbed, tmp_path):
     assert "epoch 4/4" in done.stdout
     check_same(run, undisturbed)
     assert (run / "exports" / "report.md").exists()
+    assert all((run / name).stat().st_size > 4 for name in stale)
+    assert not (run / "pictures" / "00-2.png").exists()
+    assert all((run / name).read_text() == "text" for name in theirs)
     again = subprocess.run(
         [*arguments, "--output", str(run), "--resume"],
         capture_output=True,

@@ -5,7 +5,6 @@ import pytest
 from pipelines.annotations import make_vocabulary
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
-from pipelines.writing import fresh_folder
 
 
 @pytest.fixture
@@ -103,30 +102,3 @@ def test_an_attribute_of_two_groups(vocabulary):
     Vocabulary(attributes=("long", "long"), attribute_groups=("hem", "sleeve"))
     with pytest.raises(ValueError, match="attribute 'hem long' is there twice"):
         Vocabulary(attributes=("long", "long"), attribute_groups=("hem", "hem"))
-
-
-def test_a_folder_comes_whole_or_not_at_all(tmp_path):
-    with fresh_folder(tmp_path / "a" / "new") as aside:
-        (aside / "file").write_text("text")
-        assert not (tmp_path / "a" / "new").exists()
-    assert (tmp_path / "a" / "new" / "file").read_text() == "text"
-
-    def interrupted():
-        with fresh_folder(tmp_path / "b") as aside:
-            (aside / "file").write_text("text")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    with (
-        pytest.raises(InputError, match="exists already"),
-        fresh_folder(tmp_path / "a"),
-    ):
-        pass
-    (tmp_path / "file").write_text("text")
-    with (
-        pytest.raises(InputError, match="cannot be written"),
-        fresh_folder(tmp_path / "file" / "below"),
-    ):
-        pass

@@ -38,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="stop at the first problem, instead of listing it and going on",
     )
+    parser.add_argument(
+        "--follow-links",
+        action="store_true",
+        help="read images to which links in DATA lead out of it, as where "
+        "img is a link to another disk",
+    )
     parser.add_runner()
     run_command(parser, _run, arguments)
 
@@ -66,7 +72,9 @@ def _run(options: argparse.Namespace) -> None:
             )
         beam = job_options(options.runner, options.beam_flags)
     check_new(options.records)
-    annotations = read_annotations(options.data, options.strict)
+    annotations = read_annotations(
+        options.data, options.strict, options.follow_links
+    )
     records = write_records(
         annotations,
         options.records,

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,6 +185,7 @@ def _train(
     from afn_keras.tables import paper_tables
     from afn_keras.training import train
     from exports.artifacts import export_run
+    from exports.artifacts import remove_artifacts
     from exports.report import write_report
     from pipelines.opening import open_records
     from pipelines.samples import extract_samples
@@ -211,10 +211,12 @@ def _train(
     write_model_card(run, trained, recipe, records, evaluation)
     print(f"\n{paper_tables(evaluation, trained.name)}\n")
 
-    # Made before the process was killed, perhaps not all of them.
-    for name in ("samples", "pictures", "exports"):
-        shutil.rmtree(run / name, ignore_errors=True)
     samples = extract_samples(records, split, 8, run / "samples")
+    # Made before the process was killed, perhaps not all of them. What else
+    # lies beside them is the user's.
+    for sample in samples:
+        (run / "pictures" / f"{sample.path.stem}.png").unlink(missing_ok=True)
+    remove_artifacts(run)
     predictions = Predictor(trained).predict(
         [sample.path for sample in samples],
         [sample.box for sample in samples],
