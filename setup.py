@@ -99,6 +99,7 @@ setup(
             "onnx>=1.18",
             "onnxruntime>=1.20",
             "pi-heif>=0.22",
+            "pycocotools>=2.0.8",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "ruff>=0.12",

@@ -62,7 +62,8 @@ def crop_encoded(
     """
     photograph = inspect_image(encoded, name)
     width, height = photograph.width, photograph.height
-    box = box or (0.0, 0.0, float(width), float(height))
+    if box is None:
+        box = (0.0, 0.0, float(width), float(height))
     x1, y1, x2, y2 = map(float, box)
     shown = f"{name}: the box {x1:g} {y1:g} {x2:g} {y2:g}"
     if not (max(x1, 0) < min(x2, width) and max(y1, 0) < min(y2, height)):

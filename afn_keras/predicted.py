@@ -12,7 +12,7 @@ from afn_keras.cropping import Crop
 from pipelines.vocabulary import Vocabulary
 
 PRESENT = 0.5
-"""Probability from which on an attribute is said to be there."""
+"""Score from which on an attribute is there and a landmark is visible."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +41,27 @@ class Prediction:
         """Names of the attributes that are more likely there than not."""
         return [name for name, score in self.attributes if score >= PRESENT]
 
+    def visible(self, landmark: str) -> bool:
+        """Whether a landmark is more likely to be seen than not."""
+        return self.landmarks[landmark][2] >= PRESENT
+
     def to_json(self) -> str:
-        """The prediction as one line of JSON."""
-        return json.dumps(dataclasses.asdict(self))
+        """The prediction as one line of JSON, without digits that say nothing.
+
+        Hundredths of a pixel, ten thousandths of a score.
+        """
+        return json.dumps(
+            {
+                **dataclasses.asdict(self),
+                "box": [round(side, 2) for side in self.box],
+                "landmarks": {
+                    name: (round(x, 2), round(y, 2), round(score, 4))
+                    for name, (x, y, score) in self.landmarks.items()
+                },
+                "categories": [(n, round(p, 4)) for n, p in self.categories],
+                "attributes": [(n, round(p, 4)) for n, p in self.attributes],
+            }
+        )
 
 
 def predicted(

@@ -77,29 +77,41 @@ class Predictor:
 
     def predict(
         self,
-        photographs: Sequence[str | Path],
-        boxes: Sequence[Box] | None = None,
+        photographs: str | Path | Sequence[str | Path],
+        boxes: Sequence[Box] | np.ndarray | None = None,
         batch_size: int = 16,
     ) -> list[Prediction]:
         """Answers for each photograph, in the order given.
 
         Args:
-            photographs: paths of JPEG, PNG, WebP, GIF or BMP files.
-            boxes: the garment in each photograph, x1, y1, x2, y2 in pixels;
-                the whole photograph if left out.
+            photographs: paths of images, or a single one.
+            boxes: the garment in each photograph, x1, y1, x2, y2 in pixels,
+                an array (N, 4) for instance, or a single one for a single
+                path; the whole photograph if left out.
             batch_size: photographs a batch; it changes answers by rounding
                 alone.
 
         Raises:
             InputError: if one of them is no photograph.
+            ValueError: if there are not as many boxes, of four numbers.
         """
-        if boxes is not None and len(boxes) != len(photographs):
-            raise ValueError(
-                f"{len(boxes)} boxes for {len(photographs)} photographs"
-            )
-        listed = map(
-            Listed, map(Path, photographs), boxes or itertools.repeat(None)
-        )
+        if isinstance(photographs, str | Path):
+            photographs = [photographs]
+        given: Iterable[Box | None] = itertools.repeat(None)
+        if boxes is not None:
+            corners = np.asarray(boxes, np.float64)
+            if not len(photographs):
+                corners = corners.reshape(-1, 4)
+            if corners.ndim == 1 and len(photographs) == 1:
+                corners = corners[None]
+            if corners.shape != (len(photographs), 4):
+                raise ValueError(
+                    f"boxes of the shape {corners.shape} for "
+                    f"{len(photographs)} photographs; it should be "
+                    f"({len(photographs)}, 4)"
+                )
+            given = map(tuple, corners.tolist())
+        listed = map(Listed, map(Path, photographs), given)
         predictions = []
         with contextlib.closing(self.stream(listed, batch_size)) as answers:
             for answer in answers:

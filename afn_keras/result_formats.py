@@ -11,11 +11,25 @@ from typing import Protocol
 
 from tabulate import tabulate
 
-from afn_keras.predicted import PRESENT
 from afn_keras.predicted import Prediction
 from pipelines.annotations import BOX
+from pipelines.annotations import TRUNCATED
+from pipelines.annotations import VISIBLE
 from pipelines.csv_cells import SCORE
 from pipelines.vocabulary import Vocabulary
+
+# Lines between landmarks, as annotation tools draw them.
+_SKELETON = (
+    ("left_collar", "right_collar"),
+    ("left_collar", "left_sleeve"),
+    ("right_collar", "right_sleeve"),
+    ("left_collar", "left_waistline"),
+    ("right_collar", "right_waistline"),
+    ("left_waistline", "right_waistline"),
+    ("left_waistline", "left_hem"),
+    ("right_waistline", "right_hem"),
+    ("left_hem", "right_hem"),
+)
 
 
 class ResultFormat(Protocol):
@@ -92,9 +106,9 @@ class JsonLines:
 class CsvTable:
     """A labels file, which `afn-train --data` takes once it is corrected.
 
-    The best category, the attributes that are more likely there than not,
-    and all landmarks; columns that end in `_score` say how sure the network
-    was.
+    The best category, and the attributes and landmarks that are more likely
+    there than not; another landmark has a visibility of 2 and no place.
+    Columns that end in `_score` say how sure the network was.
     """
 
     is_data = True
@@ -108,19 +122,27 @@ class CsvTable:
         if self._vocabulary.attributes:
             columns.append("attributes")
         for name in self._vocabulary.landmarks:
-            columns += [f"{name}_x", f"{name}_y", f"{name}{SCORE}"]
+            columns += [f"{name}_x", f"{name}_y", f"{name}_visibility"]
+            columns.append(f"{name}{SCORE}")
         return _row(columns)
 
     def add(self, prediction: Prediction) -> str:
         """Its row."""
-        cells = [prediction.photograph, *(f"{x:.10g}" for x in prediction.box)]
+        cells = [
+            prediction.photograph,
+            *(f"{round(side, 2):.10g}" for side in prediction.box),
+        ]
         if self._vocabulary.categories:
             name, score = prediction.categories[0]
             cells += [name, f"{score:.4f}"]
         if self._vocabulary.attributes:
             cells.append("|".join(prediction.present()))
-        for x, y, score in prediction.landmarks.values():
-            cells += [f"{x:.2f}", f"{y:.2f}", f"{score:.4f}"]
+        for name, (x, y, score) in prediction.landmarks.items():
+            if prediction.visible(name):
+                cells += [f"{x:.2f}", f"{y:.2f}", str(VISIBLE)]
+            else:
+                cells += ["", "", str(TRUNCATED)]
+            cells.append(f"{score:.4f}")
         return _row(cells)
 
     def end(self) -> str:
@@ -132,7 +154,9 @@ class CocoFile:
     """A COCO data set of predictions, for annotation tools and viewers.
 
     Attributes are as in Fashionpedia: `attribute_ids` of those more likely
-    there than not. Each annotation has a `score`, the best category's.
+    there than not. A keypoint less likely there than not is 0, 0, 0, COCO's
+    for one without a label. Each annotation has a `score`, the best
+    category's, and the box as its `segmentation`.
     """
 
     is_data = True
@@ -160,22 +184,27 @@ class CocoFile:
                 "file_name": prediction.photograph,
                 "width": width,
                 "height": height,
+                "license": 1,
             },
         )
-        x1, y1, x2, y2 = prediction.box
+        x1, y1, x2, y2 = (round(side, 2) for side in prediction.box)
         name, score = (prediction.categories or (("garment", 1.0),))[0]
-        points = prediction.landmarks.values()
+        keypoints: list[float] = []
+        for landmark, (x, y, _) in prediction.landmarks.items():
+            seen = prediction.visible(landmark)
+            keypoints += [round(x, 2), round(y, 2), 2] if seen else [0, 0, 0]
         self._annotations.append(
             {
                 "id": len(self._annotations) + 1,
                 "image_id": image["id"],
                 "category_id": self._categories[name],
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "area": (x2 - x1) * (y2 - y1),
+                "bbox": [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
+                "area": round((x2 - x1) * (y2 - y1), 2),
+                "segmentation": [[x1, y1, x2, y1, x2, y2, x1, y2]],
                 "iscrowd": 0,
-                "score": score,
-                "keypoints": [n for x, y, _ in points for n in (x, y, 2)],
-                "num_keypoints": len(points),
+                "score": round(score, 4),
+                "keypoints": keypoints,
+                "num_keypoints": sum(n > 0 for n in keypoints[2::3]),
                 "attribute_ids": [
                     self._attributes[name] for name in prediction.present()
                 ],
@@ -186,12 +215,25 @@ class CocoFile:
     def end(self) -> str:
         """All of it."""
         keypoints = list(self._vocabulary.landmarks)
+        # Counted from 1.
+        skeleton = [
+            [keypoints.index(one) + 1, keypoints.index(other) + 1]
+            for one, other in _SKELETON
+            if one in keypoints and other in keypoints
+        ]
         content = {
             "info": {"description": "predictions of afn-keras"},
+            "licenses": [{"id": 1, "name": "unknown", "url": ""}],
             "images": list(self._images.values()),
             "annotations": self._annotations,
             "categories": [
-                {"id": key, "name": name, "keypoints": keypoints}
+                {
+                    "id": key,
+                    "name": name,
+                    "supercategory": "clothing",
+                    "keypoints": keypoints,
+                    "skeleton": skeleton,
+                }
                 for name, key in self._categories.items()
             ],
             "attributes": [
@@ -233,8 +275,8 @@ def _scored(scored: tuple[tuple[str, float], ...]) -> str:
 
 
 def _clear(prediction: Prediction) -> str:
-    scores = [score for _, _, score in prediction.landmarks.values()]
-    return f"{sum(score >= PRESENT for score in scores)} of {len(scores)}"
+    seen = [prediction.visible(name) for name in prediction.landmarks]
+    return f"{sum(seen)} of {len(seen)}"
 
 
 def _row(cells: list[str]) -> str:

@@ -73,6 +73,28 @@ def test_landmarks_are_in_pixels_of_the_photograph(run):
     assert names == ["Jeans", "Tee", "Long Dress"]
 
 
+def test_boxes_and_paths_as_people_have_them(predictor, run):
+    paths = sorted((run / "samples").glob("*.jpg"))[:2]
+    boxes = [(10, 20, 50, 70), (0, 0, 30.5, 40)]
+    expected = predictor.predict(paths, boxes)
+    assert [one.box for one in expected] == boxes
+    for kind in (np.array(boxes, "float32"), np.array(boxes), map(list, boxes)):
+        kind = kind if isinstance(kind, np.ndarray) else list(kind)
+        assert predictor.predict(paths, kind) == expected
+    single = predictor.predict(paths[0], boxes[0])
+    assert single[0].box == boxes[0]
+    assert (
+        predictor.predict(str(paths[0]), np.array(boxes[0]))[0].box
+        == (boxes[0])
+    )
+    assert predictor.predict(paths[0])[0].box == (0, 0, 60, 80)
+    assert predictor.maps(paths[0], np.array(boxes[0])).box == boxes[0]
+    assert predictor.predict([], np.zeros((0, 4))) == []
+    for wrong in ([boxes[0]], np.zeros((2, 3)), boxes[0]):
+        with pytest.raises(ValueError, match=r"it should be \(2, 4\)"):
+            predictor.predict(paths, wrong)
+
+
 def test_alone_or_in_any_batch_the_answer_is_the_same(predictor, run):
     photographs = sorted((run / "samples").glob("*.jpg")) * 3
     together = predictor.predict(photographs, batch_size=4)

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import resource
@@ -64,7 +65,11 @@ def test_csv_cells():
     assert (row["category"], row["category_score"]) == ("Tee", "0.7500")
     # From one half on an attribute is there.
     assert row["attributes"] == "v-neck|red"
-    assert row["left_sleeve_y"] == "22.25"
+    assert row["left_hem_y"] == "26.25"
+    assert row["left_hem_visibility"] == "0"
+    # Less likely there than not: no place.
+    assert (row["left_sleeve_x"], row["left_sleeve_y"]) == ("", "")
+    assert row["left_sleeve_visibility"] == "2"
     assert row["left_sleeve_score"] == "0.2000"
 
 
@@ -95,7 +100,10 @@ def test_what_is_written_can_be_trained_on(form, name, tmp_path):
     np.testing.assert_allclose(boxes[0], [2, 3, 50, 70])
     np.testing.assert_allclose(boxes[2], [1, 1, 20.5, 30])
     assert [len(points) for points in table["landmarks"]] == [8, 8, 8]
-    np.testing.assert_allclose(table["landmarks"][0][3, :2], [13, 23.25])
+    # Scores from one half on: the right end of the waistline, and the hem.
+    for points in table["landmarks"][:2]:
+        np.testing.assert_array_equal(points[:, 2], [2] * 5 + [0] * 3)
+    np.testing.assert_allclose(table["landmarks"][0][6, :2], [16, 26.25])
     for row in table["attributes"]:
         found = {vocabulary.attributes[i] for i in np.flatnonzero(row == 1)}
         assert found == {"v-neck", "red"}
@@ -109,7 +117,13 @@ def test_coco_numbers():
     first, second = content["annotations"]
     assert first["bbox"] == [2, 3, 48, 67]
     assert first["area"] == 48 * 67
-    assert first["keypoints"][3:6] == [11.0, 21.25, 2]
+    assert first["keypoints"][3:6] == [0, 0, 0]
+    assert first["keypoints"][15:] == [
+        *(15.0, 25.25, 2, 16.0, 26.25, 2),
+        *(17.0, 27.25, 2),
+    ]
+    assert first["num_keypoints"] == 3
+    assert first["segmentation"] == [[2, 3, 50, 3, 50, 70, 2, 70]]
     assert first["score"] == 0.75
     assert (second["id"], second["image_id"]) == (2, 1)
     (name,) = {
@@ -118,6 +132,41 @@ def test_coco_numbers():
         if category["id"] == first["category_id"]
     }
     assert name == "Tee"
+
+
+def test_numbers_have_the_digits_that_they_mean():
+    single = dataclasses.replace(
+        predicted("a.jpg", box=(1.23456, 2.0, 30.98765, 41.5)),
+        landmarks={"left_hem": (10.123456, 20.987654, 0.7654321)},
+        categories=(("Tee", 1 / 3),),
+    )
+    answer = json.loads(single.to_json())
+    assert answer["box"] == [1.23, 2.0, 30.99, 41.5]
+    assert answer["landmarks"]["left_hem"] == [10.12, 20.99, 0.7654]
+    assert answer["categories"] == [["Tee", 0.3333]]
+    (annotation,) = json.loads(written("coco", [single]))["annotations"]
+    assert annotation["bbox"] == [1.23, 2.0, 29.76, 39.5]
+    assert annotation["keypoints"] == [10.12, 20.99, 2]
+    assert annotation["score"] == 0.3333
+
+
+def test_pycocotools_reads_coco(tmp_path):
+    coco = pytest.importorskip("pycocotools.coco")
+    path = tmp_path / "predicted.json"
+    path.write_text(written("coco", [predicted("a.jpg"), predicted("b.jpg")]))
+    data = coco.COCO(path)
+    (image,) = data.getImgIds(imgIds=[2])
+    (annotation,) = data.loadAnns(data.getAnnIds(imgIds=[image]))
+    # The box's own pixels: 48 x 67.
+    assert data.annToMask(annotation).sum() == 48 * 67
+    (category,) = data.loadCats([annotation["category_id"]])
+    names = category["keypoints"]
+    lines = [[names[i - 1] for i in pair] for pair in category["skeleton"]]
+    assert ["left_hem", "right_hem"] in lines
+    assert data.dataset["licenses"][0]["id"] == data.imgs[2]["license"]
+    # Its own evaluation takes them as results too.
+    keypoints = data.loadRes(data.dataset["annotations"])
+    assert len(keypoints.getAnnIds()) == 2
 
 
 def test_a_network_with_landmarks_alone():
