@@ -29,10 +29,12 @@ from pipelines.coco_files import image_folder
 from pipelines.coco_files import split_of_file
 from pipelines.coco_garments import Garment
 from pipelines.coco_garments import read_garment
+from pipelines.coco_garments import read_size
 from pipelines.errors import InputError
 from pipelines.label_checks import first_garments
 from pipelines.label_checks import mend_boxes
 from pipelines.label_checks import mend_landmarks
+from pipelines.label_checks import read_fractions
 from pipelines.photograph_store import PhotographStore
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
@@ -70,8 +72,8 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     def source(row: int) -> str:
         return garments[row].source
 
-    boxes = np.array([garment.box for garment in garments])
-    boxes, usable = mend_boxes(boxes, 0, images, source, log)
+    boxes = np.array([garment.box for garment in garments]).reshape(-1, 4)
+    sizes = np.array([garment.size for garment in garments]).reshape(-1, 2)
     landmarks = np.zeros((len(garments), len(LANDMARKS), 3), np.float32)
     landmarks[..., 2] = TRUNCATED
     attributes = np.zeros((len(garments), len(labels.attributes)), np.int8)
@@ -82,6 +84,8 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
         if garment.attributes is None:
             attributes[row] = UNKNOWN
 
+    read_fractions(boxes, landmarks, sizes, source, log)
+    boxes, usable = mend_boxes(boxes, 0, images, source, log)
     mend_landmarks(landmarks, boxes, 0, images, source, log)
     rows = first_garments(images, boxes, usable, source, log)
     category = np.array([garment.category for garment in garments], int)
@@ -97,6 +101,7 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
         boxes[rows],
         landmarks[rows] if with_landmarks else landmarks[rows, :0],
         attributes[rows],
+        sizes[rows],
     )
     vocabulary = make_vocabulary(
         categories,
@@ -158,7 +163,7 @@ def _read_file(
     labels: Labels,
     log: ProblemLog,
 ) -> list[Garment]:
-    names, named = {}, set()
+    names, sizes, named = {}, {}, set()
     for index, image in enumerate(content["images"]):
         source = f"{path}, images[{index}]"
         try:
@@ -171,6 +176,7 @@ def _read_file(
             # JSON can hold half of a surrogate pair, which would break every
             # file that the name is written to. So spelt out it is not found.
             names[key] = name.encode("utf-8", "backslashreplace").decode()
+            sizes[key] = read_size(image)
         except (KeyError, TypeError) as error:
             log.note(Kind.ROW_UNREADABLE, "", source, repr(error))
     split = split_of_file(path)
@@ -194,6 +200,7 @@ def _read_file(
         image = place + names[key]
         garment = read_garment(annotation, labels, image, source, log)
         if garment:
+            garment.size = sizes[key]
             garment.split = split or splits[key]
             garments.append(garment)
     for key, name in names.items():

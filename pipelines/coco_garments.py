@@ -31,6 +31,7 @@ class Garment:
         box: x1, y1, x2, y2; NaN if there is none.
         landmarks: (8, 3) x, y, visibility, or None.
         attributes: columns of those it has, None if that is not known.
+        size: width and height of the image that they refer to, NaN if unknown.
         split: "train", "val" or "test".
     """
 
@@ -40,7 +41,19 @@ class Garment:
     box: tuple[float, ...]
     landmarks: np.ndarray | None
     attributes: list[int] | None
+    size: tuple[float, float] = (np.nan, np.nan)
     split: str = ""
+
+
+def read_size(image: dict[str, Any]) -> tuple[float, float]:
+    """Reads width and height of an image; NaN where the file has none.
+
+    Nothing, 0 and 1 stand there if a tool does not know them.
+    """
+    sides = image.get("width"), image.get("height")
+    if all(isinstance(side, (int, float)) and side > 1 for side in sides):
+        return sides
+    return np.nan, np.nan
 
 
 def read_garment(

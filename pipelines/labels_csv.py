@@ -19,6 +19,7 @@ from pipelines.csv_cells import Cells
 from pipelines.label_checks import first_garments
 from pipelines.label_checks import mend_boxes
 from pipelines.label_checks import mend_landmarks
+from pipelines.label_checks import read_fractions
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 from pipelines.splitting import splits_of_paths
@@ -39,8 +40,9 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     when the column is left out; 1 occluded; 2 outside). An empty cell means
     unknown, but in `image` and `split`. Other columns are noted and ignored;
     those that end in `_score`, as `afn-predict --csv` writes them, are ignored
-    without a note. An image may have several rows, one for each garment, if
-    their boxes differ.
+    without a note. Boxes and landmarks may be fractions of the image's width
+    and height, if all of them are. An image may have several rows, one for each
+    garment, if their boxes differ.
 
     Raises:
         InputError: naming the file, if it is no CSV table or has a column
@@ -57,13 +59,16 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     images = cells.columns["image"]
     if boxes is None:
         boxes = np.full((len(cells.good), 4), np.nan)
-    boxes, usable = mend_boxes(boxes[cells.good], 0, images, cells.source, log)
+    boxes = boxes[cells.good]
     with_landmarks = landmarks is not None
     if with_landmarks:
         landmarks = landmarks[cells.good]
-        mend_landmarks(landmarks, boxes, 0, images, cells.source, log)
     else:
         landmarks = np.zeros((len(images), 0, 3), np.float32)
+    sizes = np.full((len(images), 2), np.nan)
+    read_fractions(boxes, landmarks, sizes, cells.source, log)
+    boxes, usable = mend_boxes(boxes, 0, images, cells.source, log)
+    mend_landmarks(landmarks, boxes, 0, images, cells.source, log)
     rows = first_garments(images, boxes, usable, cells.source, log)
     splits = cells.columns.get("split") or splits_of_paths(images)
     categories, category = _categories(cells, rows)
@@ -76,6 +81,7 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
         boxes[rows],
         landmarks[rows],
         attributes,
+        sizes[rows],
     )
     vocabulary = make_vocabulary(
         categories, names, ("other",) * len(names), with_landmarks

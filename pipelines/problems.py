@@ -25,6 +25,10 @@ class Kind(str, enum.Enum):
     PATH_SPELLING = "path spelled differently"
 
     # Box and landmarks.
+    SIZE_SCALED = "labels of another size"
+    SIZE_STRANGE = "labels of another aspect ratio"
+    LABELS_TURNED = "labels of the image before EXIF rotation"
+    FRACTIONS = "coordinates are fractions"
     BOX_SWAPPED = "box swapped"
     BOX_WITHOUT_AREA = "box without area"
     BOX_BEYOND_IMAGE = "box beyond the image"
@@ -70,6 +74,10 @@ RULES: dict[Kind, str] = {
     Kind.PATH_OUTSIDE: LEFT_OUT,
     Kind.PATH_CASE: "read from the folder that is there",
     Kind.PATH_SPELLING: "read from the file that is there",
+    Kind.SIZE_SCALED: "scaled to the image",
+    Kind.SIZE_STRANGE: LEFT_OUT,
+    Kind.LABELS_TURNED: "turned with the image",
+    Kind.FRACTIONS: "multiplied by the image's width and height",
     Kind.BOX_SWAPPED: "corners put in order",
     Kind.BOX_WITHOUT_AREA: LEFT_OUT,
     Kind.BOX_BEYOND_IMAGE: "cut to the photograph",
