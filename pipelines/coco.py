@@ -5,7 +5,7 @@ A file holds `images` (`id`, `file_name`), `annotations` (`image_id`,
 names of its `keypoints`), see https://cocodataset.org/#format-data; each
 annotation is one garment. Attributes are as Fashionpedia has them: a list
 `attributes` (`id`, `name`, `supercategory`: the group) and `attribute_ids` in
-each annotation.
+each annotation; or as CVAT has them (see `pipelines.coco_attributes`).
 """
 
 import json
@@ -17,12 +17,13 @@ import numpy as np
 
 from pipelines.annotations import SPLITS
 from pipelines.annotations import TRUNCATED
-from pipelines.annotations import UNKNOWN
 from pipelines.annotations import Annotations
 from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
+from pipelines.coco_attributes import attribute_table
 from pipelines.coco_categories import Labels
+from pipelines.coco_categories import read_id
 from pipelines.coco_categories import read_labels
 from pipelines.coco_files import data_folder
 from pipelines.coco_files import image_folder
@@ -42,6 +43,17 @@ from pipelines.special_files import check_not_special
 from pipelines.splitting import splits_of_paths
 from pipelines.vocabulary import LANDMARKS
 
+_LABELS = (
+    *("bbox", "segmentation", "keypoints", "category_id"),
+    *("attributes", "attribute_ids"),
+)
+_FIELDS = frozenset(
+    (
+        *_LABELS,
+        *("id", "image_id", "iscrowd", "area", "num_keypoints", "score"),
+    )
+)
+
 
 def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     """Reads one or several files of one data set.
@@ -53,8 +65,9 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     of the usual names there (see `pipelines.coco_files`).
 
     Keypoints have 0-based places and COCO's visibility: 2 becomes visible, 1
-    occluded, 0 truncated. A garment without `attribute_ids` has unknown
-    attributes, one with an empty list has none of them.
+    occluded, 0 truncated; pairs of x and y are visible. A garment without a
+    `bbox` has that of its polygons. One without `attribute_ids` has unknown
+    attributes, one with an empty list has none of those that its file lists.
 
     Raises:
         InputError: if a file is no COCO file or names keypoints that are no
@@ -76,14 +89,10 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     sizes = np.array([garment.size for garment in garments]).reshape(-1, 2)
     landmarks = np.zeros((len(garments), len(LANDMARKS), 3), np.float32)
     landmarks[..., 2] = TRUNCATED
-    attributes = np.zeros((len(garments), len(labels.attributes)), np.int8)
     for row, garment in enumerate(garments):
         if garment.landmarks is not None:
             landmarks[row] = garment.landmarks
-        attributes[row, garment.attributes or []] = 1
-        if garment.attributes is None:
-            attributes[row] = UNKNOWN
-
+    attributes = attribute_table([g.attributes for g in garments], labels)
     read_fractions(boxes, landmarks, sizes, source, log)
     boxes, usable = mend_boxes(boxes, 0, images, source, log)
     mend_landmarks(landmarks, boxes, 0, images, source, log)
@@ -105,8 +114,8 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     )
     vocabulary = make_vocabulary(
         categories,
-        tuple(labels.attributes),
-        tuple(labels.attributes.values()),
+        tuple(name for _, name in labels.attributes),
+        tuple(group for group, _ in labels.attributes),
         with_landmarks,
     )
     return Annotations(folder, table, vocabulary, log.problems)
@@ -151,6 +160,12 @@ def _load(path: Path) -> Any:
         raise InputError(f"{path}: is no JSON ({error})") from error
 
 
+def _is_garment(annotation: Any) -> bool:
+    return not isinstance(annotation, dict) or any(
+        annotation.get(name) is not None for name in _LABELS
+    )
+
+
 def _order(path: Path) -> tuple[int, str]:
     split = split_of_file(path)
     return (SPLITS.index(split) if split else len(SPLITS), str(path))
@@ -163,11 +178,16 @@ def _read_file(
     labels: Labels,
     log: ProblemLog,
 ) -> list[Garment]:
+    annotations = content["annotations"]
+    if annotations and not any(map(_is_garment, annotations)):
+        detail = f"no annotation has any of {', '.join(_LABELS)}"
+        log.note(Kind.FILE_WITHOUT_LABELS, "", str(path), detail)
+        return []
     names, sizes, named = {}, {}, set()
     for index, image in enumerate(content["images"]):
         source = f"{path}, images[{index}]"
         try:
-            name, key = image["file_name"], image["id"]
+            name, key = image["file_name"], read_id(image["id"])
             if not isinstance(name, str) or not name:
                 raise TypeError("file_name is no text")
             if key in names:
@@ -184,16 +204,16 @@ def _read_file(
         zip(names, splits_of_paths(list(names.values())), strict=True)
     )
     place = image_folder(path, store, list(names.values()))
-    garments = []
-    for index, annotation in enumerate(content["annotations"]):
+    garments, fields = [], {}
+    for index, annotation in enumerate(annotations):
         source = f"{path}, annotations[{index}]"
         try:
-            key = annotation["image_id"]
-            known = key in names
+            key = read_id(annotation["image_id"])
+            fields.update(dict.fromkeys(annotation.keys() - fields, index))
         except (KeyError, TypeError) as error:
             log.note(Kind.ROW_UNREADABLE, "", source, repr(error))
             continue
-        if not known:
+        if key not in names:
             log.note(Kind.ROW_MISSING, "", source, f"no image has the id {key}")
             continue
         named.add(key)
@@ -203,6 +223,9 @@ def _read_file(
             garment.size = sizes[key]
             garment.split = split or splits[key]
             garments.append(garment)
+    for field in sorted(fields.keys() - _FIELDS):
+        source = f"{path}, annotations[{fields[field]}]"
+        log.note(Kind.COLUMN_UNKNOWN, "", source, repr(field))
     for key, name in names.items():
         if key not in named:
             log.note(Kind.ROW_MISSING, name, str(path), "has no annotation")

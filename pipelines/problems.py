@@ -42,6 +42,7 @@ class Kind(str, enum.Enum):
     ROW_UNREADABLE = "row does not parse"
     ROW_DUPLICATE = "duplicate row"
     ROW_MISSING = "row missing"
+    CROWD = "crowd of garments"
     IMAGE_IN_TWO_SPLITS = "image in two splits"
     COUNT_LINE = "count line is wrong"
     CATEGORY_OUT_OF_RANGE = "category out of range"
@@ -89,6 +90,7 @@ RULES: dict[Kind, str] = {
     Kind.ROW_UNREADABLE: LEFT_OUT,
     Kind.ROW_DUPLICATE: "first row kept",
     Kind.ROW_MISSING: LEFT_OUT,
+    Kind.CROWD: LEFT_OUT,
     Kind.IMAGE_IN_TWO_SPLITS: "kept, scores may be too good",
     Kind.COUNT_LINE: "rows counted instead",
     Kind.CATEGORY_OUT_OF_RANGE: "made unknown",
