@@ -32,7 +32,7 @@ from pipelines.coco_garments import Garment
 from pipelines.coco_garments import read_garment
 from pipelines.coco_garments import read_size
 from pipelines.errors import InputError
-from pipelines.label_checks import first_garments
+from pipelines.joining import join_garments
 from pipelines.label_checks import mend_boxes
 from pipelines.label_checks import mend_landmarks
 from pipelines.label_checks import read_fractions
@@ -74,16 +74,12 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
             landmark of ours.
     """
     folder = data_folder(paths)
-    store = PhotographStore(folder)
+    # Whether links that lead out may be read is decided later.
+    store = PhotographStore(folder, follow_links=True)
     labels, garments = Labels(), []
     for path, content in _load_all(sorted(paths, key=_order), log):
         ids = read_labels(path, content, labels)
         garments += _read_file(path, store, content, ids, log)
-
-    images = [garment.image for garment in garments]
-
-    def source(row: int) -> str:
-        return garments[row].source
 
     boxes = np.array([garment.box for garment in garments]).reshape(-1, 4)
     sizes = np.array([garment.size for garment in garments]).reshape(-1, 2)
@@ -93,11 +89,18 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
         if garment.landmarks is not None:
             landmarks[row] = garment.landmarks
     attributes = attribute_table([g.attributes for g in garments], labels)
+    category = np.array([garment.category for garment in garments], int)
+    images = [garment.image for garment in garments]
+    sources = [garment.source for garment in garments]
+    source = sources.__getitem__
     read_fractions(boxes, landmarks, sizes, source, log)
     boxes, usable = mend_boxes(boxes, 0, images, source, log)
     mend_landmarks(landmarks, boxes, 0, images, source, log)
-    rows = first_garments(images, boxes, usable, source, log)
-    category = np.array([garment.category for garment in garments], int)
+    rows = join_garments(
+        *(images, boxes, usable, category, landmarks, attributes),
+        *(source, log),
+        [garment.key for garment in garments],
+    )
     categories, category = used_categories(
         tuple(labels.categories), category[rows]
     )
@@ -105,7 +108,7 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     table = make_table(
         [images[row] for row in rows],
         [garments[row].split for row in rows],
-        [garments[row].source for row in rows],
+        [sources[row] for row in rows],
         category,
         boxes[rows],
         landmarks[rows] if with_landmarks else landmarks[rows, :0],
@@ -220,6 +223,7 @@ def _read_file(
         image = place + names[key]
         garment = read_garment(annotation, labels, image, source, log)
         if garment:
+            garment.key = (str(path), str(annotation.get("id", source)))
             garment.size = sizes[key]
             garment.split = split or splits[key]
             garments.append(garment)

@@ -34,6 +34,7 @@ class Garment:
         box: x1, y1, x2, y2; NaN if there is none.
         landmarks: (8, 3) x, y, visibility, or None.
         attributes: what is known of them.
+        key: file and the annotation's id in it.
         size: width and height of the image that they refer to, NaN if unknown.
         split: "train", "val" or "test".
     """
@@ -44,6 +45,7 @@ class Garment:
     box: tuple[float, ...]
     landmarks: np.ndarray | None
     attributes: Attributes
+    key: tuple[str, str] = ("", "")
     size: tuple[float, float] = (np.nan, np.nan)
     split: str = ""
 

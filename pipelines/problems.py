@@ -41,6 +41,8 @@ class Kind(str, enum.Enum):
     # Rows, and what is written in them.
     ROW_UNREADABLE = "row does not parse"
     ROW_DUPLICATE = "duplicate row"
+    ROW_JOINED = "garment in several rows"
+    LABELS_DIFFER = "labels of one garment differ"
     ROW_MISSING = "row missing"
     CROWD = "crowd of garments"
     IMAGE_IN_TWO_SPLITS = "image in two splits"
@@ -89,6 +91,8 @@ RULES: dict[Kind, str] = {
     Kind.LANDMARK_UNTAUGHT: "landmark left out, a network could not learn it",
     Kind.ROW_UNREADABLE: LEFT_OUT,
     Kind.ROW_DUPLICATE: "first row kept",
+    Kind.ROW_JOINED: "labels joined",
+    Kind.LABELS_DIFFER: "first row kept",
     Kind.ROW_MISSING: LEFT_OUT,
     Kind.CROWD: LEFT_OUT,
     Kind.IMAGE_IN_TWO_SPLITS: "kept, scores may be too good",
