@@ -202,11 +202,11 @@ def _read_file(
             sizes[key] = read_size(image)
         except (KeyError, TypeError) as error:
             log.note(Kind.ROW_UNREADABLE, "", source, repr(error))
+    images = list(names.values())
+    place = image_folder(path, store, images)
     split = split_of_file(path)
-    splits = dict(
-        zip(names, splits_of_paths(list(names.values())), strict=True)
-    )
-    place = image_folder(path, store, list(names.values()))
+    splits = [split] * len(images) if split else splits_of_paths(images)
+    splits = dict(zip(names, splits, strict=True))
     garments, fields = [], {}
     for index, annotation in enumerate(annotations):
         source = f"{path}, annotations[{index}]"
@@ -225,7 +225,7 @@ def _read_file(
         if garment:
             garment.key = (str(path), str(annotation.get("id", source)))
             garment.size = sizes[key]
-            garment.split = split or splits[key]
+            garment.split = splits[key]
             garments.append(garment)
     for field in sorted(fields.keys() - _FIELDS):
         source = f"{path}, annotations[{fields[field]}]"

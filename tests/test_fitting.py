@@ -7,13 +7,19 @@ from conftest import write_photograph
 from PIL import Image
 from PIL import ImageOps
 
+from pipelines.annotations import SPLITS
 from pipelines.conversion import write_records
 from pipelines.errors import InputError
 from pipelines.errors import UnusableError
 from pipelines.fitting import fit_labels
 from pipelines.photographs import inspect_image
 from pipelines.problems import Kind
+from pipelines.shard_rows import load_rows
+from pipelines.shard_rows import save_rows
+from pipelines.sharding import plan_shards
+from pipelines.sharding import stamp_photographs
 from pipelines.sources import read_annotations
+from pipelines.unfinished import UnfinishedRecords
 
 WIDTH, HEIGHT = 30, 20
 
@@ -189,6 +195,26 @@ def check_fractions(folder, path, source):
     records = write_records(annotations, folder / "records")
     # The baseline, in units of the box: (15 - 6) / 30 and (20 - 8) / 64.
     assert records.guess["landmarks"][0] == pytest.approx([0.3, 0.1875])
+
+
+def test_sizes_reach_workers_on_other_machines(tmp_path):
+    points = ((20, 40), (40, 40), (20, 60), (40, 60))
+    path = write_coco(
+        tmp_path / "train.json", (120, 160), [10, 20, 60, 80], points
+    )
+    write_photograph(tmp_path / "a.jpg", 60, 80)
+    annotations = read_annotations(path)
+    stamps = stamp_photographs(annotations, SPLITS)
+    (shard,) = plan_shards(annotations, stamps[:, 0], SPLITS)
+    with UnfinishedRecords(tmp_path / "records") as unfinished:
+        unfinished.resume("plan")
+        save_rows(unfinished.files, annotations, shard)
+        (labels,) = load_rows(unfinished.files, shard.name)
+    assert labels["bytes"] == (tmp_path / "a.jpg").stat().st_size
+    image = inspect_image((tmp_path / "a.jpg").read_bytes(), "a.jpg")
+    box, _, found = fit_labels(labels, image)
+    assert box.tolist() == [5, 10, 35, 50]
+    assert found == [(Kind.SIZE_SCALED, "of 120 x 160 pixels, not 60 x 80")]
 
 
 def test_fractions_beside_pixels_stop(tmp_path):
