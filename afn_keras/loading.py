@@ -20,6 +20,7 @@ from afn_keras.recipes import load_run_recipe
 from afn_keras.runs import CARD
 from afn_keras.runs import MODEL
 from afn_keras.runs import RECIPE
+from afn_keras.runs import check_exists
 from afn_keras.training_data import TrainingData
 from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
@@ -81,8 +82,7 @@ def load_model(path: Path) -> TrainedModel:
         InputError: if there is none, or it cannot be read.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such run or model")
+    check_exists(path)
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
         raise InputError(

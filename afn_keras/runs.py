@@ -17,6 +17,12 @@ MODEL = "model.keras"
 CARD = "model_card.md"
 
 
+def check_exists(model: Path) -> None:
+    """Raises InputError unless there is such a run, file or artifact."""
+    if not model.exists():
+        raise InputError(f"{model}: no such run or model")
+
+
 @contextlib.contextmanager
 def new_run(folder: Path) -> Iterator[Path]:
     """Makes the folder of a run; removes it if no network comes of it.

@@ -28,6 +28,7 @@ from pipelines.errors import InputError
 from pipelines.records import Records
 from pipelines.samples import augment
 from pipelines.samples import draw_lots
+from pipelines.writing import check_sheet
 
 _SIDE = 260
 _GAP = 14
@@ -134,25 +135,6 @@ def draw_sheet(
             base = y + _SIDE + (number + 1) * _LINE - 3
             write(sheet, line, (x, base), _SIZE, INK)
     return sheet
-
-
-def check_sheet(path: Path, flag: str = "--draw") -> None:
-    """Raises InputError unless a sheet can be written to `path`.
-
-    Args:
-        path: the file to write.
-        flag: by which the user named it.
-    """
-    if path.suffix.lower() != ".png":
-        raise InputError(f"{flag} {path}: should end in .png")
-    if path.exists():
-        raise InputError(
-            f"{flag} {path}: exists already; choose another file or remove it"
-        )
-    if not path.parent.is_dir():
-        raise InputError(
-            f"{flag} {path}: there is no folder {path.parent}; make it first"
-        )
 
 
 def save_sheet(sheet: np.ndarray, path: Path, flag: str = "--draw") -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from afn_keras.loading import TrainedModel
 from afn_keras.loading import load_model
 from afn_keras.runs import MODEL
+from afn_keras.runs import check_exists
 from afn_keras.training_data import TrainingData
 from exports.onnx_file import read_labels as read_onnx_labels
 from exports.onnx_file import read_training_data as read_onnx_data
@@ -63,8 +64,7 @@ def open_model(path: Path) -> TrainedModel | Artifact:
         InputError: if it is none of these, or another project's.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such run or model")
+    check_exists(path)
     if path.suffix == ".tflite":
         return _open_tflite(path)
     if path.suffix == ".onnx":

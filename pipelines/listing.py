@@ -2,6 +2,7 @@
 
 import glob
 import itertools
+import mimetypes
 import os
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -15,13 +16,19 @@ from pipelines.errors import InputError
 from pipelines.photograph_lists import Named
 from pipelines.photograph_lists import is_list
 from pipelines.photograph_lists import read_list
+from pipelines.photographs import SUFFIXES
 from pipelines.photographs import inspect_image
 from pipelines.photographs import read_photograph
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"))
-"""What ends the name of a photograph in a folder; a file may end anyhow."""
+_SUFFIXES = frozenset(itertools.chain.from_iterable(SUFFIXES.values()))
+
+# What cameras write, and others that `mimetypes` may not know.
+_RAW = frozenset(
+    (".arw", ".cr2", ".cr3", ".dng", ".eps", ".jxl", ".nef", ".orf")
+    + (".psd", ".raf", ".raw", ".rw2", ".svg", ".tga")
+)
 
 
 class Listed(NamedTuple):
@@ -100,7 +107,7 @@ def _meant(name: str, lines: Iterable[str]) -> Iterable[Listed | InputError]:
         stripped = (line.rstrip("\r\n") for line in lines)
         return (Listed(Path(line)) for line in stripped if line)
     if path.is_dir():
-        return map(Listed, _inside(path))
+        return _inside(path)
     if path.suffix.lower() == ".csv":
         return _in_table(path)
     if glob.has_magic(name) and not path.exists():
@@ -113,25 +120,45 @@ def _meant(name: str, lines: Iterable[str]) -> Iterable[Listed | InputError]:
     return [Listed(path)]
 
 
-def _inside(folder: Path) -> list[Path]:
+def _inside(folder: Path) -> list[Listed | InputError]:
     def fail(error: OSError) -> None:
         raise InputError(
             f"{error.filename}: cannot be read ({error.strerror}); change its "
             "permissions, or name the photographs themselves"
         ) from error
 
-    found = []
-    for place, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(place, name) for name in files if is_photograph_name(name)
-        ]
-    if not found:
+    found, others = [], []
+    seen = {os.path.realpath(folder)}
+    # Linked folders too, each once: a link may lead to a folder above it.
+    for place, folders, files in os.walk(
+        folder, onerror=fail, followlinks=True
+    ):
+        entered = []
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(place, name))
+            if not name.startswith(".") and real not in seen:
+                entered.append(name)
+                seen.add(real)
+        folders[:] = entered
+        for name in files:
+            if is_photograph_name(name):
+                found.append(Path(place, name))
+            elif _is_other_image(name):
+                others.append(Path(place, name))
+    if not found and not others:
         raise InputError(
             f"{folder}: holds no photograph; looked for names ending in "
-            f"{', '.join(sorted(SUFFIXES))}"
+            f"{', '.join(sorted(_SUFFIXES))}"
         )
-    return sorted(found)
+    named: dict[Path, Listed | InputError] = {
+        path: InputError(
+            f"{path}: {path.suffix} is none of the formats that are read; "
+            "convert it to JPEG or PNG"
+        )
+        for path in others
+    }
+    named |= {path: Listed(path) for path in found}
+    return [named[path] for path in sorted(named)]
 
 
 def _matching(pattern: str) -> list[Path]:
@@ -198,4 +225,12 @@ def read_table(table: Path) -> Iterator[Named | InputError]:
 def is_photograph_name(name: str) -> bool:
     """Whether a folder's file of this name is taken for a photograph."""
     suffix = os.path.splitext(name)[1].lower()
-    return suffix in SUFFIXES and not name.startswith(".")
+    return suffix in _SUFFIXES and not name.startswith(".")
+
+
+def _is_other_image(name: str) -> bool:
+    """Whether a name is that of an image in a format that is not read."""
+    kind, _ = mimetypes.guess_type(name)
+    suffix = os.path.splitext(name)[1].lower()
+    is_image = (kind or "").startswith("image/") or suffix in _RAW
+    return is_image and not name.startswith(".")

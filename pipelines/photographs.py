@@ -1,6 +1,7 @@
 """Photographs as bytes: is it one, how large, which way up."""
 
 import dataclasses
+import functools
 import io
 import re
 import struct
@@ -21,6 +22,25 @@ from pipelines.special_files import special_kind
 # Beyond this a file is more likely an attack than a photograph. It is the
 # bound of Pillow's own warning; at twice as many it refuses to open a file.
 MAX_PIXELS = 89_478_485
+
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k"),
+    "HEIF": (".heic", ".heif"),
+}
+"""What ends the names of images, by the formats that are opened.
+
+No other is, whatever Pillow knows: for EPS it would run Ghostscript.
+"""
+
+# HEIF's brands that hold HEVC, as phones write it; AVIF has one of its own.
+_HEIC = re.compile(rb".{4}ftyp(hei|hev|mif1|msf1)", re.DOTALL)
 
 _ORIENTATION = 0x0112
 _JPEG = ("JPEG", "MPO")  # MPO is a JPEG with further pictures behind it.
@@ -157,7 +177,7 @@ def inspect_image(encoded: bytes, name: str) -> Photograph:
         with warnings.catch_warnings():
             # What Pillow warns of is checked here, or does no harm.
             warnings.simplefilter("ignore")
-            photograph = Image.open(io.BytesIO(encoded))
+            photograph = Image.open(io.BytesIO(encoded), formats=_formats())
             width, height = photograph.size
             if width * height > MAX_PIXELS:
                 raise _too_large(name, f"{width} x {height}")
@@ -196,12 +216,28 @@ def inspect_image(encoded: bytes, name: str) -> Photograph:
     except Image.DecompressionBombError as error:
         raise _too_large(name, f"over {2 * MAX_PIXELS:,}") from error
     except UnidentifiedImageError as error:
-        raise UnusableError(name, kind, "no known image format") from error
+        detail = "no known image format"
+        if _HEIC.match(encoded) and "HEIF" not in _formats():
+            detail = "HEIC; pip install 'afn-keras[heic]' to read it"
+        raise UnusableError(name, kind, detail) from error
     except _GARBLED as error:
         if isinstance(error, UnusableError):
             raise
         detail = str(error) or type(error).__name__
         raise UnusableError(name, kind, detail) from error
+
+
+@functools.cache
+def _formats() -> list[str]:
+    """Those of `SUFFIXES` that are to be had here."""
+    try:
+        import pi_heif
+    except ImportError:
+        pass
+    else:
+        pi_heif.register_heif_opener()
+    Image.init()
+    return [name for name in SUFFIXES if name in Image.OPEN]
 
 
 def _too_large(name: str, pixels: str) -> UnusableError:

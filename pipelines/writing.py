@@ -100,3 +100,22 @@ def check_new(folder: Path) -> None:
             f"{folder}: exists already; choose another output folder "
             "or remove this one"
         )
+
+
+def check_sheet(path: Path, flag: str = "--draw") -> None:
+    """Raises InputError unless a sheet can be written to `path`.
+
+    Args:
+        path: the file to write.
+        flag: by which the user named it.
+    """
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{flag} {path}: should end in .png")
+    if path.exists():
+        raise InputError(
+            f"{flag} {path}: exists already; choose another file or remove it"
+        )
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{flag} {path}: there is no folder {path.parent}; make it first"
+        )

@@ -72,6 +72,49 @@ def test_help_does_not_wait_for_tensorflow():
     assert seconds < 2
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("train", "--recipe finest", "--recipe finest: no such recipe"),
+        ("train", "--set epoch=3", "epoch: no such field"),
+        (
+            "train",
+            "--data nowhere --output run",
+            "nowhere: no such file or folder",
+        ),
+        ("train", "--data empty --output run", "empty: is no data set"),
+        ("train", "--resume --output empty", "empty: holds no run"),
+        ("evaluate", "run --data nowhere", "run: no such run or model"),
+        ("evaluate", "empty --data nowhere", "nowhere: no such file or folder"),
+        ("export", "empty --data nowhere", "nowhere: no such file or folder"),
+        ("inspect", "nowhere", "nowhere: no such file or folder"),
+        ("inspect", "nowhere --recipe finest", "--recipe finest: no such"),
+        ("convert", "nowhere out", "nowhere: no such file or folder"),
+    ],
+)
+def test_says_what_is_wrong_before_tensorflow_is_loaded(
+    command, arguments, message, tmp_path
+):
+    (tmp_path / "empty").mkdir()
+    program = (
+        f"import sys; from afn_keras.commands.{command} import main\n"
+        f"try: main({arguments.split()!r})\n"
+        "finally: print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"afn-{command}: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not {"tensorflow", "keras"} & set(done.stdout.split())
+    assert list(tmp_path.iterdir()) == [tmp_path / "empty"]
+
+
 def test_no_such_folder(tmp_path, capsys):
     output = tmp_path / "run"
     message = fails(

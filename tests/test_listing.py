@@ -102,6 +102,46 @@ def test_a_table_that_is_none(content, expected, folder):
         list(list_photographs([str(table)]))
 
 
+def test_a_folder_of_many_formats(tmp_path):
+    read = [
+        "a.JFIF",
+        "b.tif",
+        "c.tiff",
+        "d.avif",
+        "e.heic",
+        "f.jp2",
+        "g.jpe",
+        "h.webp",
+    ]
+    others = ["i.svg", "j.psd", "k.nef", "l.dng", "m.ico", "n.jxl"]
+    for name in [*read, *others, "notes.txt", ".hidden.jpg", "Thumbs.db"]:
+        (tmp_path / name).write_bytes(b"?")
+    listed = list(list_photographs([str(tmp_path)]))
+    assert [
+        item.photograph.name if isinstance(item, Listed) else str(item)
+        for item in listed
+    ] == [
+        *read,
+        *(
+            f"{tmp_path / name}: {name[1:]} is none of the formats that are "
+            "read; convert it to JPEG or PNG"
+            for name in others
+        ),
+    ]
+
+
+def test_linked_folders_are_entered_once(tmp_path):
+    write_photograph(tmp_path / "elsewhere" / "a.jpg")
+    write_photograph(tmp_path / "photos" / "b.jpg")
+    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "loop").symlink_to(tmp_path / "photos")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path)
+    listed = list_photographs([str(tmp_path / "photos")])
+    found = [str(item.photograph.relative_to(tmp_path)) for item in listed]
+    assert found == ["photos/again/a.jpg", "photos/b.jpg"]
+
+
 def test_nothing_there(folder):
     with pytest.raises(InputError, match="no file matches this pattern"):
         list(list_photographs([f"{folder}/*.tiff"]))

@@ -1,6 +1,8 @@
+import base64
 import io
 import os
 import struct
+import subprocess
 
 import cv2
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipelines import photographs
 from pipelines.decoding import decode_whole
 from pipelines.errors import InputError
 from pipelines.errors import UnusableError
@@ -90,6 +93,72 @@ def test_other_formats_lose_nothing(two_halves, kind):
     assert photograph.encoded.startswith(b"\x89PNG")
     np.testing.assert_array_equal(decode(photograph), np.array(two_halves))
     np.testing.assert_array_equal(photograph.pixels, np.array(two_halves))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("AVIF", {"quality": 95}), ("JPEG2000", {}), ("TIFF", {})],
+)
+def test_formats_that_few_write(two_halves, kind, options):
+    if kind not in Image.registered_extensions().values():
+        pytest.skip(f"this Pillow writes no {kind}")
+    encoded = encode(two_halves, kind, **options)
+    pixels = inspect_image(encoded, "a").pixels
+    assert np.abs(pixels[10, 5].astype(int) - RED).max() < 8
+    assert np.abs(pixels[10, 35].astype(int) - BLUE).max() < 8
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PPM", "TGA", "ICO", "PCX", "PDF"])
+def test_other_formats_are_not_opened(two_halves, kind, monkeypatch):
+    """Of EPS Pillow would have Ghostscript run what it says."""
+
+    def never(*arguments, **options):
+        raise AssertionError(f"{kind} was opened")
+
+    monkeypatch.setattr(subprocess, "check_call", never)
+    with pytest.raises(UnusableError) as error:
+        inspect_image(encode(two_halves, kind), "photo.jpg")
+    assert str(error.value) == (
+        "photo.jpg: not an image (no known image format)"
+    )
+
+
+# 16 x 8, its left half red, its right half blue, written by libheif.
+HEIC = base64.b85decode(
+    b"0000SW^{RQXk}?*00000ZE0pPXk}?*ZE0a<0004eZDn*}000000000XXk=`10000000000"
+    b"aA{+700000000000000000000B57=IV*mgE07O6l0RRC200001pa1~?00000006E4001Lt"
+    b"X>Mi!000000RR916=`l}WdZ;I000310BCk&F#rGn01j|zbZr0t000010002|X>f9I0002o"
+    b"X>en20001WXm(>m0RwOV0058x000009`FGC{rLC*01pFT0096PKmiN^|NjGU00093kN^M!"
+    b"000939=ZZRVE_RDDMA4O18@KU0|1Z!00RI30{|YNAb|yz>aLpR;31&EfB*mtfB*mk0EA)y"
+    b"0RRR>0l{;@i2wiq6Ju{|a&BX6cmM$a4FCp!0000KX>)L8000000000$0000$0000eV{Bn?"
+    b"0000G000010000800001|NsBc00002|NsBU000020000GaA|mH000000|*ER0000OX>e^}"
+    b"0000000001009Mo0s{qv0002CZDe6|00020C;_hqG8)QdfL%j~o8lk;|Aj}g_KNW>T}wJ&"
+    b"R^|Wqz(qfatb#+ZvTu3!V5s9&)JsrdK7gnMbkgfSlNrR!0n0<SAw&>(Re4m60?2QKKQN>L"
+    b"und9MIGxSj5r21`&@?V%$)=?952k_#-"
+    b"Y48$e>21ZRd@mdH`F@yxp8<7fPJlH2%w^=G10^*K66DXWQ9@J@KpRZT58qfQpfPU6j0<LD"
+    b"AyZqep~"
+)
+
+
+def test_heic_is_read_with_its_extra():
+    pytest.importorskip("pi_heif")
+    photograph = inspect_image(HEIC, "a.heic")
+    assert photograph.found == [(Kind.OTHER_FORMAT, "HEIF")]
+    pixels = photograph.pixels.astype(int)
+    assert pixels.shape == (8, 16, 3)
+    assert np.abs(pixels[4, 2] - RED).max() < 4
+    assert np.abs(pixels[4, 13] - BLUE).max() < 4
+    with pytest.raises(UnusableError, match="image truncated|not an image"):
+        inspect_image(HEIC[:300], "a.heic")
+
+
+def test_heic_without_its_extra_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(photographs, "_formats", lambda: ["JPEG", "PNG"])
+    with pytest.raises(UnusableError) as error:
+        inspect_image(HEIC, "a.heic")
+    assert str(error.value) == (
+        "a.heic: not an image (HEIC; pip install 'afn-keras[heic]' to read it)"
+    )
 
 
 def test_a_jpeg_with_further_pictures_stays_as_it_is(two_halves):

@@ -76,25 +76,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    import_tensorflow()
-    from afn_keras.answers import FlipAveraged
-    from afn_keras.evaluation import evaluate
-    from afn_keras.outcomes import Outcomes
-    from afn_keras.report_page import write_report_page
-    from afn_keras.reports import write_evaluation
-    from afn_keras.tables import paper_tables
-    from exports.opening import open_model
+    from afn_keras.runs import check_exists
     from pipelines.opening import open_records
     from pipelines.writing import check_new
 
     if options.report:
         check_new(options.report)
-    opened = open_model(options.model)
-    model = FlipAveraged(opened) if options.flip else opened
+    check_exists(options.model)
     with tempfile.TemporaryDirectory() as scratch:
+        # What is wrong with the data is said before TensorFlow is loaded.
         records = open_records(
             options.data, Path(scratch) / "records", [options.split]
         )
+        import_tensorflow()
+        from afn_keras.answers import FlipAveraged
+        from afn_keras.evaluation import evaluate
+        from afn_keras.outcomes import Outcomes
+        from afn_keras.report_page import write_report_page
+        from afn_keras.reports import write_evaluation
+        from afn_keras.tables import paper_tables
+        from exports.opening import open_model
+
+        opened = open_model(options.model)
+        model = FlipAveraged(opened) if options.flip else opened
         outcomes = Outcomes(model.vocabulary)
         evaluation = evaluate(
             model,

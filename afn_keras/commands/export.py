@@ -68,15 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(options: argparse.Namespace) -> None:
     # Whatever the network was trained on.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    import_tensorflow()
-    from exports.artifacts import export_run
-    from exports.report import write_report
+    from afn_keras.runs import check_exists
     from pipelines.errors import InputError
     from pipelines.opening import open_records
     from pipelines.records import is_records
 
     if options.version is not None and options.version < 1:
         raise InputError(f"--version {options.version}: count from 1")
+    check_exists(options.run)
     data = options.data
     if data is None and is_records(options.run / "records"):
         data = options.run / "records"
@@ -84,6 +83,10 @@ def _run(options: argparse.Namespace) -> None:
         records = data and open_records(
             data, Path(scratch) / "records", ["train", options.split]
         )
+        import_tensorflow()
+        from exports.artifacts import export_run
+        from exports.report import write_report
+
         checks = {}
         for artifact, check in export_run(
             options.run, options.formats, records, options.version

@@ -73,15 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    import_tensorflow()
     from afn_keras.recipes import load_recipe
     from afn_keras.recipes import parse_changes
-    from afn_keras.sheets import check_sheet
-    from afn_keras.sheets import save_sheet
-    from afn_keras.sheets import split_sheet
     from pipelines.errors import InputError
     from pipelines.opening import open_records
-    from pipelines.summary import describe
+    from pipelines.writing import check_sheet
 
     recipe = load_recipe(options.recipe, parse_changes(options.set))
     if options.images < 1:
@@ -94,6 +90,11 @@ def _run(options: argparse.Namespace) -> None:
         records = open_records(
             options.data, Path(scratch) / "records", progress=True
         )
+        import_tensorflow()
+        from afn_keras.sheets import save_sheet
+        from afn_keras.sheets import split_sheet
+        from pipelines.summary import describe
+
         if options.draw:
             if not records.images.get(options.split):
                 # Named as the user knows it: the records may be scratch.

@@ -149,10 +149,10 @@ def _run_here(options: argparse.Namespace) -> None:
     from afn_keras.result_formats import FORMATS
     from afn_keras.results import check_results
     from afn_keras.results import write_results
-    from afn_keras.sheets import check_sheet
     from exports.opening import open_model
     from pipelines.errors import InputError
     from pipelines.listing import list_photographs
+    from pipelines.writing import check_sheet
 
     if options.form == "parquet":
         raise InputError("--parquet: needs --runner; --json has the same")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from afn_keras.cluster import Cluster
     from afn_keras.cluster import Devices
     from afn_keras.recipes import Recipe
+    from pipelines.records import Records
 
 # The last thing that is written.
 _REPORT = Path("exports") / "report.md"
@@ -101,7 +102,6 @@ class _Hardware(NamedTuple):
 
 def _run(options: argparse.Namespace) -> None:
     hardware = _hardware(options)
-    import_tensorflow()
     from afn_keras.jax_process import train_on_jax
     from afn_keras.recipes import load_recipe
     from afn_keras.recipes import load_run_recipe
@@ -117,6 +117,7 @@ def _run(options: argparse.Namespace) -> None:
             return
     cluster = hardware.cluster
     if cluster and cluster.index:
+        import_tensorflow()
         train_on_jax(options.output, options.resume, "all", cluster)
         print(f"process {cluster.index} of {cluster.count} has done its part")
         return
@@ -161,20 +162,14 @@ def _hardware(options: argparse.Namespace) -> _Hardware:
 def _train(
     recipe: "Recipe", run: Path, resume: bool, hardware: _Hardware
 ) -> None:
-    from afn_keras.addons import check_addons
-    from pipelines.drawn.benchmark import draw_benchmark
-    from pipelines.records import count_problems
+    if recipe.optimizer != "adamw":
+        import_tensorflow()
+        from afn_keras.addons import check_addons
 
-    check_addons(recipe)
-    data = recipe.data
-    if data is None:
-        data = run / "drawn"
-        if not data.exists():
-            print(f"drawing {recipe.drawn_images} photographs in {data}")
-            draw_benchmark(
-                data, recipe.drawn_images, recipe.seed, progress=True
-            )
-
+        check_addons(recipe)
+    # What is wrong with the data is said before TensorFlow is loaded.
+    records = _prepare_records(recipe, run)
+    import_tensorflow()
     from afn_keras.evaluation import evaluate
     from afn_keras.jax_process import train_on_jax
     from afn_keras.loading import load_model
@@ -187,16 +182,8 @@ def _train(
     from exports.artifacts import export_run
     from exports.artifacts import remove_artifacts
     from exports.report import write_report
-    from pipelines.opening import open_records
     from pipelines.samples import extract_samples
 
-    records = run / "records"
-    records = open_records(
-        records if records.exists() else Path(data), records, progress=True
-    )
-    problems = sum(count_problems(records.folder).values())
-    if problems:
-        print(f"{problems} problems, see {records.folder / 'problems.csv'}")
     if hardware.on_jax:
         train_on_jax(run, resume, hardware.devices, hardware.cluster)
     else:
@@ -226,6 +213,29 @@ def _train(
     checks = dict(export_run(run))
     print(write_report(run, checks, records, split))
     print(_what_is_where(run, samples[0].path))
+
+
+def _prepare_records(recipe: "Recipe", run: Path) -> "Records":
+    from pipelines.drawn.benchmark import draw_benchmark
+    from pipelines.opening import open_records
+    from pipelines.records import count_problems
+
+    data = recipe.data
+    if data is None:
+        data = run / "drawn"
+        if not data.exists():
+            print(f"drawing {recipe.drawn_images} photographs in {data}")
+            draw_benchmark(
+                data, recipe.drawn_images, recipe.seed, progress=True
+            )
+    records = run / "records"
+    records = open_records(
+        records if records.exists() else Path(data), records, progress=True
+    )
+    problems = sum(count_problems(records.folder).values())
+    if problems:
+        print(f"{problems} problems, see {records.folder / 'problems.csv'}")
+    return records
 
 
 def _what_is_where(run: Path, photograph: Path) -> str:
