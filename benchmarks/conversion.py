@@ -119,7 +119,7 @@ def measure_stages(annotations: Annotations) -> dict[str, float]:
         return result
 
     def serialize(row: dict, photograph: Photograph) -> bytes:
-        box, landmarks, _ = fit_labels(row, photograph.width, photograph.height)
+        box, landmarks, _ = fit_labels(row, photograph)
         return frame(make_example(row, photograph, box, landmarks))
 
     def write(record: bytes) -> None:

@@ -29,6 +29,8 @@ Origin = Literal["deepfashion", "synthetic", "other"]
 
 BOX = ["x1", "y1", "x2", "y2"]
 
+SIZE = ["width", "height"]
+
 FARTHEST = 1e9
 """No place is so many pixels away; beyond float32, it would be infinite."""
 
@@ -50,6 +52,9 @@ class Annotations:
             half-open; NaN if there is none: the whole photograph counts;
             `landmarks`: (L, 3) float32 of x, y and visibility. x and y are
             0-based pixel indices, so the first pixel's centre is 0.0;
+            `width`, `height`: of the image that box and landmarks refer to,
+            NaN if the annotations do not say; 1 and 1 where coordinates are
+            fractions of the image's (see `pipelines.fitting`);
             `attributes`: (A,) int8 of 1, 0 and `UNKNOWN`;
             `source`: file and line that the row came from, for messages.
         vocabulary: the names of the labels.
@@ -75,6 +80,7 @@ def make_table(
     boxes: np.ndarray,
     landmarks: np.ndarray,
     attributes: np.ndarray,
+    sizes: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The table of `Annotations`.
 
@@ -86,6 +92,7 @@ def make_table(
         boxes: (N, 4).
         landmarks: (N, L, 3); cells of the table are views of it.
         attributes: (N, A) int8; cells of the table are views of it.
+        sizes: (N, 2) width and height, NaN where unknown; all if None.
     """
     table = pd.DataFrame(
         {
@@ -96,6 +103,7 @@ def make_table(
         }
     )
     table[BOX] = np.asarray(boxes, np.float64).reshape(-1, 4)
+    table[SIZE] = np.nan if sizes is None else np.asarray(sizes, np.float64)
     for name, values in (("landmarks", landmarks), ("attributes", attributes)):
         # From a list of arrays, pandas makes a column for each value.
         cells = np.empty(len(table), object)

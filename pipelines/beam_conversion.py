@@ -133,7 +133,7 @@ def write_one(
             f"{files.output}: {platform.node()} does not see the folder beside "
             f"it ({error.strerror}); choose one that all workers see"
         ) from error
-    seen = [row["image"] for row in rows if row["size"]]
+    seen = [row["image"] for row in rows if row["bytes"]]
     # One is enough to know whether the folder is there, and the same.
     if seen and not store.size(seen[0]):
         raise InterruptedConversionError(

@@ -5,7 +5,7 @@ A file holds `images` (`id`, `file_name`), `annotations` (`image_id`,
 names of its `keypoints`), see https://cocodataset.org/#format-data; each
 annotation is one garment. Attributes are as Fashionpedia has them: a list
 `attributes` (`id`, `name`, `supercategory`: the group) and `attribute_ids` in
-each annotation.
+each annotation; or as CVAT has them (see `pipelines.coco_attributes`).
 """
 
 import json
@@ -17,28 +17,42 @@ import numpy as np
 
 from pipelines.annotations import SPLITS
 from pipelines.annotations import TRUNCATED
-from pipelines.annotations import UNKNOWN
 from pipelines.annotations import Annotations
 from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
+from pipelines.coco_attributes import attribute_table
 from pipelines.coco_categories import Labels
+from pipelines.coco_categories import read_id
 from pipelines.coco_categories import read_labels
 from pipelines.coco_files import data_folder
 from pipelines.coco_files import image_folder
 from pipelines.coco_files import split_of_file
 from pipelines.coco_garments import Garment
 from pipelines.coco_garments import read_garment
+from pipelines.coco_garments import read_size
 from pipelines.errors import InputError
-from pipelines.label_checks import first_garments
+from pipelines.joining import join_garments
 from pipelines.label_checks import mend_boxes
 from pipelines.label_checks import mend_landmarks
+from pipelines.label_checks import read_fractions
 from pipelines.photograph_store import PhotographStore
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 from pipelines.special_files import check_not_special
 from pipelines.splitting import splits_of_paths
 from pipelines.vocabulary import LANDMARKS
+
+_LABELS = (
+    *("bbox", "segmentation", "keypoints", "category_id"),
+    *("attributes", "attribute_ids"),
+)
+_FIELDS = frozenset(
+    (
+        *_LABELS,
+        *("id", "image_id", "iscrowd", "area", "num_keypoints", "score"),
+    )
+)
 
 
 def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
@@ -51,40 +65,42 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     of the usual names there (see `pipelines.coco_files`).
 
     Keypoints have 0-based places and COCO's visibility: 2 becomes visible, 1
-    occluded, 0 truncated. A garment without `attribute_ids` has unknown
-    attributes, one with an empty list has none of them.
+    occluded, 0 truncated; pairs of x and y are visible. A garment without a
+    `bbox` has that of its polygons. One without `attribute_ids` has unknown
+    attributes, one with an empty list has none of those that its file lists.
 
     Raises:
         InputError: if a file is no COCO file or names keypoints that are no
             landmark of ours.
     """
     folder = data_folder(paths)
-    store = PhotographStore(folder)
+    # Whether links that lead out may be read is decided later.
+    store = PhotographStore(folder, follow_links=True)
     labels, garments = Labels(), []
     for path, content in _load_all(sorted(paths, key=_order), log):
         ids = read_labels(path, content, labels)
         garments += _read_file(path, store, content, ids, log)
 
-    images = [garment.image for garment in garments]
-
-    def source(row: int) -> str:
-        return garments[row].source
-
-    boxes = np.array([garment.box for garment in garments])
-    boxes, usable = mend_boxes(boxes, 0, images, source, log)
+    boxes = np.array([garment.box for garment in garments]).reshape(-1, 4)
+    sizes = np.array([garment.size for garment in garments]).reshape(-1, 2)
     landmarks = np.zeros((len(garments), len(LANDMARKS), 3), np.float32)
     landmarks[..., 2] = TRUNCATED
-    attributes = np.zeros((len(garments), len(labels.attributes)), np.int8)
     for row, garment in enumerate(garments):
         if garment.landmarks is not None:
             landmarks[row] = garment.landmarks
-        attributes[row, garment.attributes or []] = 1
-        if garment.attributes is None:
-            attributes[row] = UNKNOWN
-
-    mend_landmarks(landmarks, boxes, 0, images, source, log)
-    rows = first_garments(images, boxes, usable, source, log)
+    attributes = attribute_table([g.attributes for g in garments], labels)
     category = np.array([garment.category for garment in garments], int)
+    images = [garment.image for garment in garments]
+    sources = [garment.source for garment in garments]
+    source = sources.__getitem__
+    read_fractions(boxes, landmarks, sizes, source, log)
+    boxes, usable = mend_boxes(boxes, 0, images, source, log)
+    mend_landmarks(landmarks, boxes, 0, images, source, log)
+    rows = join_garments(
+        *(images, boxes, usable, category, landmarks, attributes),
+        *(source, log),
+        [garment.key for garment in garments],
+    )
     categories, category = used_categories(
         tuple(labels.categories), category[rows]
     )
@@ -92,16 +108,17 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     table = make_table(
         [images[row] for row in rows],
         [garments[row].split for row in rows],
-        [garments[row].source for row in rows],
+        [sources[row] for row in rows],
         category,
         boxes[rows],
         landmarks[rows] if with_landmarks else landmarks[rows, :0],
         attributes[rows],
+        sizes[rows],
     )
     vocabulary = make_vocabulary(
         categories,
-        tuple(labels.attributes),
-        tuple(labels.attributes.values()),
+        tuple(name for _, name in labels.attributes),
+        tuple(group for group, _ in labels.attributes),
         with_landmarks,
     )
     return Annotations(folder, table, vocabulary, log.problems)
@@ -146,6 +163,12 @@ def _load(path: Path) -> Any:
         raise InputError(f"{path}: is no JSON ({error})") from error
 
 
+def _is_garment(annotation: Any) -> bool:
+    return not isinstance(annotation, dict) or any(
+        annotation.get(name) is not None for name in _LABELS
+    )
+
+
 def _order(path: Path) -> tuple[int, str]:
     split = split_of_file(path)
     return (SPLITS.index(split) if split else len(SPLITS), str(path))
@@ -158,11 +181,16 @@ def _read_file(
     labels: Labels,
     log: ProblemLog,
 ) -> list[Garment]:
-    names, named = {}, set()
+    annotations = content["annotations"]
+    if annotations and not any(map(_is_garment, annotations)):
+        detail = f"no annotation has any of {', '.join(_LABELS)}"
+        log.note(Kind.FILE_WITHOUT_LABELS, "", str(path), detail)
+        return []
+    names, sizes, named = {}, {}, set()
     for index, image in enumerate(content["images"]):
         source = f"{path}, images[{index}]"
         try:
-            name, key = image["file_name"], image["id"]
+            name, key = image["file_name"], read_id(image["id"])
             if not isinstance(name, str) or not name:
                 raise TypeError("file_name is no text")
             if key in names:
@@ -171,31 +199,37 @@ def _read_file(
             # JSON can hold half of a surrogate pair, which would break every
             # file that the name is written to. So spelt out it is not found.
             names[key] = name.encode("utf-8", "backslashreplace").decode()
+            sizes[key] = read_size(image)
         except (KeyError, TypeError) as error:
             log.note(Kind.ROW_UNREADABLE, "", source, repr(error))
+    images = list(names.values())
+    place = image_folder(path, store, images)
     split = split_of_file(path)
-    splits = dict(
-        zip(names, splits_of_paths(list(names.values())), strict=True)
-    )
-    place = image_folder(path, store, list(names.values()))
-    garments = []
-    for index, annotation in enumerate(content["annotations"]):
+    splits = [split] * len(images) if split else splits_of_paths(images)
+    splits = dict(zip(names, splits, strict=True))
+    garments, fields = [], {}
+    for index, annotation in enumerate(annotations):
         source = f"{path}, annotations[{index}]"
         try:
-            key = annotation["image_id"]
-            known = key in names
+            key = read_id(annotation["image_id"])
+            fields.update(dict.fromkeys(annotation.keys() - fields, index))
         except (KeyError, TypeError) as error:
             log.note(Kind.ROW_UNREADABLE, "", source, repr(error))
             continue
-        if not known:
+        if key not in names:
             log.note(Kind.ROW_MISSING, "", source, f"no image has the id {key}")
             continue
         named.add(key)
         image = place + names[key]
         garment = read_garment(annotation, labels, image, source, log)
         if garment:
-            garment.split = split or splits[key]
+            garment.key = (str(path), str(annotation.get("id", source)))
+            garment.size = sizes[key]
+            garment.split = splits[key]
             garments.append(garment)
+    for field in sorted(fields.keys() - _FIELDS):
+        source = f"{path}, annotations[{fields[field]}]"
+        log.note(Kind.COLUMN_UNKNOWN, "", source, repr(field))
     for key, name in names.items():
         if key not in named:
             log.note(Kind.ROW_MISSING, name, str(path), "has no annotation")

@@ -8,6 +8,9 @@ from pipelines.deepfashion_names import PLACES
 from pipelines.errors import InputError
 from pipelines.vocabulary import LANDMARKS
 
+OTHER = "other"
+"""The group of attributes that have none."""
+
 # Without names, as many keypoints as a clothes type has are that type's.
 _BY_COUNT = {len(places): places for places in PLACES.values()}
 
@@ -18,20 +21,41 @@ class Labels:
 
     Args:
         categories: names, each with its index.
-        attributes: names in the order of their columns, each with its group.
-        category_ids: index of a category for its id.
+        attributes: the column of each group and name; in their order.
+        category_ids: index of a category for its id, as `read_id` has it.
         attribute_ids: column of an attribute for its id.
+        listed: the columns of the attributes that this file lists.
         places: for a category's id where its keypoints are among our
             landmarks; `None` for a category that does not name them.
     """
 
     categories: dict[str, int] = dataclasses.field(default_factory=dict)
-    attributes: dict[str, str] = dataclasses.field(default_factory=dict)
-    category_ids: dict[Any, int] = dataclasses.field(default_factory=dict)
-    attribute_ids: dict[Any, int] = dataclasses.field(default_factory=dict)
-    places: dict[Any, tuple[int, ...] | None] = dataclasses.field(
+    attributes: dict[tuple[str, str], int] = dataclasses.field(
         default_factory=dict
     )
+    category_ids: dict[str, int] = dataclasses.field(default_factory=dict)
+    attribute_ids: dict[str, int] = dataclasses.field(default_factory=dict)
+    listed: tuple[int, ...] = ()
+    places: dict[str, tuple[int, ...] | None] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def column(self, group: str, name: str) -> int:
+        """Returns the column of an attribute, a new one if it has none."""
+        return self.attributes.setdefault((group, name), len(self.attributes))
+
+
+def read_id(value: Any) -> str:
+    """Returns an id as text: 7, "7" and pandas' 7.0 are the same.
+
+    Raises:
+        TypeError: if it is neither a number nor text.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, (int, float, str)):
+        raise TypeError(f"{value!r} is no id")
+    return str(value).strip()
 
 
 def read_labels(path: Path, content: dict[str, Any], labels: Labels) -> Labels:
@@ -53,18 +77,18 @@ def read_labels(path: Path, content: dict[str, Any], labels: Labels) -> Labels:
     for index, entry in enumerate(content.get("categories") or []):
         where = f"{path}, categories[{index}]"
         name = _name(entry, where)
-        result.category_ids[entry["id"]] = result.categories.setdefault(
+        key = read_id(entry["id"])
+        result.category_ids[key] = result.categories.setdefault(
             name, len(result.categories)
         )
         names = entry.get("keypoints")
-        result.places[entry["id"]] = _places(names, where) if names else None
-    columns = {name: i for i, name in enumerate(result.attributes)}
+        result.places[key] = _places(names, where) if names else None
     for index, entry in enumerate(content.get("attributes") or []):
         name = _name(entry, f"{path}, attributes[{index}]")
-        group = str(entry.get("supercategory") or "other")
-        result.attributes.setdefault(name, group)
-        column = columns.setdefault(name, len(columns))
-        result.attribute_ids[entry["id"]] = column
+        group = str(entry.get("supercategory") or OTHER)
+        key = read_id(entry["id"])
+        result.attribute_ids[key] = result.column(group, name)
+    result.listed = tuple(result.attribute_ids.values())
     return result
 
 
@@ -82,7 +106,7 @@ def places_by_count(count: int) -> tuple[int, ...]:
 def _name(entry: Any, where: str) -> str:
     try:
         name = entry["name"].strip()
-        hash(entry["id"])
+        read_id(entry["id"])
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: needs an id and a name") from error
     return name

@@ -52,7 +52,7 @@ def describe_records(
         "origin": annotations.origin,
         "images": images,
         "problems": Counter(problem.kind.value for problem in problems),
-        "guess": _baseline(folder, annotations, shards),
+        "guess": _baseline(folder, annotations, shards, problems),
         "shards": described,
     }
     annotations.vocabulary.save(folder)
@@ -62,7 +62,10 @@ def describe_records(
 
 
 def _baseline(
-    folder: Path, annotations: Annotations, shards: Sequence[Shard]
+    folder: Path,
+    annotations: Annotations,
+    shards: Sequence[Shard],
+    problems: Sequence[Problem],
 ) -> dict[str, Any] | None:
     """What is known of labels without looking; None without a train split."""
     table, split = annotations.table, SPLITS[0]
@@ -70,9 +73,13 @@ def _baseline(
     if not len(train):
         return None
     landmarks = mean_landmarks(annotations, split)
-    if annotations.vocabulary.landmarks and train["x1"].isna().any():
-        # The box is the whole image there, of whose size only the records
-        # know. TensorFlow, which reads them, takes seconds to import.
+    # Where the box is the whole image or EXIF turns it, only the records know
+    # where a landmark lies in it.
+    turned = any(problem.kind == Kind.LABELS_TURNED for problem in problems)
+    if annotations.vocabulary.landmarks and (
+        turned or train["x1"].isna().any()
+    ):
+        # TensorFlow, which reads them, takes seconds to import.
         from pipelines.batches import mean_targets
 
         files = [str(folder / s.name) for s in shards if s.split == split]

@@ -9,9 +9,58 @@ import pandas as pd
 
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE
+from pipelines.errors import InputError
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 from pipelines.vocabulary import LANDMARKS
+
+
+def read_fractions(
+    boxes: np.ndarray,
+    landmarks: np.ndarray,
+    sizes: np.ndarray,
+    source: Callable[[int], str],
+    log: ProblemLog,
+) -> None:
+    """Recognizes coordinates that are fractions of the image, not pixels.
+
+    They are where all of them lie within 0 and 1, which no box in pixels does.
+    Then each row's image is of 1 x 1 pixels, and landmarks, which are indices
+    of pixels elsewhere, begin at its edge.
+
+    Args:
+        boxes: (N, 4) x1, y1, x2, y2; NaN for no box.
+        landmarks: (N, L, 3) x, y and visibility; changed in place.
+        sizes: (N, 2) width and height of the image; changed in place.
+        source: tells where row i comes from, for messages.
+        log: where it is noted, once.
+
+    Raises:
+        InputError: if boxes are fractions and landmarks are pixels, or the
+            other way around.
+    """
+    # Tools write (0, 0) for a landmark that is not there.
+    labeled = (landmarks[..., 2] != TRUNCATED) & landmarks[..., :2].any(-1)
+    points = landmarks[..., :2][labeled]
+    tables = {"boxes": boxes[~np.isnan(boxes).any(1)], "landmarks": points}
+    tables = {name: values for name, values in tables.items() if len(values)}
+    within = {
+        # What lies a little beyond the image does so as a fraction, too.
+        name: bool(((values > -0.1) & (values < 1.1)).all())
+        for name, values in tables.items()
+    }
+    if not any(within[name] and (tables[name] % 1).any() for name in tables):
+        return
+    if not all(within.values()):
+        which, other = sorted(within, key=within.get, reverse=True)
+        raise InputError(
+            f"{source(0)}: {which} are fractions of the image here and in all "
+            f"rows, but {other} are not; write both in pixels"
+        )
+    detail = f"all {' and '.join(tables)} lie within 0 and 1"
+    log.note(Kind.FRACTIONS, "", source(0), detail)
+    sizes[:] = 1
+    landmarks[labeled, :2] -= 0.5
 
 
 def mend_boxes(

@@ -14,11 +14,13 @@ from pipelines.annotations import VISIBLE
 from pipelines.annotations import Annotations
 from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
+from pipelines.annotations import used_categories
 from pipelines.csv_cells import MISSING
 from pipelines.csv_cells import Cells
-from pipelines.label_checks import first_garments
+from pipelines.joining import join_garments
 from pipelines.label_checks import mend_boxes
 from pipelines.label_checks import mend_landmarks
+from pipelines.label_checks import read_fractions
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 from pipelines.splitting import splits_of_paths
@@ -39,8 +41,9 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     when the column is left out; 1 occluded; 2 outside). An empty cell means
     unknown, but in `image` and `split`. Other columns are noted and ignored;
     those that end in `_score`, as `afn-predict --csv` writes them, are ignored
-    without a note. An image may have several rows, one for each garment, if
-    their boxes differ.
+    without a note. Boxes and landmarks may be fractions of the image's width
+    and height, if all of them are. An image may have several rows: of several
+    garments if their boxes differ, otherwise of one, whose labels are joined.
 
     Raises:
         InputError: naming the file, if it is no CSV table or has a column
@@ -57,17 +60,26 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     images = cells.columns["image"]
     if boxes is None:
         boxes = np.full((len(cells.good), 4), np.nan)
-    boxes, usable = mend_boxes(boxes[cells.good], 0, images, cells.source, log)
+    boxes = boxes[cells.good]
     with_landmarks = landmarks is not None
     if with_landmarks:
         landmarks = landmarks[cells.good]
-        mend_landmarks(landmarks, boxes, 0, images, cells.source, log)
     else:
         landmarks = np.zeros((len(images), 0, 3), np.float32)
-    rows = first_garments(images, boxes, usable, cells.source, log)
+    sizes = np.full((len(images), 2), np.nan)
+    read_fractions(boxes, landmarks, sizes, cells.source, log)
+    boxes, usable = mend_boxes(boxes, 0, images, cells.source, log)
+    mend_landmarks(landmarks, boxes, 0, images, cells.source, log)
+    categories, category = _categories(cells)
+    names, attributes = _attributes(cells)
+    rows = join_garments(
+        *(images, boxes, usable, category, landmarks, attributes),
+        *(cells.source, log),
+    )
+    categories, category = used_categories(categories, category[rows])
+    used = (attributes[rows] == 1).any(0)
+    names = tuple(name for name, use in zip(names, used, strict=True) if use)
     splits = cells.columns.get("split") or splits_of_paths(images)
-    categories, category = _categories(cells, rows)
-    names, attributes = _attributes(cells, rows)
     table = make_table(
         [images[row] for row in rows],
         [splits[row] for row in rows],
@@ -75,7 +87,8 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
         category,
         boxes[rows],
         landmarks[rows],
-        attributes,
+        attributes[np.ix_(rows, used)],
+        sizes[rows],
     )
     vocabulary = make_vocabulary(
         categories, names, ("other",) * len(names), with_landmarks
@@ -84,27 +97,27 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
 
 
 def _categories(
-    cells: Cells, rows: np.ndarray
+    cells: Cells,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names in order of the alphabet, and (N,) indices into them."""
     if "category" not in cells.columns:
-        return (), np.full(len(rows), UNKNOWN)
-    named = [cells.columns["category"][row] for row in rows]
+        return (), np.full(len(cells.lines), UNKNOWN)
+    named = cells.columns["category"]
     names = sorted(set(named) - {""})
     index = {"": UNKNOWN, **{name: i for i, name in enumerate(names)}}
     return tuple(names), np.array([index[name] for name in named], int)
 
 
 def _attributes(
-    cells: Cells, rows: np.ndarray
+    cells: Cells,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names in order of the alphabet, and (N, A) labels."""
     if "attributes" not in cells.columns:
-        return (), np.zeros((len(rows), 0), np.int8)
-    named = _attribute_names(cells, rows)
+        return (), np.zeros((len(cells.lines), 0), np.int8)
+    named = _attribute_names(cells)
     names = sorted(set().union(*named))
     index = {name: i for i, name in enumerate(names)}
-    labels = np.zeros((len(rows), len(names)), np.int8)
+    labels = np.zeros((len(named), len(names)), np.int8)
     for row, present in enumerate(named):
         labels[row, [index[name] for name in present]] = 1
         if not present:
@@ -112,13 +125,12 @@ def _attributes(
     return tuple(names), labels
 
 
-def _attribute_names(cells: Cells, rows: np.ndarray) -> list[set[str]]:
+def _attribute_names(cells: Cells) -> list[set[str]]:
     """The attributes that each row names."""
     column = cells.columns["attributes"]
-    separators = "|" if any("|" in column[row] for row in rows) else ",;"
+    separators = "|" if any("|" in cell for cell in column) else ",;"
     result, joined, missing = [], [], []
-    for row in rows:
-        cell = column[row]
+    for row, cell in enumerate(column):
         if cell.startswith("["):
             names = _list_of_names(cell)
             if names is None:

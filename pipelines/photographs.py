@@ -93,6 +93,7 @@ class Photograph:
         width: of the upright image, in pixels.
         height: of the upright image, in pixels.
         found: what was odd about the file, with the values found.
+        exif_orientation: of the file, 1 to 8, JPEG or not.
     """
 
     jpeg: bytes | None
@@ -101,6 +102,7 @@ class Photograph:
     width: int
     height: int
     found: list[tuple[Kind, str]]
+    exif_orientation: int = 1
 
     @property
     def encoded(self) -> bytes:
@@ -192,7 +194,13 @@ def inspect_image(encoded: bytes, name: str) -> Photograph:
                 if orientation >= 5:
                     width, height = height, width
                 return Photograph(
-                    encoded, None, orientation, width, height, found
+                    encoded,
+                    None,
+                    orientation,
+                    width,
+                    height,
+                    found,
+                    orientation,
                 )
             if photograph.format == "PNG" and photograph.mode == "L":
                 # Pillow scales pixels of 2 and 4 bits, but not the value that
@@ -202,7 +210,9 @@ def inspect_image(encoded: bytes, name: str) -> Photograph:
                     photograph.info["transparency"] *= scale
             photograph.load()
             upright = _upright_rgb(photograph)
-            return Photograph(None, upright, 1, *upright.size, found)
+            return Photograph(
+                None, upright, 1, *upright.size, found, orientation
+            )
     except Image.DecompressionBombError as error:
         raise _too_large(name, f"over {2 * MAX_PIXELS:,}") from error
     except UnidentifiedImageError as error:

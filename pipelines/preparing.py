@@ -43,9 +43,7 @@ def prepare_rows(store: PhotographStore, rows: list[dict]) -> Prepared:
             found += more
             photograph = inspect_image(stored, image)
             found += photograph.found
-            box, landmarks, more = fit_labels(
-                row, photograph.width, photograph.height
-            )
+            box, landmarks, more = fit_labels(row, photograph)
             found += more
             records.append(frame(make_example(row, photograph, box, landmarks)))
         except UnusableError as error:

@@ -25,6 +25,10 @@ class Kind(str, enum.Enum):
     PATH_SPELLING = "path spelled differently"
 
     # Box and landmarks.
+    SIZE_SCALED = "labels of another size"
+    SIZE_STRANGE = "labels of another aspect ratio"
+    LABELS_TURNED = "labels of the image before EXIF rotation"
+    FRACTIONS = "coordinates are fractions"
     BOX_SWAPPED = "box swapped"
     BOX_WITHOUT_AREA = "box without area"
     BOX_BEYOND_IMAGE = "box beyond the image"
@@ -37,7 +41,10 @@ class Kind(str, enum.Enum):
     # Rows, and what is written in them.
     ROW_UNREADABLE = "row does not parse"
     ROW_DUPLICATE = "duplicate row"
+    ROW_JOINED = "garment in several rows"
+    LABELS_DIFFER = "labels of one garment differ"
     ROW_MISSING = "row missing"
+    CROWD = "crowd of garments"
     IMAGE_IN_TWO_SPLITS = "image in two splits"
     COUNT_LINE = "count line is wrong"
     CATEGORY_OUT_OF_RANGE = "category out of range"
@@ -70,6 +77,10 @@ RULES: dict[Kind, str] = {
     Kind.PATH_OUTSIDE: LEFT_OUT,
     Kind.PATH_CASE: "read from the folder that is there",
     Kind.PATH_SPELLING: "read from the file that is there",
+    Kind.SIZE_SCALED: "scaled to the image",
+    Kind.SIZE_STRANGE: LEFT_OUT,
+    Kind.LABELS_TURNED: "turned with the image",
+    Kind.FRACTIONS: "multiplied by the image's width and height",
     Kind.BOX_SWAPPED: "corners put in order",
     Kind.BOX_WITHOUT_AREA: LEFT_OUT,
     Kind.BOX_BEYOND_IMAGE: "cut to the photograph",
@@ -80,7 +91,10 @@ RULES: dict[Kind, str] = {
     Kind.LANDMARK_UNTAUGHT: "landmark left out, a network could not learn it",
     Kind.ROW_UNREADABLE: LEFT_OUT,
     Kind.ROW_DUPLICATE: "first row kept",
+    Kind.ROW_JOINED: "labels joined",
+    Kind.LABELS_DIFFER: "first row kept",
     Kind.ROW_MISSING: LEFT_OUT,
+    Kind.CROWD: LEFT_OUT,
     Kind.IMAGE_IN_TWO_SPLITS: "kept, scores may be too good",
     Kind.COUNT_LINE: "rows counted instead",
     Kind.CATEGORY_OUT_OF_RANGE: "made unknown",

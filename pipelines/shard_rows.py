@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.annotations import BOX
+from pipelines.annotations import SIZE
 from pipelines.annotations import Annotations
 from pipelines.shard_files import ShardFiles
 from pipelines.sharding import Shard
@@ -41,9 +42,9 @@ def save_rows(
         image=_as_bytes(table["image"]),
         landmark_names=_as_bytes(annotations.vocabulary.landmarks),
         position=shard.rows,
-        size=shard.sizes,
+        bytes=shard.sizes,
         category=table["category"].to_numpy(np.int64),
-        box=table[BOX].to_numpy(np.float64),
+        numbers=table[BOX + SIZE].to_numpy(np.float64),
         **{name: np.array([*table[name]]) for name in _ARRAYS},
     )
     files.keep(_path(files, shard.name), content.getvalue())
@@ -52,9 +53,8 @@ def save_rows(
 def load_rows(files: ShardFiles, name: str) -> Iterator[dict]:
     """The rows of a shard, as far as records are made of them.
 
-    Each has its `position` in the table, its `landmark_names`, and the `size`
-    of its photograph in bytes when the shards were planned, 0 if there was
-    none.
+    Each has its `position` in the table, its `landmark_names`, and the `bytes`
+    of its photograph when the shards were planned, 0 if there was none.
 
     Args:
         files: where the shard is made.
@@ -66,18 +66,18 @@ def load_rows(files: ShardFiles, name: str) -> Iterator[dict]:
     with np.load(_path(files, name)) as content:
         images = json.loads(content["image"].tobytes())
         names = tuple(json.loads(content["landmark_names"].tobytes()))
-        boxes = content["box"].tolist()
-        numbers = {
+        numbers = content["numbers"].tolist()
+        integers = {
             name: content[name].tolist()
-            for name in ("position", "size", "category")
+            for name in ("position", "bytes", "category")
         }
         arrays = {name: content[name] for name in _ARRAYS}
     for i, image in enumerate(images):
         yield {
             "image": image,
             "landmark_names": names,
-            **{name: values[i] for name, values in numbers.items()},
-            **dict(zip(BOX, boxes[i], strict=True)),
+            **{name: values[i] for name, values in integers.items()},
+            **dict(zip(BOX + SIZE, numbers[i], strict=True)),
             **{name: values[i] for name, values in arrays.items()},
         }
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.annotations import BOX
+from pipelines.annotations import SIZE
 from pipelines.annotations import Annotations
 from pipelines.photograph_store import PhotographStore
 
@@ -118,7 +119,7 @@ def fingerprint(
     for name in ("image", "split", "source"):
         add(*table[name])
     digest.update(table["category"].to_numpy(np.int64).tobytes())
-    digest.update(table[BOX].to_numpy(np.float64).tobytes())
+    digest.update(table[BOX + SIZE].to_numpy(np.float64).tobytes())
     for name in ("landmarks", "attributes"):
         for values in table[name]:
             digest.update(np.ascontiguousarray(values))

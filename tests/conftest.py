@@ -116,7 +116,7 @@ collect_ignore = (
             *("beam_prediction", "coco"),
             *("conversion", "demo", "demo_page", "notebooks"),
             *("deepfashion_coarse", "deepfashion_fine"),
-            *("deepfashion_landmarks", "drawn"),
+            *("deepfashion_landmarks", "drawn", "fitting", "joining"),
             *("export_command", "hostile_photographs", "inspect", "labels_csv"),
             *("layouts", "listing", "photograph_store", "photographs"),
             *("problems", "records", "rendering", "resampling", "resume"),

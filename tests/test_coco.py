@@ -292,6 +292,169 @@ def test_a_name_that_is_no_text_leaves_one_image_out(tmp_path, name):
     assert "\\ud800.jpg" in listed
 
 
+def test_polygons_are_the_box_of_a_garment_without_bbox(tmp_path):
+    def change(data):
+        garment = data["annotations"][0]
+        del garment["bbox"], garment["keypoints"]
+        garment["segmentation"] = [
+            [30, 20, 40, 45, 35, 60],
+            [10.5, 50, 20, 50, 15, 70],
+        ]
+        # A second garment of the same image, as flat as some tools write it.
+        data["annotations"].append(
+            {
+                "image_id": 1,
+                "category_id": 3,
+                "segmentation": [1, 2, 9, 2, 9, 8],
+            }
+        )
+
+    path = write(tmp_path / "train.json", change)
+    table = read_annotations(path, strict=True).table
+    boxes = table[["x1", "y1", "x2", "y2"]].to_numpy()
+    assert boxes[0].tolist() == [10.5, 20, 40, 70]
+    assert boxes[2].tolist() == [1, 2, 9, 8]
+    assert table["category"].tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs", "points"),
+    [
+        (
+            None,
+            [15, 25, 16, 26, 17, 27, 18, 28],
+            {4: (15, 25), 5: (16, 26), 6: (17, 27), 7: (18, 28)},
+        ),
+        (
+            ["left hem", "right hem"],
+            [15, 25, 18, 28],
+            {6: (15, 25), 7: (18, 28)},
+        ),
+        # Of three named keypoints, six numbers are pairs, nine are not.
+        (
+            ["left collar", "left hem", "right hem"],
+            [11, 21, 15, 25, 18, 28],
+            {0: (11, 21), 6: (15, 25), 7: (18, 28)},
+        ),
+    ],
+)
+def test_keypoints_without_visibility_are_visible(
+    tmp_path, names, pairs, points
+):
+    def change(data):
+        data["categories"][1]["keypoints"] = names
+        data["annotations"][0]["keypoints"] = pairs
+
+    path = write(tmp_path / "train.json", change)
+    landmarks = read_annotations(path, strict=True).table["landmarks"].iloc[0]
+    visible = np.flatnonzero(landmarks[:, 2] == 0)
+    assert {i: tuple(landmarks[i, :2]) for i in visible} == points
+
+
+def test_a_pair_of_zeros_is_no_landmark(tmp_path):
+    path = write(
+        tmp_path / "train.json",
+        first(keypoints=[15, 25, 0, 0, 17, 27, 18, 28]),
+    )
+    annotations = read_annotations(path)
+    assert [kind for kind, *_ in problems(annotations)] == [
+        "absent landmark at (0, 0)"
+    ]
+    landmarks = annotations.table["landmarks"].iloc[0]
+    assert landmarks[4:, 2].tolist() == [0, 2, 0, 0]
+
+
+def test_ids_may_be_text_in_one_place_and_numbers_in_another(tmp_path):
+    def change(data):
+        data["images"][0]["id"] = "1"
+        data["images"][1]["id"] = 2.0
+        data["annotations"][1].update(image_id="2", category_id="3")
+        data["annotations"][0].update(attribute_ids=["9"])
+        data["categories"][1]["id"] = "5"
+
+    path = write(tmp_path / "train.json", change)
+    table = read_annotations(path, strict=True).table
+    assert table["image"].tolist() == ["a.jpg", "b.jpg"]
+    assert table["category"].tolist() == [0, 1]
+    assert [list(row) for row in table["attributes"]] == [[1, 0], [0, 0]]
+
+
+def test_attributes_as_cvat_writes_them(tmp_path):
+    def change(data):
+        del data["attributes"], data["annotations"][0]["attribute_ids"]
+        one, other = data["annotations"]
+        del other["attribute_ids"]
+        tool = {"occluded": True, "rotation": 0.0, "track_id": 3}
+        one["attributes"] = {"color": "red", "floral": True, **tool}
+        other["attributes"] = {"color": "blue", "length": "__undefined__"}
+        data["images"].append({"id": 3, "file_name": "c.jpg"})
+        data["annotations"] += [
+            {
+                "image_id": 3,
+                "bbox": [0, 0, 9, 9],
+                "attributes": {
+                    "floral": "false",
+                    "length": "red",
+                    "parts": ["hood", "zip"],
+                },
+            },
+            {"image_id": 3, "bbox": [9, 9, 9, 9]},
+        ]
+
+    path = write(tmp_path / "train.json", change)
+    annotations = read_annotations(path, strict=True)
+    vocabulary = annotations.vocabulary
+    assert list(
+        zip(vocabulary.attribute_groups, vocabulary.attributes, strict=True)
+    ) == [
+        *(("color", "red"), ("other", "floral"), ("color", "blue")),
+        *(("length", "red"), ("parts", "hood"), ("parts", "zip")),
+    ]
+    # A group that a garment has a value of is known, all else is not.
+    assert [list(row) for row in annotations.table["attributes"]] == [
+        [1, 1, 0, -1, -1, -1],
+        [0, -1, 1, -1, -1, -1],
+        [-1, 0, -1, 1, 1, 1],
+        [-1, -1, -1, -1, -1, -1],
+    ]
+
+
+def test_attributes_that_a_file_does_not_list_are_unknown_in_it(tmp_path):
+    write(tmp_path / "train.json")
+
+    def change(data):
+        data["images"][0]["file_name"] = "c.jpg"
+        data["images"][1]["file_name"] = "d.jpg"
+        data["attributes"].append({"id": 1, "name": "red"})
+
+    write(tmp_path / "val.json", change)
+    labels = read_annotations(tmp_path, strict=True).table["attributes"]
+    assert [list(row) for row in labels] == [
+        *([1, 0, -1], [0, 0, -1]),
+        *([1, 0, 0], [0, 0, 0]),
+    ]
+
+
+def test_captions_are_no_garments(tmp_path):
+    write(tmp_path / "annotations" / "instances_train2017.json")
+
+    def change(data):
+        del data["categories"]
+        data["annotations"] = [{"id": 7, "image_id": 1, "caption": "jeans"}]
+
+    path = write(tmp_path / "annotations" / "captions_train2017.json", change)
+    annotations = read_annotations(tmp_path)
+    assert len(annotations.table) == 2
+    assert problems(annotations) == [
+        (
+            "file without labels of garments",
+            *("", str(path)),
+            "no annotation has any of bbox, segmentation, keypoints, "
+            "category_id, attributes, attribute_ids",
+        )
+    ]
+
+
 def first(**values):
     return lambda data: data["annotations"][0].update(values)
 
@@ -362,6 +525,47 @@ def image(index, **values):
             "annotations[0]",
             "left_waistline 8 30 off 10 20 40 70",
             2,
+        ),
+        (
+            first(keypoints=[1, 2, 2, 3, 4]),
+            *("row does not parse", "annotations[0]"),
+            "5 numbers of keypoints are no rows of x, y and visibility",
+            1,
+        ),
+        (
+            first(bbox=None, segmentation={"counts": [1, 2], "size": [3, 4]}),
+            *("row does not parse", "annotations[0]"),
+            "has no bbox, and its segmentation is no polygon",
+            1,
+        ),
+        (
+            first(iscrowd=1),
+            *("crowd of garments", "annotations[0]"),
+            "iscrowd is set; take that out if it is one garment",
+            1,
+        ),
+        (
+            first(attributes={"size": 38, "color": "red"}),
+            *("attribute value", "annotations[0]"),
+            *("size is 38, neither a name nor true or false", 2),
+        ),
+        (
+            first(attributes="red"),
+            *("attribute value", "annotations[0]"),
+            *("attributes are 'red', no dict of names and values", 2),
+        ),
+        (
+            first(attributes=[1, 0]),
+            *("attribute value", "annotations[0]"),
+            *("other is [1, 0], neither a name nor true or false", 2),
+        ),
+        (
+            first(color="red"),
+            *("unknown column", "annotations[0]", "'color'", 2),
+        ),
+        (
+            first(category_id=[5]),
+            *("row does not parse", "annotations[0]", "[5] is no id", 1),
         ),
         (
             first(category_id=8),
