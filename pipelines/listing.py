@@ -16,6 +16,7 @@ from pipelines.errors import InputError
 from pipelines.photograph_lists import Named
 from pipelines.photograph_lists import is_list
 from pipelines.photograph_lists import read_list
+from pipelines.photograph_store import spellings
 from pipelines.photographs import SUFFIXES
 from pipelines.photographs import inspect_image
 from pipelines.photographs import read_photograph
@@ -175,7 +176,7 @@ def _matching(pattern: str) -> list[Path]:
 def _in_list(path: Path) -> Iterator[Listed | InputError]:
     for item in read_list(path):
         if isinstance(item, Named):
-            yield Listed(Path(item.photograph), item.box)
+            yield Listed(_file(Path(), item.photograph), item.box)
         else:
             yield item
 
@@ -183,9 +184,15 @@ def _in_list(path: Path) -> Iterator[Listed | InputError]:
 def _in_table(table: Path) -> Iterator[Listed | InputError]:
     for item in read_table(table):
         if isinstance(item, Named):
-            yield Listed(table.parent / item.photograph, item.box)
+            yield Listed(_file(table.parent, item.photograph), item.box)
         else:
             yield item
+
+
+def _file(folder: Path, name: str) -> Path:
+    """The file that a table or a list names, in whichever spelling."""
+    paths = [folder / spelling for spelling in spellings(name)]
+    return next((path for path in paths if os.path.exists(path)), paths[0])
 
 
 def read_table(table: Path) -> Iterator[Named | InputError]:

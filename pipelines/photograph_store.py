@@ -30,6 +30,13 @@ _ZIPS = ("img.zip", "Img/img.zip")
 _URL = re.compile(r"(?!file:)[a-z][a-z0-9]+://")
 
 
+def spellings(name: str) -> list[str]:
+    """Returns what a name may mean: itself, a path of Windows or of a URL."""
+    slashes = name.replace("\\", "/")
+    decoded = unquote(slashes.removeprefix("file://")).replace("\\", "/")
+    return list(dict.fromkeys([name, slashes, decoded]))
+
+
 class PhotographStore:
     """Photographs by the names that annotations give them.
 
@@ -130,8 +137,8 @@ class PhotographStore:
         self, name: str
     ) -> tuple["_Folder | _Zip", str, list[tuple[Kind, str]]]:
         asked = posixpath.normpath(name)
-        spellings = self._spellings(name)
-        inside = [plain for plain in spellings if _stays_inside(plain)]
+        paths = self._spellings(name)
+        inside = [path for path in paths if _stays_inside(path)]
         try:
             for plain in inside:
                 for place in self._places:
@@ -161,17 +168,14 @@ class PhotographStore:
         if _URL.match(name):
             detail = "it is a URL; download it and name the file"
             raise UnusableError(name, Kind.IMAGE_MISSING, detail)
-        if len(inside) < len(spellings):
+        if len(inside) < len(paths):
             raise UnusableError(name, Kind.PATH_OUTSIDE, "its name leads out")
         raise UnusableError(name, Kind.IMAGE_MISSING, "no such file")
 
     def _spellings(self, name: str) -> list[str]:
-        """Paths that a name may mean: itself, of Windows, as a URL has it."""
-        slashes = name.replace("\\", "/")
-        decoded = unquote(slashes.removeprefix("file://")).replace("\\", "/")
         return [
             self._relative(posixpath.normpath(spelling))
-            for spelling in dict.fromkeys([name, slashes, decoded])
+            for spelling in spellings(name)
         ]
 
     def _relative(self, path: str) -> str:

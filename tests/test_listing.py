@@ -64,6 +64,21 @@ def test_lines_are_taken_as_they_come(folder):
     assert [str(item.photograph) for item in listed] == ["with blank .jpg"]
 
 
+def test_names_in_tables_and_lists_as_tools_spell_them(tmp_path, monkeypatch):
+    write_photograph(tmp_path / "img" / "a b.jpg")
+    names = [
+        "img\\a b.jpg",
+        "img/a%20b.jpg",
+        f"file://{tmp_path}/img/a%20b.jpg",
+    ]
+    (tmp_path / "names.csv").write_text("\n".join(["image", *names]))
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    monkeypatch.chdir(tmp_path)
+    for source in ("names.csv", "names.txt"):
+        listed = [item.photograph for item in list_photographs([source])]
+        assert listed == [Path("img/a b.jpg")] * 2 + [tmp_path / "img/a b.jpg"]
+
+
 def test_a_table_of_paths_and_boxes(folder):
     table = folder / "table.csv"
     table.write_text(
