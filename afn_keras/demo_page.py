@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 import numpy as np
+import pydantic
 
 from afn_keras.cropping import Box
 from afn_keras.map_pictures import draw_attention
@@ -69,6 +70,8 @@ def demo_page(
         # Read when Gradio is imported, and when the page is built.
         os.environ["GRADIO_TEMP_DIR"] = scratch
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        # Gradio asks its own page whether it is there, as if from outside.
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
         try:
             import gradio
             from gradio_image_annotation import image_annotator
@@ -193,31 +196,54 @@ def serve(page: "gradio.Blocks", host: str, port: int | None) -> str:
     return address
 
 
-def _given(
-    shown: dict[str, Any] | None, folder: Path
-) -> tuple[Path, str, Box | None]:
+class _File(pydantic.BaseModel):
+    path: str = pydantic.Field(max_length=4096)
+    orig_name: str | None = pydantic.Field(None, max_length=4096)
+
+
+class _Drawn(pydantic.BaseModel):
+    xmin: pydantic.FiniteFloat
+    ymin: pydantic.FiniteFloat
+    xmax: pydantic.FiniteFloat
+    ymax: pydantic.FiniteFloat
+    # The page's pixels are not the photograph's where it is shown smaller.
+    scaleFactor: pydantic.FiniteFloat = pydantic.Field(1.0, gt=0)
+
+
+class _Shown(pydantic.BaseModel):
+    image: _File | None = None
+    boxes: list[_Drawn] = pydantic.Field([], max_length=1)
+
+
+def _given(shown: Any, folder: Path) -> tuple[Path, str, Box | None]:
     """The file on the page, the name it came by, and the box.
 
     Args:
         shown: what the page sends; anybody may send anything.
         folder: where uploaded files are, and nothing else.
     """
-    image = (shown or {}).get("image")
-    if not image:
+    try:
+        asked = _Shown.model_validate(shown or {})
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "all of it"
+        raise InputError(
+            f"this page never asks so ({field}: {first['msg'].lower()})"
+        ) from error
+    if asked.image is None:
         raise InputError("there is no photograph yet")
-    path = Path(image["path"]).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    try:
+        path = Path(asked.image.path).resolve()
+    except (OSError, ValueError) as error:
+        raise InputError("no file has such a name") from error
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
         raise InputError("this file was not dropped here")
     box = None
-    if shown["boxes"]:
-        drawn = shown["boxes"][0]
-        # The page's pixels are not the photograph's where it is shown smaller.
-        scale = float(drawn.get("scaleFactor", 1))
-        box = tuple(
-            float(drawn[corner]) / scale
-            for corner in ("xmin", "ymin", "xmax", "ymax")
-        )
-    return path, image.get("orig_name") or path.name, box
+    if asked.boxes:
+        drawn = asked.boxes[0]
+        corners = (drawn.xmin, drawn.ymin, drawn.xmax, drawn.ymax)
+        box = tuple(corner / drawn.scaleFactor for corner in corners)
+    return path, asked.image.orig_name or path.name, box
 
 
 def _answers(

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import re
 import shutil
@@ -36,13 +37,15 @@ PATIENCE = 60
 YELLOW = (240, 228, 66)
 
 
-def start_demo(*arguments, scratch=None):
+def start_demo(*arguments, scratch=None, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "afn_keras.commands.demo", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | ({"TMPDIR": str(scratch)} if scratch else {}),
+        env=os.environ
+        | environment
+        | ({"TMPDIR": str(scratch)} if scratch else {}),
     )
 
 
@@ -337,3 +340,94 @@ def test_only_what_was_dropped_is_looked_at(tmp_path):
     for nothing in (None, {"image": None, "boxes": []}):
         with pytest.raises(InputError, match="there is no photograph yet"):
             _given(nothing, scratch)
+
+
+FILE = {"path": "somewhere.jpg"}
+BOX = {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}
+
+
+@pytest.mark.parametrize(
+    ("shown", "field"),
+    [
+        ("a text", "all of it"),
+        ([1, 2], "all of it"),
+        (7, "all of it"),
+        ({"image": "a.jpg"}, "image"),
+        ({"image": {}}, "image.path"),
+        ({"image": {"path": 7}}, "image.path"),
+        ({"image": {"path": None}}, "image.path"),
+        ({"image": {"path": "a" * 10_000}}, "image.path"),
+        ({"image": FILE, "boxes": 7}, "boxes"),
+        ({"image": FILE, "boxes": [7]}, "boxes.0"),
+        ({"image": FILE, "boxes": [BOX] * 9}, "boxes"),
+        ({"image": FILE, "boxes": [{}]}, "boxes.0.xmin"),
+        ({"image": FILE, "boxes": [BOX | {"ymax": "x"}]}, "boxes.0.ymax"),
+        (
+            {"image": FILE, "boxes": [BOX | {"ymin": float("nan")}]},
+            "boxes.0.ymin",
+        ),
+        (
+            {"image": FILE, "boxes": [BOX | {"scaleFactor": 0}]},
+            "boxes.0.scaleFactor",
+        ),
+    ],
+)
+def test_requests_that_the_page_never_sends(shown, field, tmp_path):
+    with pytest.raises(InputError) as error:
+        _given(shown, tmp_path)
+    assert str(error.value).startswith(f"this page never asks so ({field}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_that_no_file_has(tmp_path):
+    with pytest.raises(InputError, match="no file has such a name"):
+        _given({"image": {"path": "a\0b"}}, tmp_path)
+
+
+def test_a_malformed_request_is_answered(address):
+    """By hand, as a program sends it: an error, and the page goes on."""
+
+    def ask(data):
+        request = urllib.request.Request(
+            f"{address}gradio_api/call/answer",
+            json.dumps({"data": data}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
+            event = json.load(reply)["event_id"]
+        with urllib.request.urlopen(
+            f"{address}gradio_api/call/answer/{event}", timeout=PATIENCE
+        ) as reply:
+            return reply.read().decode()
+
+    for data in (
+        ["a text"],
+        [{"image": {"path": "/etc/passwd"}, "boxes": []}],
+        [{"image": FILE, "boxes": [BOX | {"xmin": "x"}]}],
+    ):
+        said = ask(data)
+        assert "event: error" in said
+        assert "Traceback" not in said
+        assert "afn_keras" not in said
+    with urllib.request.urlopen(address, timeout=PATIENCE) as page:
+        assert page.status == 200
+
+
+def test_a_proxy_for_the_world_outside_is_not_asked(run, tmp_path):
+    # Nobody listens there: whatever asks it fails.
+    environment = dict.fromkeys(
+        ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"),
+        "http://127.0.0.1:9",
+    )
+    environment |= dict.fromkeys(
+        ("ALL_PROXY", "all_proxy"), "socks5://127.0.0.1:9"
+    )
+    with start_demo(run, scratch=tmp_path, **environment) as process:
+        line = process.stdout.readline()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            assert line.endswith("in a browser; Ctrl-C ends it.\n")
+            with opener.open(line.split()[1], timeout=PATIENCE) as page:
+                assert page.status == 200
+        finally:
+            process.kill()
