@@ -45,23 +45,26 @@ class Prediction:
         """Whether a landmark is more likely to be seen than not."""
         return self.landmarks[landmark][2] >= PRESENT
 
-    def to_json(self) -> str:
-        """The prediction as one line of JSON, without digits that say nothing.
+    def rounded(self) -> "Prediction":
+        """The prediction without digits that say nothing.
 
         Hundredths of a pixel, ten thousandths of a score.
         """
-        return json.dumps(
-            {
-                **dataclasses.asdict(self),
-                "box": [round(side, 2) for side in self.box],
-                "landmarks": {
-                    name: (round(x, 2), round(y, 2), round(score, 4))
-                    for name, (x, y, score) in self.landmarks.items()
-                },
-                "categories": [(n, round(p, 4)) for n, p in self.categories],
-                "attributes": [(n, round(p, 4)) for n, p in self.attributes],
-            }
+        x1, y1, x2, y2 = self.box
+        return dataclasses.replace(
+            self,
+            box=(round(x1, 2), round(y1, 2), round(x2, 2), round(y2, 2)),
+            landmarks={
+                name: (round(x, 2), round(y, 2), round(score, 4))
+                for name, (x, y, score) in self.landmarks.items()
+            },
+            categories=tuple((n, round(p, 4)) for n, p in self.categories),
+            attributes=tuple((n, round(p, 4)) for n, p in self.attributes),
         )
+
+    def to_json(self) -> str:
+        """The prediction as one line of JSON, rounded."""
+        return json.dumps(dataclasses.asdict(self.rounded()))
 
 
 def predicted(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class TrainingData:
         origin = records.origin
         path = Path(weights)
         if path.is_dir() or path.suffix == ".keras":
-            before = cls.load(path if path.is_dir() else path.parent)
+            before = cls.load(path)
             if before is None or before.origin != origin:
                 origin = "other"
         return cls(origin, records.guess)
@@ -60,18 +61,31 @@ class TrainingData:
         (Path(folder) / FILE_NAME).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "TrainingData | None":
-        """Reads `training_data.json` from `folder`; None if there is none.
+    def load(cls, path: Path) -> "TrainingData | None":
+        """Reads `training_data.json`; None if there is none.
+
+        Args:
+            path: the folder it lies in, or a `.keras` file that holds it or
+                lies beside it.
 
         Raises:
             InputError: if the file holds something else.
         """
-        path = Path(folder) / FILE_NAME
-        if not path.exists():
-            return None
+        path = Path(path)
         try:
+            if path.is_file():
+                with zipfile.ZipFile(path) as archive:
+                    if FILE_NAME in archive.namelist():
+                        return cls.from_json(archive.read(FILE_NAME).decode())
+                path = path.parent
+            path /= FILE_NAME
+            if not path.exists():
+                return None
             return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (
+            *(OSError, ValueError, KeyError, TypeError),
+            zipfile.BadZipFile,
+        ) as error:
             raise InputError(
                 f"{path}: does not describe training data ({error!r}); remove "
                 "it or copy it again"

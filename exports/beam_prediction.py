@@ -179,7 +179,8 @@ def _build(
 
 
 def to_row(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as a row of `SCHEMA`."""
+    """A prediction as a row of `SCHEMA`, rounded as a line of JSON is."""
+    prediction = prediction.rounded()
     width, height = prediction.size
     # A file's name may be no text; a table's cell is.
     name = prediction.photograph.encode("utf-8", "surrogateescape")

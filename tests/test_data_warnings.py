@@ -14,6 +14,7 @@ from afn_keras.data_warnings import synthetic_warning
 from afn_keras.data_warnings import training_warnings
 from afn_keras.evaluation import evaluate
 from afn_keras.loading import load_model
+from afn_keras.loading import save_model
 from afn_keras.model_card import write_model_card
 from afn_keras.recipes import load_recipe
 from afn_keras.training_data import TrainingData
@@ -120,8 +121,13 @@ def synthetic(run, tmp_path_factory):
     """A run that says that its images were drawn."""
     folder = tmp_path_factory.mktemp("synthetic") / "drawn"
     shutil.copytree(run, folder)
-    data = TrainingData.load(folder)
-    dataclasses.replace(data, origin="synthetic").save(folder)
+    trained = load_model(folder)
+    data = dataclasses.replace(trained.data, origin="synthetic")
+    data.save(folder)
+    save_model(
+        *(trained.model, folder / "model.keras", trained.vocabulary),
+        data=data,
+    )
     return folder
 
 
@@ -155,13 +161,17 @@ def test_scores_and_card_of_a_network_that_saw_no_photo(
     assert "Licence of the data: none: the photographs were drawn." in card
 
 
-def test_what_a_network_has_seen_before_counts(run, synthetic, records):
+def test_what_a_network_has_seen_before_counts(
+    run, synthetic, records, tmp_path
+):
+    alone = shutil.copy(synthetic / "model.keras", tmp_path)
     drawn = dataclasses.replace(records, origin="synthetic")
     for weights, origin in (
         ("none", "synthetic"),
         ("imagenet", "synthetic"),
         (str(synthetic), "synthetic"),
         (str(synthetic / "model.keras"), "synthetic"),
+        (str(alone), "synthetic"),
         (str(run), "other"),
     ):
         assert TrainingData.of(drawn, weights).origin == origin

@@ -161,6 +161,7 @@ def test_names_are_escaped(records, tmp_path):
         name = "<b>mine</b>"
         image_size = 32
         vocabulary = records.vocabulary
+        answer_encoded = None
 
         def answer(self, images):
             return {

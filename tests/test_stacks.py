@@ -48,7 +48,7 @@ def test_another_network_is_not_rebuilt(tmp_path):
     image = keras.Input((32, 32, 3), name="image")
     x = keras.layers.Conv2D(6, 3, name="block1_conv1")(image)
     keras.Model(image, x).save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="nothing|no landmark|build_afn"):
+    with pytest.raises(ValueError, match="fewer weights than its layers"):
         rebuild_network(tmp_path / "model.keras")
 
 
