@@ -6,9 +6,7 @@
 Trains each of the comparisons below from random weights, at the same size,
 epochs, precision and seeds, and prints means and spread. Choices are made on
 val; the split test is scored once, when nothing is changed any more. A run
-that was stopped goes on; one that is finished is not trained again. Drawn
-data are fewer, so they need more epochs: `afn-synthesize DRAWN --images 1000
---seed 1`, then `--data DRAWN --epochs 20`.
+that was stopped goes on; one that is finished is not trained again.
 """
 
 import argparse
@@ -26,6 +24,7 @@ from afn_keras.recipes import load_recipe
 from afn_keras.training import train
 from pipelines.opening import open_records
 from pipelines.records import Records
+from pipelines.records import is_records
 
 # Name, recipe, changes. From random weights the paper's learning rate and
 # weight of the landmarks leave its heatmaps nearly untrained in ten epochs,
@@ -56,7 +55,8 @@ def main() -> None:
     parser.add_argument("--split", default="val", choices=("val", "test"))
     parser.add_argument("--only", nargs="+", default=list(_COMPARED))
     options = parser.parse_args()
-    records = open_records(options.data, options.output / "records")
+    made = options.output / "records"
+    records = open_records(made if is_records(made) else options.data, made)
     changes = {
         "weights": "none",
         "epochs": options.epochs,
