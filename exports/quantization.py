@@ -3,6 +3,8 @@
 import warnings
 
 import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
 
 from pipelines.errors import InputError
 
@@ -61,4 +63,27 @@ def quantize_int8(content: bytes, network: str, images: np.ndarray) -> bytes:
             enable_progress_bar=False,
             enable_progress_report=False,
         )
-    return result.quantized_model
+    return _with_pixel_scale(result.quantized_model)
+
+
+def _with_pixel_scale(content: bytes) -> bytes:
+    """Gives the uint8 input of a TFLite file the scale 1 and zero point 0.
+
+    The quantizer leaves the input to a CAST, which has no scale: readers of
+    the file would find 0, and divide by it. DEQUANTIZE computes the same.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    graph = model.subgraphs[0]
+    (image,) = graph.inputs
+    quantization = schema.QuantizationParametersT()
+    quantization.scale, quantization.zeroPoint = [1.0], [0]
+    graph.tensors[image].quantization = quantization
+    codes = [code.builtinCode for code in model.operatorCodes]
+    for operator in graph.operators:
+        if image in operator.inputs:
+            operator.opcodeIndex = codes.index(
+                schema.BuiltinOperator.DEQUANTIZE
+            )
+            operator.builtinOptionsType = schema.BuiltinOptions.NONE
+            operator.builtinOptions = None
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

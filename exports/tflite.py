@@ -31,10 +31,10 @@ def export_tflite(
     """Writes a TFLite file with its labels and model card packed in.
 
     Its signature `serving_default` takes `image`, (1, S, S, 3) RGB 0..255,
-    float32 or, for int8, uint8: the garment's box resized to S x S. It
-    answers in float32 `landmarks` (1, L, 2) x, y in 0..1 of the image,
-    `landmark_scores` (1, L), and the probabilities `category` (1, C) and
-    `attributes` (1, A). `read_labels` reads the labels back.
+    float32 or, for int8, uint8 of scale 1 and zero point 0: the garment's box
+    resized to S x S. It answers in float32 `landmarks` (1, L, 2) x, y in 0..1
+    of the image, `landmark_scores` (1, L), and the probabilities `category`
+    (1, C) and `attributes` (1, A). `read_labels` reads the labels back.
 
     Args:
         trained: what `load_model` returned.

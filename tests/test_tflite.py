@@ -65,6 +65,8 @@ def test_inputs_and_outputs(files, kind):
     (name, image), *more = runner.get_input_details().items()
     assert (name, list(image["shape"]), more) == ("image", [1, 32, 32, 3], [])
     assert image["dtype"] == (np.uint8 if kind == "int8" else np.float32)
+    # Of pixels in 8 bits each is its own value. Apps divide by the scale.
+    assert image["quantization"] == ((1.0, 0) if kind == "int8" else (0.0, 0))
     outputs = runner.get_output_details()
     assert {name: list(o["shape"]) for name, o in outputs.items()} == {
         "landmarks": [1, 8, 2],
