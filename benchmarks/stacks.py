@@ -65,7 +65,7 @@ def compare(pythons: tuple[str, str], folder: Path) -> dict[str, Any]:
         )
     for side, version in zip(sides, result["versions"], strict=True):
         text = (side / "served").read_text()
-        result[f"SavedModel of {version} in the other's C API"] = text
+        result[f"SavedModel of {version} in the other"] = text
     return result
 
 

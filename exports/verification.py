@@ -1,7 +1,6 @@
 """Asks an artifact what the network is asked, and compares the answers."""
 
 import dataclasses
-import json
 import subprocess
 import sys
 import tempfile
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from afn_keras.cropping import crop
 from afn_keras.loading import TrainedModel
@@ -110,34 +108,13 @@ def verify(
     )
 
 
-def signature_tensors(
-    saved: SavedModel, signature: str = "serving_default"
-) -> dict[str, dict[str, str]]:
-    """The tensors of the graph behind a signature's `inputs` and `outputs`."""
-    definition = saved.meta_graphs[0].signature_def[signature]
-    return {
-        kind: {name: info.name for name, info in sorted(infos.items())}
-        for kind, infos in (
-            ("inputs", definition.inputs),
-            ("outputs", definition.outputs),
-        )
-    }
-
-
 def _saved_model(
     trained: TrainedModel,
     folder: Path,
     photographs: Sequence[Path],
     threads: int,
 ) -> _Asked:
-    saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    tensors = signature_tensors(saved)
-    with tempfile.TemporaryDirectory() as scratch:
-        names = Path(scratch) / "signature.json"
-        names.write_text(json.dumps(tensors), encoding="utf-8")
-        asked = _ask(
-            "saved_model_answers.py", folder, threads, [names, *photographs]
-        )
+    asked = _ask("saved_model_answers.py", folder, threads, photographs)
     if not asked.answers["valid"].all():
         raise VerificationError(f"{folder}: refuses a valid photograph")
     return asked
@@ -178,7 +155,9 @@ def _ask(
         done = subprocess.run(
             [str(part) for part in command],
             capture_output=True,
-            text=True,
+            # A path in a message of TensorFlow is in UTF-8 everywhere.
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         if done.returncode:

@@ -11,18 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-import exports
-from exports.verification import signature_tensors
+from saved_model_c_api import write_signature
 
 # Neither TensorFlow's Python nor this project's: nothing that could catch.
 SERVER = """
 import json, resource, sys
 import numpy as np
-folder, standalone, tensors, contents, output = sys.argv[1:]
-sys.path.insert(0, standalone)
-from saved_model_answers import Session
+folder, tests, tensors, contents, output = sys.argv[1:]
+sys.path.insert(0, tests)
+from saved_model_c_api import Session
 session = Session(folder, json.load(open(tensors)), 2)
 pack = np.load(contents)
 data, ends = pack["data"].tobytes(), pack["ends"]
@@ -47,20 +44,16 @@ np.savez(
 
 def ask_server(run, contents, folder):
     """`valid`, landmarks, and how many MB the process grew after one batch."""
-    import json
-
     model = run / "exports" / "saved_model" / "1"
-    saved = SavedModel.FromString((model / "saved_model.pb").read_bytes())
-    (folder / "tensors.json").write_text(json.dumps(signature_tensors(saved)))
+    write_signature(model, folder / "tensors.json")
     np.savez(
         folder / "contents.npz",
         data=np.frombuffer(b"".join(contents), np.uint8),
         ends=np.cumsum([len(content) for content in contents]),
     )
-    standalone = Path(exports.__file__).parent / "standalone"
     done = subprocess.run(
         [
-            *(sys.executable, "-c", SERVER, model, standalone),
+            *(sys.executable, "-c", SERVER, model, Path(__file__).parent),
             *(folder / "tensors.json", folder / "contents.npz"),
             folder / "out.npz",
         ],
