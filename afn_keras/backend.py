@@ -11,9 +11,10 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-import keras
-
+from afn_keras.keras_settings import import_keras
 from pipelines.errors import InputError
+
+keras = import_keras()
 
 _MAJOR, _MINOR = map(int, keras.__version__.split(".")[:2])
 

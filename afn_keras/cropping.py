@@ -1,5 +1,7 @@
 """What a network is shown of a photograph: one garment, in its input's size."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,16 +86,38 @@ def crop_encoded(
     if photograph.jpeg is None:
         image = resample(photograph.pixels, box, image_size)
     else:
-        image = _show(
+        image = _showing(image_size)(
             tf.constant(photograph.jpeg),
             tf.constant(photograph.orientation),
             tf.constant([width, height]),
             tf.constant(box),
-            image_size,
         ).numpy()
     return Crop(image, box, (width, height))
 
 
-# As one graph: called one by one, its operations wait for Python's lock,
-# which the other threads hold.
-_show = tf.function(show, reduce_retracing=True)
+@functools.cache
+def _showing(image_size: int) -> Callable[..., tf.Tensor]:
+    """`show` as one graph, for images of one size.
+
+    Called one by one, its operations wait for Python's lock, which the other
+    threads hold. It is traced here: TensorFlow takes a call that waits while
+    another thread's is traced for one more trace, and warns of too many.
+    """
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([], tf.string),
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([2], tf.int32),
+            tf.TensorSpec([4], tf.float32),
+        ]
+    )
+    def shown(
+        encoded: tf.Tensor,
+        orientation: tf.Tensor,
+        size: tf.Tensor,
+        window: tf.Tensor,
+    ) -> tf.Tensor:
+        return show(encoded, orientation, size, window, image_size)
+
+    return shown.get_concrete_function()

@@ -7,18 +7,13 @@ what happened.
 """
 
 import contextlib
-import importlib.util
-import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,41 +25,12 @@ from afn_keras.cluster import apart
 from afn_keras.cluster import is_loss
 from afn_keras.cluster import join
 from afn_keras.cluster import lost_another
+from afn_keras.terminal import print_any_character
 from pipelines.errors import InputError
+from pipelines.workers import ignore_ctrl_c
+from pipelines.workers import starting_without_ctrl_c
 
 _TOGETHER = "together"
-
-
-def keras_backend(environment: Mapping[str, str]) -> str:
-    """The backend that Keras will take, before it is imported.
-
-    Args:
-        environment: variables; without KERAS_BACKEND its keras.json counts.
-
-    Raises:
-        InputError: if it is neither TensorFlow nor JAX, or JAX is missing.
-    """
-    backend, where = environment.get("KERAS_BACKEND"), "KERAS_BACKEND="
-    if backend is None:
-        home = Path(environment.get("KERAS_HOME", Path.home() / ".keras"))
-        file = home / "keras.json"
-        where = f"{file}: backend "
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            backend = json.loads(file.read_text("utf-8")).get("backend")
-    backend = backend or "tensorflow"
-    if backend not in ("tensorflow", "jax"):
-        raise InputError(
-            f"{where}{backend}: the network is trained on tensorflow or jax"
-        )
-    if backend == "jax":
-        check_jax(f"{where}jax")
-    return backend
-
-
-def check_jax(flag: str) -> None:
-    """Raises InputError if JAX, which `flag` needs, is not installed."""
-    if importlib.util.find_spec("jax") is None:
-        raise InputError(f"{flag}: needs JAX: pip install 'afn-keras[jax]'")
 
 
 def train_on_jax(
@@ -89,10 +55,12 @@ def train_on_jax(
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    with tempfile.NamedTemporaryFile() as said:
+    with tempfile.TemporaryDirectory() as scratch:
+        # By name: Windows lets no other process open a file of this one.
+        said = Path(scratch) / "errors"
         process = context.Process(
             target=_work,
-            args=(theirs, said.name, run, resume, devices, cluster),
+            args=(theirs, said, run, resume, devices, cluster),
             daemon=True,
         )
         _start(process)
@@ -111,26 +79,23 @@ def train_on_jax(
         if isinstance(failure, (InputError, OSError)):
             raise failure
         if failure is not None:
-            said.seek(0)
-            shutil.copyfileobj(said, sys.stderr.buffer)
+            if said.exists():
+                sys.stderr.write(said.read_text("utf-8", errors="replace"))
             raise RuntimeError(failure)
 
 
 def _start(process: BaseProcess) -> None:
     """Starts a process on JAX, which Ctrl-C is kept from."""
-    # It would start with the process, and no longer hold back Ctrl-C.
-    resource_tracker.ensure_running()
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     # Before the caller's script, which it imports first, imports Keras.
     backend = os.environ.get("KERAS_BACKEND")
     os.environ["KERAS_BACKEND"] = "jax"
     try:
-        process.start()
+        with starting_without_ctrl_c():
+            process.start()
     finally:
         del os.environ["KERAS_BACKEND"]
         if backend is not None:
             os.environ["KERAS_BACKEND"] = backend
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _death(
@@ -141,7 +106,7 @@ def _death(
         if together:
             return lost_another(cluster, run, "JAX ended it")
         return apart(cluster, "not all came in time")
-    if code == -signal.SIGKILL:
+    if code == -9:  # SIGKILL, which Windows does not know.
         return InterruptedTrainingError(
             f"{run}: the process that trains was killed, perhaps for memory; "
             f"go on: --output {run} --resume"
@@ -151,12 +116,14 @@ def _death(
 
 def _work(
     connection: Connection,
-    errors: str,
+    errors: Path,
     run: Path,
     resume: bool,
     devices: Devices,
     cluster: Cluster | None,
 ) -> None:
+    ignore_ctrl_c()
+    print_any_character()
     threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
     # JAX writes a page where another process is gone.
     with open(errors, "wb") as file:

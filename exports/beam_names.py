@@ -74,8 +74,9 @@ def gather_names(
     for name in names:
         if is_url(name):
             check_url(name)
-        if is_list(name) and (is_url(name) or not _MAGIC.search(name)):
-            place = resolve(name, folder)
+        place = resolve(name, folder)
+        # Beam takes each name for a pattern, with no way to quote one.
+        if is_list(name) and (is_url(name) or not _MAGIC.search(place)):
             if not first_match(place):
                 raise InputError(f"{name}: there is no such list")
             asked.lists.append(place)

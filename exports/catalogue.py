@@ -70,17 +70,18 @@ class Catalogue:
     """
 
     def __init__(self, folder: str) -> None:
-        self.folder = folder.rstrip("/") if is_url(folder) else folder
-        if re.search(r"[*?\[\]{}]", folder):
+        if is_url(folder):
+            self.folder = folder.rstrip("/")
+        else:
+            self.folder = str(Path(folder).absolute())
+        if re.search(r"[*?\[\]{}]", self.folder):
             # Beam would take it for a pattern.
             raise InputError(
-                f"--output {folder}: may hold none of * ? [ ] {{ }}; choose "
-                "another folder"
+                f"--output {folder}: may hold none of * ? [ ] {{ }}, nor may "
+                "the folders above it; choose another folder"
             )
         if is_url(folder):
             check_url(folder)
-        else:
-            self.folder = str(Path(folder).absolute())
         self._lock: FileLock | None = None
 
     def __enter__(self) -> "Catalogue":

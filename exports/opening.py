@@ -16,6 +16,7 @@ from exports.onnx_file import read_labels as read_onnx_labels
 from exports.onnx_file import read_training_data as read_onnx_data
 from exports.onnx_file import without_extra
 from exports.saved_model import EXTRA
+from exports.saved_model import loadable
 from exports.saved_model import versions
 from exports.tflite import read_labels as read_tflite_labels
 from exports.tflite import read_training_data as read_tflite_data
@@ -84,7 +85,8 @@ def _open_saved_model(folder: Path) -> Artifact:
     vocabulary = Vocabulary.load(folder / EXTRA)
     data = TrainingData.load(folder / EXTRA)
     try:
-        loaded = tf.saved_model.load(str(folder))
+        with loadable(folder) as place:
+            loaded = tf.saved_model.load(str(place))
         # Bound here, or the variables go when `loaded` goes.
         signature = loaded.signatures["tensor"]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:

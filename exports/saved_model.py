@@ -1,6 +1,10 @@
 """Writes the SavedModel that TF Serving loads."""
 
+import contextlib
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -67,6 +71,26 @@ def warmup_requests(photograph: bytes) -> list[PredictionLog]:
             )
         logs.append(log)
     return logs
+
+
+@contextlib.contextmanager
+def loadable(artifact: Path) -> Iterator[Path]:
+    """A path under which TensorFlow loads a SavedModel.
+
+    It takes the path of the variables for a pattern: it does not find those
+    in `run[1]`. The path of a file stays as it is.
+    """
+    if not (artifact.is_dir() and re.search(r"[*?\[\\]", artifact.as_posix())):
+        yield artifact
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch) / "1"
+        try:
+            place.symlink_to(artifact.absolute())
+        except OSError:
+            # On Windows not everybody may make links.
+            shutil.copytree(artifact, place)
+        yield place
 
 
 def next_version(folder: Path) -> int:

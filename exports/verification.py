@@ -15,6 +15,7 @@ from afn_keras.loading import TrainedModel
 from afn_keras.predicted import Prediction
 from afn_keras.prediction import Predictor
 from exports.errors import VerificationError
+from exports.saved_model import loadable
 
 BOUND = 1e-3
 """Largest difference of a score, and of a landmark in units of the image.
@@ -146,11 +147,14 @@ def _ask(
     script: str, artifact: Path, threads: int, inputs: Sequence[Path]
 ) -> _Asked:
     """Runs a script that knows neither Keras nor this project."""
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        loadable(Path(artifact).absolute()) as place,
+    ):
         output = f"{folder}/answers.npz"
         # -I: no PYTHONPATH, nor the folder one stands in, to import from.
         command = [sys.executable, "-I", _STANDALONE / script]
-        command += [Path(artifact).absolute(), output, threads, _REPEATS]
+        command += [place, output, threads, _REPEATS]
         command += [Path(name).absolute() for name in inputs]
         done = subprocess.run(
             [str(part) for part in command],

@@ -53,7 +53,8 @@ def list_photographs(
 
     A name is a file; a folder, of which all photographs are taken, those of
     its folders too, sorted by path; a pattern with `*`, `?`, `[...]` or `**`,
-    if there is no such file; a table ending in .csv with a column `image`,
+    if there is no such file, in which folders of exactly those names come
+    first; a table ending in .csv with a column `image`,
     relative to the table, perhaps with `x1`, `y1`, `x2`, `y2`, other columns
     being ignored; a list, or a pattern of lists, as `photograph_lists` knows
     them; or `-` for `lines`.
@@ -165,12 +166,25 @@ def _inside(folder: Path) -> list[Listed | InputError]:
 def _matching(pattern: str) -> list[Path]:
     found = [
         path
-        for path in map(Path, sorted(glob.glob(pattern, recursive=True)))
+        for path in map(
+            Path, sorted(glob.glob(_quoted(pattern), recursive=True))
+        )
         if path.is_file()
     ]
     if not found:
         raise InputError(f"{pattern}: no file matches this pattern")
     return found
+
+
+def _quoted(pattern: str) -> str:
+    """A pattern in which folders that there are stand for themselves.
+
+    `data[1]/*.jpg` is what is in `data[1]`, if there is such a folder.
+    """
+    path = Path(pattern)
+    # "." or "/" is there at the latest.
+    folder = next(filter(os.path.exists, path.parents))
+    return os.path.join(glob.escape(str(folder)), path.relative_to(folder))
 
 
 def _in_list(path: Path) -> Iterator[Listed | InputError]:

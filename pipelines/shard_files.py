@@ -75,7 +75,7 @@ class ShardFiles:
                 # A power cut must not leave the notes without the shard.
                 file.flush()
                 os.fsync(file.fileno())
-            aside.rename(self.records / name)
+            aside.replace(self.records / name)
         notes = {
             "images": images,
             "bytes": size,
@@ -89,7 +89,7 @@ class ShardFiles:
         """Writes a file of `work` that is there as a whole or not at all."""
         with writing(self.output), self._aside(path.name) as aside:
             aside.write_bytes(content)
-            aside.rename(path)
+            aside.replace(path)
 
     def sweep(self) -> None:
         """Removes what processes that were killed left half-written."""

@@ -7,6 +7,7 @@ on another machine, no longer finds the folder that it needs for that.
 """
 
 import contextlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -46,6 +47,7 @@ class UnfinishedRecords:
         self._folder = self._output.with_name(f"{self._output.name}.partial")
         self._lock = FileLock(self._folder / "lock")
         self.records = self._folder / "records"
+        self._removed = False
 
     def __enter__(self) -> "UnfinishedRecords":
         check_new(self._output)
@@ -83,6 +85,9 @@ class UnfinishedRecords:
         if bad_input:
             self._remove()
         self._lock.release()
+        if self._removed and os.name == "nt":
+            # Windows removes no file that is open, as the lock was.
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def resume(self, fingerprint: str) -> bool:
         """Keeps what an earlier run finished if it had the same fingerprint.
@@ -128,6 +133,7 @@ class UnfinishedRecords:
             # Nobody puts anything into it meanwhile who knows another name.
             self.files.work.rename(self.files.work.with_name("gone"))
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._removed = True
 
     def _is_ours(self) -> bool:
         names = {path.name for path in self._folder.iterdir()}

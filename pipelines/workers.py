@@ -39,6 +39,31 @@ def available_cores() -> int:
 
 
 @contextlib.contextmanager
+def starting_without_ctrl_c() -> Iterator[None]:
+    """Processes started within leave Ctrl-C to this one.
+
+    They inherit that it is blocked; here it is blocked only for as long as
+    they take to start. Windows has no such thing: there they call
+    `ignore_ctrl_c` first of all.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # It would start with the first process, and no longer block Ctrl-C.
+    resource_tracker.ensure_running()
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def ignore_ctrl_c() -> None:
+    """Leaves Ctrl-C to the process that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Iterator[Result]]:
@@ -60,8 +85,6 @@ def ordered_map(
         yield map(function, items)
         return
     context = multiprocessing.get_context("spawn")
-    # It would start with the first process, and no longer hold back Ctrl-C.
-    resource_tracker.ensure_running()
     processes, connections = [], []
     try:
         for _ in range(workers):
@@ -69,13 +92,8 @@ def ordered_map(
             process = context.Process(
                 target=_serve, args=(theirs, function), daemon=True
             )
-            # A process inherits that Ctrl-C is held back; here it is held
-            # back only for as long as the process takes to start.
-            old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
+            with starting_without_ctrl_c():
                 process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, old)
             theirs.close()
             processes.append(process)
             connections.append(ours)
@@ -128,6 +146,7 @@ def _noticing_death() -> Iterator[None]:
 
 
 def _serve(connection: Connection, function: Callable) -> None:
+    ignore_ctrl_c()
     with contextlib.suppress(EOFError, OSError):
         while True:
             item = connection.recv()

@@ -4,7 +4,7 @@ import pytest
 
 from afn_keras.cluster import Cluster
 from afn_keras.cluster import find_cluster
-from afn_keras.jax_process import keras_backend
+from afn_keras.keras_settings import keras_backend
 
 pytest.importorskip("jax")
 pytestmark = pytest.mark.keras3
@@ -117,7 +117,7 @@ def test_clusters(text, environment, expected):
         (
             [],
             {"KERAS_BACKEND": "torch"},
-            "KERAS_BACKEND=torch: the network is trained on tensorflow or jax",
+            "KERAS_BACKEND=torch: the network runs on tensorflow or jax",
         ),
     ],
 )
@@ -136,5 +136,8 @@ def test_keras_json_names_the_backend(tmp_path):
     assert keras_backend({"KERAS_HOME": str(tmp_path)}) == "tensorflow"
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     assert keras_backend({"KERAS_HOME": str(tmp_path)}) == "jax"
+    # Of another project: it keeps nobody from working with this one.
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    assert keras_backend({"KERAS_HOME": str(tmp_path)}) == "tensorflow"
     named = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
     assert keras_backend(named) == "tensorflow"

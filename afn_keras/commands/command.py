@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any
 from typing import NoReturn
 
+from afn_keras.keras_settings import keras_settled
+from afn_keras.terminal import print_any_character
 from exports.errors import VerificationError
 from pipelines.errors import InputError
 
@@ -88,6 +90,7 @@ def run_command(
     Bad input ends it with one line and exit code 2, an artifact that fails
     its check with code 1, Ctrl-C with code 130.
     """
+    print_any_character()
     options = parser.parse_args(arguments)
     try:
         run(options)
@@ -103,22 +106,35 @@ def run_command(
         # The reader, such as `head`, has seen enough.
         _forget_output()
     except OSError as error:
+        reason = error.strerror or str(error)
+        if "usable temporary directory" in reason:
+            # Its list of folders is Python's, and may be long.
+            parser.exit(
+                2,
+                f"{parser.prog}: no folder for temporary files can be "
+                "written; set TMPDIR to one that can\n",
+            )
         # A full disk, mostly. What is printed has no file name.
         _forget_output()
         where = error.filename or "standard output"
-        parser.exit(2, f"{parser.prog}: {where}: {error.strerror}\n")
+        parser.exit(2, f"{parser.prog}: {where}: {reason}\n")
 
 
 def import_tensorflow() -> None:
     """Imports TensorFlow without its page of greetings about drivers.
 
-    Whoever sets TF_CPP_MIN_LOG_LEVEL gets to see them.
+    Whoever sets TF_CPP_MIN_LOG_LEVEL below 3 gets to see what it lets through.
+
+    Raises:
+        InputError: if Keras, which TensorFlow imports, cannot be.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        import tensorflow  # noqa: F401
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # What else it may be set to TensorFlow takes for 0.
+    if not (level.isdecimal() and int(level) >= 3):
+        with keras_settled(os.environ):
+            import tensorflow  # noqa: F401
 
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # Its C++ greets before it reads that variable.
     sys.stderr.flush()
@@ -126,7 +142,10 @@ def import_tensorflow() -> None:
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            with keras_settled(os.environ):
+                import tensorflow  # noqa: F401
+        except InputError:
+            raise
         except BaseException:
             said.seek(0)
             os.write(shown, said.read())

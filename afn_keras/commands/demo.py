@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> None:
             )
         try:
             with (
-                open(os.devnull, "w") as nowhere,
+                open(os.devnull, "w", encoding="utf-8") as nowhere,
                 # Gradio prints a line for each file of the box's component.
                 contextlib.redirect_stdout(nowhere),
             ):

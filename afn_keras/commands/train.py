@@ -138,8 +138,8 @@ def _hardware(options: argparse.Namespace) -> _Hardware:
     """What the flags and the environment say, before Keras is imported."""
     from afn_keras.cluster import find_cluster
     from afn_keras.cluster import parse_devices
-    from afn_keras.jax_process import check_jax
-    from afn_keras.jax_process import keras_backend
+    from afn_keras.keras_settings import check_jax
+    from afn_keras.keras_settings import keras_backend
     from pipelines.errors import InputError
 
     on_jax = keras_backend(os.environ) == "jax"
