@@ -1,8 +1,12 @@
 """Fixtures that several test files share; the expensive ones run once."""
 
 import os
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A shell starts what runs in the background deaf to Ctrl-C, which the processes
+# that tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from importlib import metadata
 from pathlib import Path
