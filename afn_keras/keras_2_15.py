@@ -73,6 +73,11 @@ class AdamW(keras.optimizers.AdamW):
             learning_rate, weight_decay, **{"jit_compile": False, **kwargs}
         )
 
+    @property
+    def built(self) -> bool:
+        """Whether its variables have been made."""
+        return getattr(self, "_built", False)
+
     def _update_step(self, gradient: Any, variable: Any) -> None:
         self.update_step(gradient, variable, self.learning_rate)
 

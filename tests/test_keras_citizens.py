@@ -208,7 +208,7 @@ def test_checkpoint_of_a_fit_with_callbacks(tmp_path):
         image,
         labels,
         verbose=0,
-        callbacks=[keras.callbacks.ModelCheckpoint(path)],
+        callbacks=[keras.callbacks.ModelCheckpoint(str(path))],
     )
     opened = keras.models.load_model(path)
     expected = model.evaluate(image, labels, verbose=0)
