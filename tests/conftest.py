@@ -4,9 +4,6 @@ import os
 import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# A shell starts what runs in the background deaf to Ctrl-C, which the processes
-# that tests start would inherit.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +15,10 @@ import pytest
 from pipelines.conversion import write_records
 from pipelines.records import load_records
 from pipelines.sources import read_annotations
+
+# A shell starts what runs in the background deaf to Ctrl-C, which the processes
+# that tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KERAS_3 = metadata.version("keras").startswith("3.")
 TINY = ["image_size=32", "width=0.1", "epochs=2", "batch_size=8"]
