@@ -43,6 +43,7 @@ setup(
     ),
     install_requires=[
         "ai-edge-litert>=2.0",
+        "anyascii>=0.3",
         "filelock>=3.16",
         "google-crc32c>=1.6",
         "jinja2>=3.1",

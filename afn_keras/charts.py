@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 from sklearn.metrics import precision_recall_curve
 
+from afn_keras.fonts import drawable
 from afn_keras.marks import colour
 from afn_keras.outcomes import AttributeScore
 from afn_keras.outcomes import Outcomes
@@ -28,7 +29,7 @@ _COUNTED = 25
 def landmark_chart(outcomes: Outcomes, evaluation: dict[str, Any]) -> Figure:
     """NE of each landmark beside the baseline's, and PCK over thresholds."""
     names = outcomes.vocabulary.landmarks
-    titles = [name.replace("_", " ") for name in names]
+    titles = [drawable(name.replace("_", " ")) for name in names]
     inks = [_ink(name) for name in names]
     figure = Figure((10, 4), layout="constrained")
     bars, curves = figure.subplots(1, 2)
@@ -77,7 +78,7 @@ def confusion_chart(outcomes: Outcomes) -> Figure:
     used = matrix.sum(1) + matrix.sum(0) > 0
     matrix = matrix[used][:, used]
     names = np.array(outcomes.vocabulary.categories, object)[used]
-    names = [name if len(name) <= 24 else f"{name[:22]}.." for name in names]
+    names = [_short(name, 24) for name in names]
     totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     few = len(names) <= _COUNTED
     side = 2.6 + (0.36 if few else 0.2) * len(names)
@@ -171,8 +172,7 @@ def precision_chart(
         axes.axhline(
             score.images / score.known, ls="--", color=_GREY, linewidth=1
         )
-        name = score.name
-        name = name if len(name) <= 20 else f"{name[:18]}.."
+        name = _short(score.name, 20)
         axes.set_title(
             f"{name}\nAP {score.average_precision:.2f}, {score.images} images",
             fontsize=8,
@@ -192,6 +192,11 @@ def png(figure: Figure) -> bytes:
     stored = io.BytesIO()
     figure.savefig(stored, format="png", dpi=100)
     return stored.getvalue()
+
+
+def _short(name: str, most: int) -> str:
+    name = drawable(name)
+    return name if len(name) <= most else f"{name[: most - 2]}.."
 
 
 def _ink(name: str) -> str:

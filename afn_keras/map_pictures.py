@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from afn_keras.cropping import Box
+from afn_keras.fonts import chart_settings
+from afn_keras.fonts import drawable
 from afn_keras.pictures import upright_pixels
 from afn_keras.prediction import Maps
 
@@ -127,7 +129,13 @@ def _show(axes: Axes, image: np.ndarray, box: Box, title: str) -> None:
     # The pixels that a box touches are shown whole.
     x1, y1, x2, y2 = (*np.floor(box[:2]), *np.ceil(box[2:]))
     axes.imshow(image, extent=(x1, x2, y2, y1), interpolation="bilinear")
-    axes.set_title(title, fontsize=10)
+    title = drawable(title)
+    axes.set_title(
+        title,
+        fontsize=10,
+        fontfamily=chart_settings(title)["font.family"],
+        parse_math=False,
+    )
     axes.axis("off")
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFont
+
+from afn_keras.fonts import runs
 
 # Okabe and Ito's colours (RGB), told apart with any colour vision.
 LEFT = (86, 180, 233)
@@ -17,8 +18,6 @@ RIGHT = (230, 159, 0)
 BOX = (240, 228, 66)
 INK = (30, 30, 30)
 _WHITE = (255, 255, 255)
-
-_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def colour(name: str) -> tuple[int, int, int]:
@@ -92,7 +91,7 @@ def write(
 
     Args:
         picture: (h, w, 3) uint8 RGB; changed.
-        text: in Latin, Greek or Cyrillic letters.
+        text: in any script.
         place: x, y in pixels of the base line's left end.
         size: of the letters in pixels.
         ink: RGB.
@@ -104,15 +103,19 @@ def write(
     if not part.size:
         return
     drawn = Image.fromarray(np.ascontiguousarray(part))
-    ImageDraw.Draw(drawn).text(
-        (x - left, y - top), text, ink, _font(size), anchor="ls"
-    )
+    pen = ImageDraw.Draw(drawn)
+    start = float(x - left)
+    for run in runs(text):
+        font = _font(run.font, size)
+        pen.text((start, y - top), run.text, ink, font, anchor="ls")
+        start += font.getlength(run.text)
     part[:] = drawn
 
 
 def text_width(text: str, size: int) -> int:
     """How many pixels wide `write` makes a text."""
-    return round(_font(size).getlength(text) + 0.5)
+    width = sum(_font(run.font, size).getlength(run.text) for run in runs(text))
+    return round(width + 0.5)
 
 
 def cut(text: str, size: int, width: int) -> str:
@@ -125,5 +128,5 @@ def cut(text: str, size: int, width: int) -> str:
 
 
 @functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(_FONT, size)
+def _font(file: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size)

@@ -5,17 +5,21 @@ import dataclasses
 import functools
 import io
 import operator
+from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
 from afn_keras import charts
 from afn_keras import mistakes
+from afn_keras.fonts import chart_settings
+from afn_keras.fonts import drawable
 from afn_keras.outcomes import AttributeScore
 from afn_keras.outcomes import Outcomes
 from afn_keras.outcomes import attribute_scores
@@ -75,10 +79,19 @@ def write_report_page(
     # It is named in the pictures as it is in the page.
     sections, pictures = [], {}
 
-    def picture(title: str, drawn: Figure | np.ndarray | None) -> str:
-        if drawn is None:
-            return ""
-        pictures[title] = _png(drawn)
+    vocabulary = outcomes.vocabulary
+    letters = chart_settings(
+        *map(drawable, vocabulary.landmarks),
+        *map(drawable, vocabulary.categories),
+        *map(drawable, vocabulary.attributes),
+    )
+
+    def picture(title: str, draw: Callable, *given: Any) -> str:
+        with matplotlib.rc_context(letters):
+            drawn = draw(*given)
+            if drawn is None:
+                return ""
+            pictures[title] = _png(drawn)
         return base64.b64encode(pictures[title]).decode()
 
     if evaluation["landmarks"]:
@@ -92,16 +105,16 @@ def write_report_page(
                         "Error of each landmark",
                         picture=picture(
                             "landmarks",
-                            charts.landmark_chart(outcomes, evaluation),
+                            charts.landmark_chart,
+                            *(outcomes, evaluation),
                         ),
                     ),
                     _Part(
                         "Worst photographs",
                         picture=picture(
                             "landmark_mistakes",
-                            mistakes.landmark_mistakes(
-                                outcomes, records, split
-                            ),
+                            mistakes.landmark_mistakes,
+                            *(outcomes, records, split),
                         ),
                     ),
                 ],
@@ -118,16 +131,15 @@ def write_report_page(
                     _Part(
                         "What is taken for what",
                         picture=picture(
-                            "confusion", charts.confusion_chart(outcomes)
+                            "confusion", charts.confusion_chart, outcomes
                         ),
                     ),
                     _Part(
                         "Worst photographs",
                         picture=picture(
                             "category_mistakes",
-                            mistakes.category_mistakes(
-                                outcomes, records, split
-                            ),
+                            mistakes.category_mistakes,
+                            *(outcomes, records, split),
                         ),
                     ),
                 ],
@@ -137,12 +149,13 @@ def write_report_page(
         scores = attribute_scores(outcomes)
         parts = [] if evaluation["category"] else [_Part(table=labels)]
         if scores:
-            chart = charts.precision_chart(outcomes, scores)
             parts.append(
                 _Part(
                     "Precision and recall of the most frequent",
                     "Dashed: the precision of saying it of every photograph.",
-                    picture("precision", chart),
+                    picture(
+                        "precision", charts.precision_chart, outcomes, scores
+                    ),
                 )
             )
         parts.append(
@@ -150,21 +163,24 @@ def write_report_page(
                 "Worst photographs",
                 picture=picture(
                     "attribute_mistakes",
-                    mistakes.attribute_mistakes(outcomes, records, split),
+                    mistakes.attribute_mistakes,
+                    *(outcomes, records, split),
                 ),
             )
         )
         parts.append(_Part("Each attribute", _SAID, table=_scores(scores)))
         sections.append(_Section("attributes", "Attributes", parts))
     if evaluation["category"] or evaluation["attributes"]:
-        chart = charts.calibration_chart(outcomes)
         sections.append(
             _Section(
                 "calibration",
                 "Calibration",
                 [
                     _Part(
-                        text=_CALIBRATED, picture=picture("calibration", chart)
+                        text=_CALIBRATED,
+                        picture=picture(
+                            "calibration", charts.calibration_chart, outcomes
+                        ),
                     )
                 ],
             )
