@@ -47,21 +47,29 @@ setup(
         "filelock>=3.16",
         "google-crc32c>=1.6",
         "jinja2>=3.1",
-        # Keras 3 or, as the extra `addons` asks for it, 2.15.
-        f"keras>=2.15,{without('3', range(10))},<4",
+        # Keras 3 or, as the extra `addons` asks for it, 2.15. Earlier releases
+        # of Keras 3 run code that comes with a file (CVE-2025-8747,
+        # CVE-2026-1462). Keras 3.13 is not for Python 3.10; of 3.12, which is,
+        # 3.12.1 is the first with both fixes.
+        f"keras>=2.15,{without('3', range(13))},!=3.13.0,!=3.13.1,<4; "
+        "python_version >= '3.11'",
+        f"keras>=2.15,{without('3', range(12))},!=3.12.0,<4; "
+        "python_version < '3.11'",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.10",
         "pandas>=2.2",
-        "pillow>=10.1",
+        "pillow>=10.3",
         "protobuf>=4.25",
         "pydantic>=2.7",
         "pyyaml>=6",
         "scikit-learn>=1.5",
         "tabulate>=0.9",
+        # 2.16 to 2.19 are not tested; 2.19 still has no decoder of WebP, which
+        # exports on Keras 3 are to read.
         f"tensorboard>=2.15,{without('2', range(16, 20))}",
-        f"tensorflow>=2.15,{without('2', range(16, 21))}",
-        f"tensorflow-serving-api>=2.15,{without('2', range(16, 21))}",
+        f"tensorflow>=2.15,{without('2', range(16, 20))}",
+        f"tensorflow-serving-api>=2.15,{without('2', range(16, 20))}",
         "tqdm>=4.66",
     ],
     package_data={

@@ -8,6 +8,8 @@ Keras 2.15, which tensorflow-addons needs, gets the same names from
 
 import contextlib
 import functools
+import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,13 +18,28 @@ from pipelines.errors import InputError
 
 keras = import_keras()
 
-_MAJOR, _MINOR = map(int, keras.__version__.split(".")[:2])
 
-if (_MAJOR, _MINOR) != (2, 15) and not (_MAJOR == 3 and _MINOR >= 10):
-    raise ImportError(
-        "afn-keras needs Keras 3.10 or later, or 2.15, this is "
-        f"{keras.__version__}: pip install --upgrade keras"
+# Earlier ones run code that comes with a file; setup.py says more.
+_OLDEST = (3, 13, 2) if sys.version_info >= (3, 11) else (3, 12, 1)
+
+
+def supports(version: str) -> bool:
+    """Whether this runs on a release of Keras, as setup.py has it."""
+    major, minor, patch = map(int, re.findall(r"\d+", version)[:3])
+    return (major, minor) == (2, 15) or (
+        # 3.13.0 and 3.13.1 came before the fix that 3.12.1 has.
+        _OLDEST <= (major, minor, patch) < (4,)
+        and (major, minor, patch) not in {(3, 13, 0), (3, 13, 1)}
     )
+
+
+if not supports(keras.__version__):
+    raise ImportError(
+        f"afn-keras needs Keras {'.'.join(map(str, _OLDEST))} or later, or "
+        f"2.15, this is {keras.__version__}: pip install --upgrade keras"
+    )
+
+_MAJOR = int(keras.__version__.split(".")[0])
 
 if _MAJOR == 3:
     from keras import ops
