@@ -47,6 +47,7 @@ setup(
         "filelock>=3.16",
         "google-crc32c>=1.6",
         "jinja2>=3.1",
+        "lazy-loader>=0.4",
         # Keras 3 or, as the extra `addons` asks for it, 2.15. Earlier releases
         # of Keras 3 run code that comes with a file (CVE-2025-8747,
         # CVE-2026-1462). Keras 3.13 is not for Python 3.10; of 3.12, which is,
@@ -101,6 +102,7 @@ setup(
             "apache-beam>=2.70",
             "gradio>=6",
             "gradio_image_annotation>=0.5.6",
+            "grimp>=3.9",
             "ipykernel>=6.29",
             "jax>=0.5",
             "nbclient>=0.10",
@@ -111,6 +113,7 @@ setup(
             "pycocotools>=2.0.8",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.12",
             "selenium>=4.20",
             "tf2onnx>=1.16",

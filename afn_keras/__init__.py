@@ -1,34 +1,12 @@
-"""The Attentive Fashion Network: how it learns, is judged and used."""
+"""The Attentive Fashion Network: build, train, evaluate and use it."""
 
-import importlib
 import importlib.util
 import os
 import sys
-from typing import Any
+
+import lazy_loader
 
 __version__ = "0.1.0"
-
-_PUBLIC = {
-    "AttributeRecall": "metrics",
-    "AttributesLoss": "losses",
-    "CategoryLoss": "losses",
-    "CorrectKeypoints": "metrics",
-    "HeatmapLoss": "losses",
-    "NormalizedError": "metrics",
-    "Prediction": "predicted",
-    "Predictor": "prediction",
-    "Recipe": "recipes",
-    "TopKAccuracy": "metrics",
-    "TrainedModel": "loading",
-    "build_afn": "network",
-    "evaluate": "evaluation",
-    "load_model": "loading",
-    "load_recipe": "recipes",
-    "save_model": "loading",
-    "train": "training",
-}
-
-__all__ = sorted(_PUBLIC)
 
 
 def _check_neighbors() -> None:
@@ -60,9 +38,22 @@ def _check_neighbors() -> None:
 _check_neighbors()
 
 
-def __getattr__(name: str) -> Any:
-    # TensorFlow takes seconds to import; `--help` must not wait for it.
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_PUBLIC[name]}")
-    return getattr(module, name)
+# TensorFlow takes seconds to import; `--help` must not wait for it.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "evaluation": ["evaluate"],
+        "loading": ["TrainedModel", "load_model", "save_model"],
+        "losses": ["AttributesLoss", "CategoryLoss", "HeatmapLoss"],
+        "metrics": [
+            "AttributeRecall",
+            "CorrectKeypoints",
+            "NormalizedError",
+            "TopKAccuracy",
+        ],
+        "network": ["build_afn"],
+        "prediction": ["Prediction", "Predictor"],
+        "recipes": ["Recipe", "load_recipe"],
+        "training": ["train"],
+    },
+)

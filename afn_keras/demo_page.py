@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from afn_keras.cropping import Box
-from afn_keras.map_pictures import draw_attention
-from afn_keras.map_pictures import draw_maps
-from afn_keras.pictures import draw_landmarks
-from afn_keras.pictures import upright_pixels
-from afn_keras.predicted import Prediction
+from afn_keras.drawing import draw_attention
+from afn_keras.drawing import draw_landmarks
+from afn_keras.drawing import draw_maps
+from afn_keras.drawing import upright_pixels
+from afn_keras.prediction import Box
+from afn_keras.prediction import Listed
+from afn_keras.prediction import Prediction
 from afn_keras.prediction import Predictor
 from pipelines.errors import InputError
-from pipelines.listing import Listed
 
 if TYPE_CHECKING:
     import gradio

@@ -8,14 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from afn_keras.answers import AnsweringModel
-from afn_keras.answers import MapsModel
-from afn_keras.answers import has_maps
 from afn_keras.backend import keras
 from afn_keras.heatmaps import Decoding
 from afn_keras.inference import Inference
-from afn_keras.rebuilding import UNREADABLE
-from afn_keras.rebuilding import rebuild_network
+from afn_keras.outputs import AnsweringModel
+from afn_keras.outputs import MapsModel
+from afn_keras.outputs import has_maps
+from afn_keras.rebuild import UNREADABLE
+from afn_keras.rebuild import rebuild_network
 from afn_keras.recipes import load_run_recipe
 from afn_keras.runs import CARD
 from afn_keras.runs import MODEL

@@ -21,7 +21,7 @@ from pydantic import Field
 from pipelines.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.augmentation import Augmentation
+    from pipelines.batches import Augmentation
 
 FILE_NAME = "recipe.yaml"
 
@@ -107,7 +107,7 @@ class Recipe:
     )
     negative_weight: float = Field(0.1, gt=0, le=1)
 
-    # Augmentation; `pipelines.augmentation` says what each does.
+    # Augmentation; `pipelines.batches.augmentation` says what each does.
     flip: bool = False
     scale: float = Field(0.0, ge=0, lt=1)
     shift: float = Field(0.0, ge=0, lt=1)
@@ -121,7 +121,7 @@ class Recipe:
     def augmentation(self) -> "Augmentation":
         """How the recipe varies training images."""
         # Not before: TensorFlow takes seconds, and reading a recipe none.
-        from pipelines.augmentation import Augmentation
+        from pipelines.batches import Augmentation
 
         names = [field.name for field in dataclasses.fields(Augmentation)]
         return Augmentation(**{name: getattr(self, name) for name in names})

@@ -7,14 +7,17 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from afn_keras.cluster import InterruptedTrainingError
 from afn_keras.recipes import FILE_NAME as RECIPE
 from pipelines.errors import InputError
-from pipelines.writing import check_new
-from pipelines.writing import remove_contents
+from pipelines.folders import check_new
+from pipelines.folders import remove_contents
 
 MODEL = "model.keras"
 CARD = "model_card.md"
+
+
+class InterruptedTrainingError(InputError):
+    """A process was killed or lost: the run is kept, to go on with it."""
 
 
 def check_exists(model: Path) -> None:

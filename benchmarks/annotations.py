@@ -22,8 +22,8 @@ from tabulate import tabulate
 
 from pipelines.annotations import label_frequencies
 from pipelines.annotations import mean_landmarks
-from pipelines.deepfashion_names import PLACES
-from pipelines.sources import read_annotations
+from pipelines.readers.deepfashion_names import PLACES
+from pipelines.readers.detect import read_annotations
 
 _CATEGORIES = 50
 _IMAGES_PER_FOLDER = 51

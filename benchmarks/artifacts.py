@@ -21,9 +21,9 @@ from tabulate import tabulate
 
 from afn_keras import build_afn
 from afn_keras.loading import TrainedModel
-from exports.saved_model import export_saved_model
-from exports.tflite import KINDS
-from exports.tflite import export_tflite
+from exports.saved_model.write import export_saved_model
+from exports.tflite.write import KINDS
+from exports.tflite.write import export_tflite
 from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS
 from pipelines.vocabulary import Vocabulary

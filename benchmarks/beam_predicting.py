@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 from afn_keras.loading import TrainedModel
 from afn_keras.network import build_afn
-from exports.saved_model import export_saved_model
-from pipelines.listing import list_photographs
+from afn_keras.prediction.inputs import list_photographs
+from exports.saved_model.write import export_saved_model
 from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS
 from pipelines.vocabulary import Vocabulary

@@ -23,14 +23,14 @@ import numpy as np
 from tabulate import tabulate
 
 from pipelines.annotations import Annotations
-from pipelines.fitting import fit_labels
-from pipelines.photograph_store import PhotographStore
-from pipelines.photographs import Photograph
-from pipelines.photographs import inspect_image
-from pipelines.shard_rows import rows_of
-from pipelines.sources import read_annotations
-from pipelines.tfrecords import frame
-from pipelines.tfrecords import make_example
+from pipelines.images.files import Photograph
+from pipelines.images.files import inspect_image
+from pipelines.images.store import PhotographStore
+from pipelines.readers.detect import read_annotations
+from pipelines.records.encode import frame
+from pipelines.records.encode import make_example
+from pipelines.records.fit_labels import fit_labels
+from pipelines.records.shard_rows import rows_of
 
 
 def main() -> None:

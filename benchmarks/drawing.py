@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from pipelines.drawn.categories import CATEGORIES
-from pipelines.drawn.scenes import draw_picture
+from pipelines.synthetic.categories import CATEGORIES
+from pipelines.synthetic.scenes import draw_picture
 
 _NAMES = tuple(CATEGORIES)
 

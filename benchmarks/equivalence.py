@@ -45,15 +45,15 @@ def losses(folder: Path, steps: int, rate: float) -> None:
         steps: of the optimizer.
         rate: the learning rate.
     """
-    from afn_keras.backend import keras
-    from afn_keras.cluster import Cluster
-    from afn_keras.cluster import join
-    from afn_keras.devices import on_devices
-    from afn_keras.devices import synchronize
-    from afn_keras.training import compiled_model
-    from pipelines.batches import load_split
-    from pipelines.reading import Part
-    from pipelines.records import load_records
+    from afn_keras.backend.versions import keras
+    from afn_keras.training.cluster import Cluster
+    from afn_keras.training.cluster import join
+    from afn_keras.training.devices import on_devices
+    from afn_keras.training.devices import synchronize
+    from afn_keras.training.fit import compiled_model
+    from pipelines.batches.load import load_split
+    from pipelines.batches.order import Part
+    from pipelines.records.manifest import load_records
 
     devices = int(os.environ["DEVICES"])
     part = Part(int(os.environ["INDEX"]), int(os.environ["COUNT"]))
@@ -96,11 +96,11 @@ def _recipe(rate: float) -> Any:
 
 def prepare(folder: Path) -> None:
     """Draws photographs, converts them, and sets the weights."""
-    from afn_keras.backend import keras
-    from afn_keras.training import compiled_model
-    from pipelines.conversion import write_records
-    from pipelines.drawn.benchmark import draw_benchmark
-    from pipelines.sources import read_annotations
+    from afn_keras.backend.versions import keras
+    from afn_keras.training.fit import compiled_model
+    from pipelines.readers.detect import read_annotations
+    from pipelines.records.convert import write_records
+    from pipelines.synthetic.benchmark import draw_benchmark
 
     draw_benchmark(folder / "drawn", 240, 0)
     annotations = read_annotations(folder / "drawn")

@@ -49,8 +49,8 @@ def main() -> None:
 def _run(options: argparse.Namespace, scratch: Path, cores: int) -> None:
     from tabulate import tabulate
 
-    from pipelines.drawn.benchmark import draw_benchmark
-    from pipelines.opening import open_records
+    from pipelines.open_data import open_records
+    from pipelines.synthetic.benchmark import draw_benchmark
 
     data = options.data
     if data is None:
@@ -101,16 +101,16 @@ def _run(options: argparse.Namespace, scratch: Path, cores: int) -> None:
 def _candidates(records: Any, options: argparse.Namespace) -> dict[str, Any]:
     import tensorflow as tf
 
-    from pipelines.augmentation import Augmentation
-    from pipelines.batches import load_split
-    from pipelines.batches import stages
-    from pipelines.decoding import EXACT
-    from pipelines.examples import parse
+    from pipelines.batches.augmentation import Augmentation
+    from pipelines.batches.load import load_split
+    from pipelines.batches.load import stages
+    from pipelines.images.jpeg import EXACT
+    from pipelines.records.parse import parse_record
 
     files = [
         str(records.folder / name) for name in records.shards[options.split]
     ]
-    step = parse(records.vocabulary)
+    step = parse_record(records.vocabulary)
     jpegs = tf.constant(
         [
             step({"serialized": record})["encoded"].numpy()

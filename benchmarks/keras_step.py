@@ -17,11 +17,11 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import tensorflow as tf  # noqa: E402
 
-from afn_keras.backend import keras  # noqa: E402
-from afn_keras.metrics import headline_metrics  # noqa: E402
-from afn_keras.recipes import Recipe  # noqa: E402
-from afn_keras.training import compiled_model  # noqa: E402
-from pipelines.vocabulary import Vocabulary  # noqa: E402
+from afn_keras.backend.versions import keras
+from afn_keras.metrics import headline_metrics
+from afn_keras.recipes import Recipe
+from afn_keras.training.fit import compiled_model
+from pipelines.vocabulary import Vocabulary
 
 _POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from afn_keras.cropping import crop
 from afn_keras.loading import TrainedModel
 from afn_keras.network import build_afn
-from afn_keras.prediction import Predictor
-from pipelines.listing import list_photographs
+from afn_keras.prediction.cropping import crop
+from afn_keras.prediction.inputs import list_photographs
+from afn_keras.prediction.predictor import Predictor
 from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS
 from pipelines.vocabulary import Vocabulary

@@ -18,13 +18,13 @@ from typing import Any
 
 from tabulate import tabulate
 
-from afn_keras.evaluation import evaluate
+from afn_keras.evaluation.scores import evaluate
 from afn_keras.loading import load_model
 from afn_keras.recipes import load_recipe
-from afn_keras.training import train
-from pipelines.opening import open_records
-from pipelines.records import Records
-from pipelines.records import is_records
+from afn_keras.training.fit import train
+from pipelines.open_data import open_records
+from pipelines.records.manifest import Records
+from pipelines.records.manifest import is_records
 
 # Name, recipe, changes. From random weights the paper's learning rate and
 # weight of the landmarks leave its heatmaps nearly untrained in ten epochs,

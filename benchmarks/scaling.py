@@ -26,14 +26,14 @@ from conversion import make_data
 from tabulate import tabulate
 
 from pipelines.annotations import BOX
-from pipelines.sources import read_annotations
+from pipelines.readers.detect import read_annotations
 
 _CONVERT = """
 import sys
 from afn_keras.commands.convert import main
-from pipelines import sharding
+from pipelines.records import shard_plan
 
-sharding.SHARD_BYTES = int(sys.argv[1])
+shard_plan.SHARD_BYTES = int(sys.argv[1])
 main(sys.argv[2:])
 """
 

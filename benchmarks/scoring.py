@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from afn_keras.evaluation import Scores
+from afn_keras.evaluation.scores import Scores
 from pipelines.vocabulary import LANDMARKS
 from pipelines.vocabulary import Vocabulary
 

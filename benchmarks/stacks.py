@@ -103,7 +103,7 @@ def _recipe(attention: str) -> Any:
 
 
 def _images(drawn: Path) -> np.ndarray:
-    from afn_keras.cropping import crop
+    from afn_keras.prediction.cropping import crop
 
     photographs = sorted(drawn.rglob("*.jpg"))
     return np.stack([crop(path, 96).image for path in photographs])
@@ -111,7 +111,7 @@ def _images(drawn: Path) -> np.ndarray:
 
 def _network(kind: str, vocabulary: Any) -> Any:
     """The recipe's compiled network, with weights that are NumPy's."""
-    from afn_keras.training import compiled_model
+    from afn_keras.training.fit import compiled_model
 
     model = compiled_model(_recipe(kind), vocabulary, steps_per_epoch=1)
     random = np.random.default_rng(0)
@@ -133,10 +133,10 @@ def write(folder: Path, drawn: Path) -> None:
     """What one of the two does by itself."""
     import tensorflow as tf
 
-    from afn_keras.backend import keras
+    from afn_keras.backend.versions import keras
     from afn_keras.loading import TrainedModel
-    from exports.saved_model import export_saved_model
-    from pipelines.sources import read_annotations
+    from exports.saved_model.write import export_saved_model
+    from pipelines.readers.detect import read_annotations
 
     annotations = read_annotations(drawn)
     vocabulary = annotations.vocabulary

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from afn_keras.backend import keras
+from afn_keras.backend.versions import keras
 from afn_keras.recipes import Recipe
 from afn_keras.recipes import load_recipe
-from afn_keras.training import compiled_model
-from pipelines.batches import epoch_steps
-from pipelines.batches import load_split
-from pipelines.opening import open_records
-from pipelines.records import Records
+from afn_keras.training.fit import compiled_model
+from pipelines.batches.load import epoch_steps
+from pipelines.batches.load import load_split
+from pipelines.open_data import open_records
+from pipelines.records.manifest import Records
 
 # The first batches wait for TensorFlow to trace the step.
 _WARM_UP = 5

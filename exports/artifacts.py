@@ -13,7 +13,7 @@ from afn_keras.backend import needs_keras_3
 from afn_keras.backend import needs_tensorflow
 from afn_keras.loading import TrainedModel
 from afn_keras.loading import load_model
-from exports.onnx_file import export_onnx
+from exports.onnx import export_onnx
 from exports.saved_model import export_saved_model
 from exports.saved_model import next_version
 from exports.saved_model import versions
@@ -23,9 +23,9 @@ from exports.verification import Check
 from exports.verification import verify
 from pipelines.batches import load_split
 from pipelines.errors import InputError
+from pipelines.folders import check_new
+from pipelines.folders import remove_contents
 from pipelines.records import Records
-from pipelines.writing import check_new
-from pipelines.writing import remove_contents
 
 TFLITE = {
     "tflite" if kind == "float32" else f"tflite_{kind}": kind for kind in KINDS

@@ -12,17 +12,17 @@ from afn_keras.loading import load_model
 from afn_keras.runs import MODEL
 from afn_keras.runs import check_exists
 from afn_keras.training_data import TrainingData
-from exports.onnx_file import read_labels as read_onnx_labels
-from exports.onnx_file import read_training_data as read_onnx_data
-from exports.onnx_file import without_extra
+from exports.onnx import read_labels as read_onnx_labels
+from exports.onnx import read_training_data as read_onnx_data
+from exports.onnx import without_extra
 from exports.saved_model import EXTRA
 from exports.saved_model import loadable
 from exports.saved_model import versions
 from exports.tflite import read_labels as read_tflite_labels
 from exports.tflite import read_training_data as read_tflite_data
 from pipelines.errors import InputError
+from pipelines.parallel import available_cores
 from pipelines.vocabulary import Vocabulary
-from pipelines.workers import available_cores
 
 Answers = dict[str, np.ndarray]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from afn_keras.answers import Answering
 from afn_keras.backend import webp_decoder
 from afn_keras.evaluation import evaluate
 from afn_keras.loading import load_model
+from afn_keras.outputs import Answering
 from exports.artifacts import THREADS
 from exports.artifacts import sample_photographs
 from exports.artifacts import written_artifacts

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from afn_keras.cropping import crop
 from afn_keras.loading import TrainedModel
-from afn_keras.predicted import Prediction
+from afn_keras.prediction import Prediction
 from afn_keras.prediction import Predictor
+from afn_keras.prediction import crop
 from exports.errors import VerificationError
 from exports.saved_model import loadable
 

@@ -1,31 +1,21 @@
-"""Photographs and annotations in, batches out.
+"""Images and annotations in, batches out.
 
-A data set becomes an annotation table (`sources`), the table becomes TFRecord
-shards (`records`), shards become batches (`batches`).
+`readers` turn a data set into an annotation table, `records` turn the table
+into TFRecord shards, `batches` turn shards into `tf.data`.
 """
 
-import importlib
-from typing import Any
+import lazy_loader
 
-_PUBLIC = {
-    "Annotations": "annotations",
-    "Augmentation": "augmentation",
-    "InputError": "errors",
-    "Records": "records",
-    "Vocabulary": "vocabulary",
-    "draw_benchmark": "drawn.benchmark",
-    "load_records": "records",
-    "load_split": "batches",
-    "read_annotations": "sources",
-    "write_records": "conversion",
-}
-
-__all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    # TensorFlow takes seconds to import; `--help` must not wait for it.
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_PUBLIC[name]}")
-    return getattr(module, name)
+# TensorFlow takes seconds to import; `--help` must not wait for it.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "annotations": ["Annotations"],
+        "batches": ["Augmentation", "load_split"],
+        "errors": ["InputError"],
+        "readers": ["read_annotations"],
+        "records": ["Records", "load_records", "write_records"],
+        "synthetic": ["draw_benchmark"],
+        "vocabulary": ["Vocabulary"],
+    },
+)

@@ -54,7 +54,7 @@ class Annotations:
             0-based pixel indices, so the first pixel's centre is 0.0;
             `width`, `height`: of the image that box and landmarks refer to,
             NaN if the annotations do not say; 1 and 1 where coordinates are
-            fractions of the image's (see `pipelines.fitting`);
+            fractions of the image's (see `pipelines.records.fit_labels`);
             `attributes`: (A,) int8 of 1, 0 and `UNKNOWN`;
             `source`: file and line that the row came from, for messages.
         vocabulary: the names of the labels.
@@ -184,37 +184,6 @@ def make_vocabulary(
         LANDMARKS if with_landmarks else (),
         LANDMARK_PAIRS if with_landmarks else (),
     )
-
-
-def mean_landmarks(annotations: Annotations, split: str) -> list | None:
-    """Where each landmark lies on average, in units of the box.
-
-    It is the guess that a network has to beat: `afn-evaluate` prints the
-    error of always answering it beside the network's own.
-
-    Returns:
-        (L, 2) nested list of x, y, null for a landmark never visible with a
-        box around it; None if the data has no landmarks.
-    """
-    if not annotations.vocabulary.landmarks:
-        return None
-    table = annotations.table
-    table = table[(table["split"] == split) & table["x1"].notna()]
-    if not len(table):
-        return None
-    landmarks = np.stack(table["landmarks"].to_list())
-    box = table[BOX].to_numpy(np.float64)
-    points = (landmarks[..., :2] + 0.5 - box[:, None, :2]) / (
-        box[:, None, 2:] - box[:, None, :2]
-    )
-    counts = landmarks[..., 2] == VISIBLE
-    counts &= ((points >= 0) & (points < 1)).all(-1)
-    return [
-        points[counts[:, index], index].mean(0).tolist()
-        if counts[:, index].any()
-        else None
-        for index in range(landmarks.shape[1])
-    ]
 
 
 def label_frequencies(annotations: Annotations, split: str) -> dict:

@@ -33,7 +33,7 @@ def test_afn_train_with_no_arguments(tmp_path):
 def test_data_that_is_really_there(real_data):
     """Every photograph of the real sample is read; nothing is lost."""
     from pipelines.annotations import mean_landmarks
-    from pipelines.sources import read_annotations
+    from pipelines.readers.detect import read_annotations
 
     annotations = read_annotations(real_data / "deepfashion_sample")
     counts = annotations.table["split"].value_counts().to_dict()

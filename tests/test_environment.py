@@ -7,10 +7,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from conftest import write_photograph
 
 from afn_keras.commands import convert
@@ -18,10 +18,8 @@ from afn_keras.commands import inspect
 from afn_keras.commands import predict
 from afn_keras.commands.command import Parser
 from afn_keras.commands.command import run_command
+from afn_keras.prediction.inputs import list_photographs
 from exports.opening import open_model
-from pipelines.listing import list_photographs
-
-ROOT = Path(__file__).parents[1]
 
 
 def as_a_process(*arguments, folder, **environment):

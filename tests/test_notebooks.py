@@ -4,15 +4,15 @@ import base64
 import io
 import os
 import re
-from pathlib import Path
 
 import nbclient
 import nbformat
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 # The smallest that have every category in each split, for one epoch.
 SMALL = {"IMAGES": 190, "OWN_IMAGES": 190, "IMAGE_SIZE": 32}
@@ -143,7 +143,7 @@ def test_fit(tmp_path):
     assert "val_colour_accuracy" in text(cells["fit"])
     assert with_pictures(cells) == {"history", "prediction", "colours"}
 
-    from afn_keras.backend import keras
+    from afn_keras.backend.versions import keras
 
     model = keras.models.load_model(
         tmp_path / "fit" / "best.keras", compile=False

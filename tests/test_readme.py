@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from conftest import TINY
 from conftest import write_photograph
 
-ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from typing import NoReturn
 
-from afn_keras.keras_settings import keras_settled
+from afn_keras.backend import keras_settled
 from afn_keras.terminal import print_any_character
 from exports.errors import VerificationError
 from pipelines.errors import InputError

@@ -51,15 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(options: argparse.Namespace) -> None:
     from tabulate import tabulate
 
-    from pipelines.beam_jobs import job_options
-    from pipelines.conversion import write_records
+    from pipelines.beam import job_options
     from pipelines.errors import InputError
+    from pipelines.folders import check_new
+    from pipelines.parallel import available_cores
     from pipelines.problems import RULES
     from pipelines.problems import Kind
+    from pipelines.readers import read_annotations
     from pipelines.records import count_problems
-    from pipelines.sources import read_annotations
-    from pipelines.workers import available_cores
-    from pipelines.writing import check_new
+    from pipelines.records import write_records
 
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers {options.workers}: choose 1 or more")

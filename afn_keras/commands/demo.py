@@ -60,9 +60,9 @@ def _run(options: argparse.Namespace) -> None:
     from afn_keras.demo_page import demo_page
     from afn_keras.demo_page import serve
     from afn_keras.prediction import Predictor
+    from afn_keras.prediction import first_photographs
     from exports.opening import open_model
-    from pipelines.listing import first_photographs
-    from pipelines.samples import SAMPLES
+    from pipelines.batches import SAMPLES
 
     asked = options.samples
     table = options.model / "samples" / SAMPLES

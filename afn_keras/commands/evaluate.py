@@ -77,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from afn_keras.runs import check_exists
-    from pipelines.opening import open_records
-    from pipelines.writing import check_new
+    from pipelines.folders import check_new
+    from pipelines.open_data import open_records
 
     if options.report:
         check_new(options.report)
@@ -89,12 +89,12 @@ def _run(options: argparse.Namespace) -> None:
             options.data, Path(scratch) / "records", [options.split]
         )
         import_tensorflow()
-        from afn_keras.answers import FlipAveraged
+        from afn_keras.evaluation import Outcomes
         from afn_keras.evaluation import evaluate
-        from afn_keras.outcomes import Outcomes
-        from afn_keras.report_page import write_report_page
-        from afn_keras.reports import write_evaluation
-        from afn_keras.tables import paper_tables
+        from afn_keras.evaluation import paper_tables
+        from afn_keras.evaluation import write_evaluation
+        from afn_keras.evaluation import write_report_page
+        from afn_keras.outputs import FlipAveraged
         from exports.opening import open_model
 
         opened = open_model(options.model)

@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     from afn_keras.runs import check_exists
     from pipelines.errors import InputError
-    from pipelines.opening import open_records
+    from pipelines.open_data import open_records
     from pipelines.records import is_records
 
     if options.version is not None and options.version < 1:

@@ -76,8 +76,8 @@ def _run(options: argparse.Namespace) -> None:
     from afn_keras.recipes import load_recipe
     from afn_keras.recipes import parse_changes
     from pipelines.errors import InputError
-    from pipelines.opening import open_records
-    from pipelines.writing import check_sheet
+    from pipelines.folders import check_sheet
+    from pipelines.open_data import open_records
 
     recipe = load_recipe(options.recipe, parse_changes(options.set))
     if options.images < 1:
@@ -91,9 +91,9 @@ def _run(options: argparse.Namespace) -> None:
             options.data, Path(scratch) / "records", progress=True
         )
         import_tensorflow()
-        from afn_keras.sheets import save_sheet
-        from afn_keras.sheets import split_sheet
-        from pipelines.summary import describe
+        from afn_keras.drawing import save_sheet
+        from afn_keras.drawing import split_sheet
+        from pipelines.records import describe
 
         if options.draw:
             if not records.images.get(options.split):

@@ -14,7 +14,7 @@ from afn_keras.commands.command import import_tensorflow
 from afn_keras.commands.command import run_command
 
 if TYPE_CHECKING:
-    from afn_keras.predicted import Prediction
+    from afn_keras.prediction import Prediction
     from afn_keras.prediction import Predictor
     from pipelines.errors import InputError
 
@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _run_job(options: argparse.Namespace) -> None:
-    from pipelines.beam_jobs import job_options
+    from pipelines.beam import job_options
     from pipelines.errors import InputError
 
     unfit = [f"--{name}" for name in _PICTURES if getattr(options, name)]
@@ -121,7 +121,7 @@ def _run_job(options: argparse.Namespace) -> None:
         )
     beam_options = job_options(options.runner, options.beam_flags)
 
-    from exports.beam_prediction import predict_photographs
+    from exports.catalog import predict_photographs
 
     done = predict_photographs(
         options.model,
@@ -145,14 +145,14 @@ def _run_here(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from afn_keras.data_warnings import synthetic_warning
+    from afn_keras.prediction import FORMATS
     from afn_keras.prediction import Predictor
-    from afn_keras.result_formats import FORMATS
-    from afn_keras.results import check_results
-    from afn_keras.results import write_results
+    from afn_keras.prediction import check_results
+    from afn_keras.prediction import list_photographs
+    from afn_keras.prediction import write_results
     from exports.opening import open_model
     from pipelines.errors import InputError
-    from pipelines.listing import list_photographs
-    from pipelines.writing import check_sheet
+    from pipelines.folders import check_sheet
 
     if options.form == "parquet":
         raise InputError("--parquet: needs --runner; --json has the same")
@@ -229,11 +229,11 @@ def _drawn(
     options: argparse.Namespace,
 ) -> "Iterator[Prediction]":
     """Draws each prediction on its way, and the sheet after the last."""
-    from afn_keras.map_pictures import draw_maps
-    from afn_keras.pictures import save_picture
-    from afn_keras.pictures import save_prediction
-    from afn_keras.sheets import prediction_sheet
-    from afn_keras.sheets import save_sheet
+    from afn_keras.drawing import draw_maps
+    from afn_keras.drawing import prediction_sheet
+    from afn_keras.drawing import save_picture
+    from afn_keras.drawing import save_prediction
+    from afn_keras.drawing import save_sheet
 
     first, count = [], 0
     for prediction in predictions:

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from pipelines.drawn.benchmark import draw_benchmark
+    from pipelines.synthetic import draw_benchmark
 
     draw_benchmark(options.output, options.images, options.seed, progress=True)
     print(f"{options.images} photographs drawn in {options.output}")

@@ -13,9 +13,9 @@ from afn_keras.commands.command import import_tensorflow
 from afn_keras.commands.command import run_command
 
 if TYPE_CHECKING:
-    from afn_keras.cluster import Cluster
-    from afn_keras.cluster import Devices
     from afn_keras.recipes import Recipe
+    from afn_keras.training import Cluster
+    from afn_keras.training import Devices
     from pipelines.records import Records
 
 # The last thing that is written.
@@ -102,12 +102,12 @@ class _Hardware(NamedTuple):
 
 def _run(options: argparse.Namespace) -> None:
     hardware = _hardware(options)
-    from afn_keras.jax_process import train_on_jax
     from afn_keras.recipes import load_recipe
     from afn_keras.recipes import load_run_recipe
     from afn_keras.runs import existing_run
     from afn_keras.runs import free_folder
     from afn_keras.runs import new_run
+    from afn_keras.training import train_on_jax
 
     changes = _changes(options)
     if options.resume:
@@ -136,10 +136,10 @@ def _run(options: argparse.Namespace) -> None:
 
 def _hardware(options: argparse.Namespace) -> _Hardware:
     """What the flags and the environment say, before Keras is imported."""
-    from afn_keras.cluster import find_cluster
-    from afn_keras.cluster import parse_devices
-    from afn_keras.keras_settings import check_jax
-    from afn_keras.keras_settings import keras_backend
+    from afn_keras.backend import check_jax
+    from afn_keras.backend import keras_backend
+    from afn_keras.training import find_cluster
+    from afn_keras.training import parse_devices
     from pipelines.errors import InputError
 
     on_jax = keras_backend(os.environ) == "jax"
@@ -164,25 +164,25 @@ def _train(
 ) -> None:
     if recipe.optimizer != "adamw":
         import_tensorflow()
-        from afn_keras.addons import check_addons
+        from afn_keras.training import check_addons
 
         check_addons(recipe)
     # What is wrong with the data is said before TensorFlow is loaded.
     records = _prepare_records(recipe, run)
     import_tensorflow()
+    from afn_keras.drawing import save_prediction
     from afn_keras.evaluation import evaluate
-    from afn_keras.jax_process import train_on_jax
+    from afn_keras.evaluation import paper_tables
+    from afn_keras.evaluation import write_evaluation
+    from afn_keras.evaluation import write_model_card
     from afn_keras.loading import load_model
-    from afn_keras.model_card import write_model_card
-    from afn_keras.pictures import save_prediction
     from afn_keras.prediction import Predictor
-    from afn_keras.reports import write_evaluation
-    from afn_keras.tables import paper_tables
     from afn_keras.training import train
+    from afn_keras.training import train_on_jax
     from exports.artifacts import export_run
     from exports.artifacts import remove_artifacts
     from exports.report import write_report
-    from pipelines.samples import extract_samples
+    from pipelines.batches import extract_samples
 
     if hardware.on_jax:
         train_on_jax(run, resume, hardware.devices, hardware.cluster)
@@ -216,9 +216,9 @@ def _train(
 
 
 def _prepare_records(recipe: "Recipe", run: Path) -> "Records":
-    from pipelines.drawn.benchmark import draw_benchmark
-    from pipelines.opening import open_records
+    from pipelines.open_data import open_records
     from pipelines.records import count_problems
+    from pipelines.synthetic import draw_benchmark
 
     data = recipe.data
     if data is None:

@@ -1,0 +1,152 @@
+"""Draws what a network sees: its attention (Fig. 2) and its heatmaps."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from afn_keras.drawing.fonts import chart_settings
+from afn_keras.drawing.fonts import drawable
+from afn_keras.drawing.predictions import upright_pixels
+from afn_keras.prediction import Box
+from afn_keras.prediction import Maps
+
+_DPI = 100
+_TILE = 2.1
+# From dark to bright, in grey too and for any colour vision.
+_COLOURS = "viridis"
+
+
+def draw_maps(maps: Maps) -> np.ndarray:
+    """A garment, the attention over it, and one heatmap for each landmark.
+
+    Attention is the mean over the features, as the paper's Fig. 2 shows it,
+    in colours from its lowest to its highest value; heatmaps are all in the
+    same colours, from 0 to 1.
+
+    Args:
+        maps: what `Predictor.maps` gave; its `photograph` must be the path of
+            the file.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
+    names = maps.landmarks if maps.heatmaps is not None else ()
+    x1, y1, x2, y2 = maps.box
+    columns, rows = 1 + -(-len(names) // 2), 2
+    if not names:
+        columns, rows = 2, 1
+    # As wide as the garment is, within reason.
+    side = _TILE * float(np.clip((x2 - x1) / (y2 - y1), 0.5, 2.0))
+    figure = Figure(
+        (side * columns + 1.2, (_TILE + 0.4) * rows),
+        dpi=_DPI,
+        layout="constrained",
+    )
+    grid = figure.add_gridspec(rows, columns)
+    photograph = _boxed(maps)
+    _show(figure.add_subplot(grid[0, 0]), photograph, maps.box, "photograph")
+    if maps.attention is not None:
+        axes = figure.add_subplot(grid[1, 0] if names else grid[0, 1])
+        _draw_attention(figure, axes, maps, photograph)
+    panels = []
+    for index, name in enumerate(names):
+        row, column = divmod(index, columns - 1)
+        axes = figure.add_subplot(grid[row, 1 + column])
+        _show(axes, _grey(photograph), maps.box, name.replace("_", " "))
+        heat = np.clip(maps.heatmaps[..., index], 0, 1)
+        # Where there is nothing, the photograph shows.
+        drawn = _over(axes, heat, maps.box, alpha=0.9 * np.sqrt(heat))
+        drawn.set_clim(0, 1)
+        panels.append(axes)
+    if panels:
+        scale = ScalarMappable(Normalize(0, 1), _COLOURS)
+        bar = figure.colorbar(scale, ax=panels, aspect=40, pad=0.01)
+        bar.ax.tick_params(labelsize=8)
+    return _pixels(figure)
+
+
+def draw_attention(maps: Maps) -> np.ndarray:
+    """The attention over a garment alone, as the paper's Fig. 2 shows it.
+
+    Args:
+        maps: what `Predictor.maps` gave, with attention; its `photograph`
+            must be the path of the file.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
+    x1, y1, x2, y2 = maps.box
+    side = 2 * _TILE * float(np.clip((x2 - x1) / (y2 - y1), 0.5, 2.0))
+    figure = Figure((side, 2 * _TILE + 0.5), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    _draw_attention(figure, axes, maps, _boxed(maps))
+    return _pixels(figure)
+
+
+def _draw_attention(
+    figure: Figure, axes: Axes, maps: Maps, photograph: np.ndarray
+) -> None:
+    _show(axes, _grey(photograph), maps.box, "attention")
+    drawn = _over(axes, maps.attention.mean(axis=-1), maps.box, alpha=0.6)
+    # Beneath, so that the panel is as wide as one above it.
+    bar = figure.colorbar(
+        drawn, ax=axes, location="bottom", shrink=0.9, pad=0.02
+    )
+    bar.ax.tick_params(labelsize=8)
+
+
+def _grey(photograph: np.ndarray) -> np.ndarray:
+    return np.repeat(photograph.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _boxed(maps: Maps) -> np.ndarray:
+    """The box's part of the photograph, black where it leaves it."""
+    photograph = upright_pixels(Path(maps.photograph))
+    height, width = photograph.shape[:2]
+    x1, y1 = np.floor(maps.box[:2]).astype(int)
+    x2, y2 = np.ceil(maps.box[2:]).astype(int)
+    edges = (
+        (-min(y1, 0), max(y2 - height, 0)),
+        (-min(x1, 0), max(x2 - width, 0)),
+    )
+    inside = photograph[max(y1, 0) : y2, max(x1, 0) : x2]
+    return np.pad(inside, (*edges, (0, 0)))
+
+
+def _show(axes: Axes, image: np.ndarray, box: Box, title: str) -> None:
+    # The pixels that a box touches are shown whole.
+    x1, y1, x2, y2 = (*np.floor(box[:2]), *np.ceil(box[2:]))
+    axes.imshow(image, extent=(x1, x2, y2, y1), interpolation="bilinear")
+    title = drawable(title)
+    axes.set_title(
+        title,
+        fontsize=10,
+        fontfamily=chart_settings(title)["font.family"],
+        parse_math=False,
+    )
+    axes.axis("off")
+
+
+def _over(
+    axes: Axes, values: np.ndarray, box: Box, alpha: float | np.ndarray
+) -> AxesImage:
+    x1, y1, x2, y2 = box
+    return axes.imshow(
+        values,
+        cmap=_COLOURS,
+        alpha=alpha,
+        extent=(x1, x2, y2, y1),
+        interpolation="bilinear",
+    )

@@ -1,0 +1,132 @@
+"""Marks and letters that all pictures share."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from PIL import ImageDraw
+from PIL import ImageFont
+
+from afn_keras.drawing.fonts import runs
+
+# Okabe and Ito's colours (RGB), told apart with any colour vision.
+LEFT = (86, 180, 233)
+RIGHT = (230, 159, 0)
+BOX = (240, 228, 66)
+INK = (30, 30, 30)
+_WHITE = (255, 255, 255)
+
+
+def colour(name: str) -> tuple[int, int, int]:
+    """A landmark's colour (RGB): whether it is a left or a right one."""
+    return LEFT if name.startswith("left") else RIGHT
+
+
+def draw_box(picture: np.ndarray, box: Sequence[float], scale: float) -> None:
+    """Draws the outline of a box.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB; changed.
+        box: x1, y1, x2, y2 in pixels of the photograph, half-open.
+        scale: pixels of the picture for one of the photograph.
+    """
+    x1, y1, x2, y2 = (round(float(side) * scale) for side in box)
+    # Dark around it, or it would not be seen on white.
+    cv2.rectangle(picture, (x1 - 1, y1 - 1), (x2, y2), INK, 1)
+    cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), BOX, 1)
+
+
+def draw_point(
+    picture: np.ndarray, name: str, x: float, y: float, hollow: bool = False
+) -> None:
+    """Draws a landmark as a disc, or as a ring.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB; changed.
+        name: the landmark's, for its colour.
+        x: in pixels from the picture's left edge.
+        y: in pixels from its upper edge.
+        hollow: draw a ring.
+    """
+    # OpenCV draws between pixels if told how many bits are the fraction;
+    # its pixel centres are whole numbers.
+    centre = (round((x - 0.5) * 16), round((y - 0.5) * 16))
+    if hollow:
+        for ink, width in ((_WHITE, 4), (colour(name), 2)):
+            cv2.circle(picture, centre, 5 * 16, ink, width, cv2.LINE_AA, 4)
+        return
+    for radius, ink in ((6, _WHITE), (5, colour(name))):
+        cv2.circle(picture, centre, radius * 16, ink, -1, cv2.LINE_AA, 4)
+
+
+def draw_tie(
+    picture: np.ndarray, start: Sequence[float], end: Sequence[float]
+) -> None:
+    """Draws a line between two points, in pixels from the upper left corner.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB; changed.
+        start: x, y.
+        end: x, y.
+    """
+    ends = [
+        tuple(round((float(side) - 0.5) * 16) for side in point)
+        for point in (start, end)
+    ]
+    for ink, width in ((_WHITE, 3), (INK, 1)):
+        cv2.line(picture, *ends, ink, width, cv2.LINE_AA, 4)
+
+
+def write(
+    picture: np.ndarray,
+    text: str,
+    place: tuple[int, int],
+    size: int,
+    ink: tuple[int, int, int],
+) -> None:
+    """Writes a line of text.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB; changed.
+        text: in any script.
+        place: x, y in pixels of the base line's left end.
+        size: of the letters in pixels.
+        ink: RGB.
+    """
+    x, y = place
+    # No more of the picture than the line needs.
+    top, left = max(0, y - 2 * size), max(0, x)
+    part = picture[top : y + size, left : x + text_width(text, size) + size]
+    if not part.size:
+        return
+    drawn = Image.fromarray(np.ascontiguousarray(part))
+    pen = ImageDraw.Draw(drawn)
+    start = float(x - left)
+    for run in runs(text):
+        font = _font(run.font, size)
+        pen.text((start, y - top), run.text, ink, font, anchor="ls")
+        start += font.getlength(run.text)
+    part[:] = drawn
+
+
+def text_width(text: str, size: int) -> int:
+    """How many pixels wide `write` makes a text."""
+    width = sum(_font(run.font, size).getlength(run.text) for run in runs(text))
+    return round(width + 0.5)
+
+
+def cut(text: str, size: int, width: int) -> str:
+    """A text, with its end left out where it is wider than so many pixels."""
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(f"{text}..", size) > width:
+        text = text[:-1]
+    return f"{text}.."
+
+
+@functools.cache
+def _font(file: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size)

@@ -1,0 +1,240 @@
+"""Draws answers over photographs."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from afn_keras.drawing.marks import INK
+from afn_keras.drawing.marks import colour
+from afn_keras.drawing.marks import cut
+from afn_keras.drawing.marks import draw_box
+from afn_keras.drawing.marks import draw_point
+from afn_keras.drawing.marks import text_width
+from afn_keras.drawing.marks import write
+from afn_keras.prediction import PRESENT
+from afn_keras.prediction import Prediction
+from pipelines.errors import InputError
+from pipelines.images import inspect_image
+from pipelines.images import read_photograph
+
+_BAR = (0, 114, 178)
+_PALE = (225, 225, 225)
+
+_LONG_SIDE = 640
+_PANEL = 340
+_ROW = 26
+_SMALL = 12
+_LARGE = 15
+
+# Of a file's name without its end, in bytes.
+_LONGEST = 240
+
+# Left, top, right and bottom of a name, in pixels.
+_Plate = tuple[int, int, int, int]
+
+
+def draw_prediction(
+    photograph: np.ndarray, prediction: Prediction
+) -> np.ndarray:
+    """A photograph with its landmarks, beside it categories and attributes.
+
+    Left landmarks are blue, right ones orange, and those rings whose peak is
+    below one half.
+
+    Args:
+        photograph: (h, w, 3) uint8 RGB, upright.
+        prediction: what the network said of it.
+
+    Returns:
+        (H, W, 3) uint8 RGB: the photograph scaled to a long side of 640
+        pixels, and a panel at its right.
+    """
+    picture = draw_landmarks(photograph, prediction)
+    panel = _draw_panel(prediction)
+    height = max(len(picture), len(panel))
+    return np.hstack([_padded(picture, height), _padded(panel, height)])
+
+
+def draw_landmarks(
+    photograph: np.ndarray, prediction: Prediction
+) -> np.ndarray:
+    """A photograph with its box and its landmarks, each with its name.
+
+    Args:
+        photograph: (h, w, 3) uint8 RGB, upright.
+        prediction: what the network said of it.
+
+    Returns:
+        (H, W, 3) uint8 RGB, the photograph scaled to a long side of 640
+        pixels.
+    """
+    scale = _LONG_SIDE / max(photograph.shape[:2])
+    size = [max(1, round(side * scale)) for side in photograph.shape[1::-1]]
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = cv2.resize(photograph, size, interpolation=way)
+    draw_box(picture, prediction.box, scale)
+    points = [
+        (name, (x + 0.5) * scale, (y + 0.5) * scale, score < PRESENT)
+        for name, (x, y, score) in prediction.landmarks.items()
+    ]
+    # No name hides a point or another name; where it gets narrow, those of
+    # landmarks that the network is sure of come first.
+    taken = [
+        (round(x) - 7, round(y) - 7, round(x) + 8, round(y) + 8)
+        for _, x, y, _ in points
+    ]
+    for name, x, y, _ in sorted(points, key=lambda point: point[3]):
+        _draw_name(picture, name, (x, y), taken)
+    for name, x, y, unsure in points:
+        draw_point(picture, name, x, y, hollow=unsure)
+    return picture
+
+
+def save_prediction(prediction: Prediction, folder: Path) -> Path:
+    """Draws a prediction over its photograph, into a PNG file.
+
+    Args:
+        prediction: its `photograph` must be the path of the file.
+        folder: made if it is missing. The file is named as the photograph,
+            with a number where there is such a file already.
+
+    Returns:
+        The file written.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    photograph = upright_pixels(Path(prediction.photograph))
+    picture = draw_prediction(photograph, prediction)
+    return save_picture(picture, folder, Path(prediction.photograph).stem)
+
+
+def save_picture(picture: np.ndarray, folder: Path, stem: str) -> Path:
+    """Writes a picture, (h, w, 3) uint8 RGB, into a new PNG file.
+
+    Args:
+        picture: what to write.
+        folder: made if it is missing.
+        stem: the file's name without its end; gets a number where there is
+            such a file already, so that nothing is overwritten.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    # Most file systems take 255 bytes; a number and ".png" come behind.
+    stem = os.fsdecode(os.fsencode(stem)[:_LONGEST])
+    path, number = folder / f"{stem}.png", 2
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            with contextlib.suppress(FileExistsError), path.open("xb") as file:
+                try:
+                    Image.fromarray(picture).save(file, "PNG")
+                except BaseException:
+                    path.unlink()
+                    raise
+                return path
+            path, number = folder / f"{stem}-{number}.png", number + 1
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror})"
+        ) from error
+
+
+def upright_pixels(path: Path) -> np.ndarray:
+    """A photograph as it should be seen, (h, w, 3) uint8 RGB.
+
+    Raises:
+        InputError: if it is no photograph.
+    """
+    return inspect_image(read_photograph(path), str(path)).pixels.copy()
+
+
+def _draw_name(
+    picture: np.ndarray,
+    name: str,
+    point: tuple[float, float],
+    taken: list[_Plate],
+) -> None:
+    """Writes a landmark's name where no other stands, if there is room."""
+    text = name.replace("_", " ")
+    width, height = text_width(text, _SMALL) + 6, _SMALL + 7
+    free = (
+        plate
+        for plate in _plates(picture, point, width, height)
+        if not any(_overlap(plate, other) for other in taken)
+    )
+    plate = next(free, None)
+    if plate is None:
+        return
+    taken.append(plate)
+    # On a plate, since a photograph may have any colour there.
+    left, top, right, bottom = plate
+    cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), INK, -1)
+    write(picture, text, (left + 3, bottom - 5), _SMALL, colour(name))
+
+
+def _plates(
+    picture: np.ndarray, point: tuple[float, float], width: int, height: int
+) -> Iterator[_Plate]:
+    """Places for a name, the best first: above its point, below, beside.
+
+    Farther away it would seem to be another point's.
+    """
+    x, y = map(round, point)
+    for left, top in (
+        (x - width // 2, y - 10 - height),
+        (x - width // 2, y + 11),
+        (x + 10, y - height // 2),
+        (x - 10 - width, y - height // 2),
+    ):
+        # Moved aside into the picture, but not up or down over its point.
+        left = max(0, min(left, picture.shape[1] - width))
+        if 0 <= top <= picture.shape[0] - height:
+            yield left, top, left + width, top + height
+
+
+def _overlap(one: _Plate, other: _Plate) -> bool:
+    return (
+        one[0] < other[2]
+        and other[0] < one[2]
+        and one[1] < other[3]
+        and other[1] < one[3]
+    )
+
+
+def _draw_panel(prediction: Prediction) -> np.ndarray:
+    sections = [
+        (title, scored)
+        for title, scored in (
+            ("category", prediction.categories),
+            ("attributes", prediction.attributes[:10]),
+        )
+        if scored
+    ]
+    rows = sum(len(scored) + 2 for _, scored in sections)
+    panel = np.full((_ROW * rows + 12, _PANEL, 3), 255, np.uint8)
+    y = 12
+    for title, scored in sections:
+        write(panel, title, (14, y + 18), _LARGE, INK)
+        y += _ROW
+        for name, score in scored:
+            write(panel, cut(name, _SMALL, 158), (14, y + 18), _SMALL, INK)
+            cv2.rectangle(panel, (180, y + 6), (279, y + 20), _PALE, -1)
+            end = 180 + round(99 * score)
+            cv2.rectangle(panel, (180, y + 6), (end, y + 20), _BAR, -1)
+            percent = f"{100 * score:.0f}%"
+            write(panel, percent, (290, y + 18), _SMALL, INK)
+            y += _ROW
+        y += _ROW
+    return panel
+
+
+def _padded(picture: np.ndarray, height: int) -> np.ndarray:
+    rows = height - len(picture)
+    return np.pad(picture, ((0, rows), (0, 0), (0, 0)), constant_values=255)

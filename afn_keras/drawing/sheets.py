@@ -1,0 +1,249 @@
+"""Sheets: many photographs with their labels, to look at before training."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from afn_keras.drawing.marks import INK
+from afn_keras.drawing.marks import cut
+from afn_keras.drawing.marks import draw_box
+from afn_keras.drawing.marks import draw_point
+from afn_keras.drawing.marks import draw_tie
+from afn_keras.drawing.marks import text_width
+from afn_keras.drawing.marks import write
+from afn_keras.drawing.predictions import upright_pixels
+from afn_keras.drawing.tiles import Tile
+from afn_keras.drawing.tiles import batch_tiles
+from afn_keras.drawing.tiles import photograph_tiles
+from afn_keras.drawing.tiles import prediction_tile
+from afn_keras.prediction import Prediction
+from afn_keras.recipes import Recipe
+from pipelines.annotations import OCCLUDED
+from pipelines.annotations import VISIBLE
+from pipelines.batches import augment
+from pipelines.batches import draw_lots
+from pipelines.errors import InputError
+from pipelines.folders import check_sheet
+from pipelines.records import Records
+
+_SIDE = 260
+_GAP = 14
+_LINE = 18
+_LINES = 4
+_HEADER = 44
+_SIZE = 12
+_TITLE = 14
+
+
+def split_sheet(
+    records: Records,
+    split: str,
+    count: int,
+    seed: int,
+    recipe: Recipe | None = None,
+) -> np.ndarray:
+    """Draws some photographs of a split, chosen by chance.
+
+    Args:
+        records: where to take them from.
+        split: which split.
+        count: how many; fewer if the split has fewer.
+        seed: the same one chooses the same photographs.
+        recipe: draw them as the network sees them in its training.
+
+    Raises:
+        InputError: if the records hold no image of the split.
+    """
+    vocabulary = records.vocabulary
+    serialized = draw_lots(records, split, count, seed)
+    title = f"{len(serialized)} of {records.images[split]}, {split}"
+    if recipe is None:
+        tiles = photograph_tiles(serialized, vocabulary)
+        return draw_sheet(tiles, vocabulary.landmarks, title)
+    images, targets = augment(
+        serialized, vocabulary, recipe.image_size, recipe.augmentation, seed
+    )
+    tiles = batch_tiles(images, targets, vocabulary)
+    varied = [
+        f"{name} {value:g}"
+        for name, value in dataclasses.asdict(recipe.augmentation).items()
+        if value
+    ]
+    title += f", {recipe.image_size} pixels, {', '.join(varied) or 'as it is'}"
+    return draw_sheet(tiles, vocabulary.landmarks, title)
+
+
+def prediction_sheet(
+    predictions: Sequence[Prediction], total: int
+) -> np.ndarray:
+    """Draws photographs with what was predicted for them.
+
+    Args:
+        predictions: at least one; their `photograph` must be the path of the
+            file.
+        total: how many there are in all, for the title.
+    """
+    tiles = [
+        prediction_tile(prediction, upright_pixels(Path(prediction.photograph)))
+        for prediction in predictions
+    ]
+    title = f"{len(tiles)} of {total}, predicted"
+    names = tuple(predictions[0].landmarks)
+    return draw_sheet(tiles, names, title, "unsure: below 50%")
+
+
+def draw_sheet(
+    tiles: Sequence[Tile],
+    landmarks: Sequence[str],
+    title: str,
+    hollow: str = "occluded",
+) -> np.ndarray:
+    """Draws tiles side by side.
+
+    Args:
+        tiles: at least one.
+        landmarks: names of their points.
+        title: stands above all.
+        hollow: what it means that a point is not visible.
+
+    Returns:
+        (H, W, 3) uint8 RGB, about one and a half times as wide as high.
+    """
+    columns = min(len(tiles), max(3, round((1.7 * len(tiles)) ** 0.5)))
+    rows = -(-len(tiles) // columns)
+    captions = [_caption(tile) for tile in tiles]
+    across = _SIDE + _GAP
+    down = _SIDE + max(map(len, captions)) * _LINE + 2 * _GAP
+    # Wide enough for the header, too.
+    key = _key(tiles, landmarks, hollow)
+    width = max(columns * across + _GAP, _header_width(key, title))
+    sheet = np.full((_HEADER + rows * down, width, 3), 255, np.uint8)
+    _draw_header(sheet, key, title)
+    for index, (tile, lines) in enumerate(zip(tiles, captions, strict=True)):
+        row, column = divmod(index, columns)
+        x, y = _GAP + column * across, _HEADER + row * down
+        picture = _marked(tile, landmarks)
+        height, wide = picture.shape[:2]
+        # Beside each other at the bottom, right above their captions.
+        left, top = x + (_SIDE - wide) // 2, y + _SIDE - height
+        sheet[top : top + height, left : left + wide] = picture
+        for number, line in enumerate(lines):
+            base = y + _SIDE + (number + 1) * _LINE - 3
+            write(sheet, line, (x, base), _SIZE, INK)
+    return sheet
+
+
+def save_sheet(sheet: np.ndarray, path: Path, flag: str = "--draw") -> None:
+    """Writes a sheet as PNG.
+
+    Args:
+        sheet: (h, w, 3) uint8 RGB.
+        path: the file to write.
+        flag: by which the user named it.
+
+    Raises:
+        InputError: if there is a file already, or it cannot be written.
+    """
+    check_sheet(path, flag)
+    try:
+        # Where this fails, a file is there that is not ours to remove.
+        with path.open("xb") as file:
+            try:
+                Image.fromarray(sheet).save(file, "PNG")
+            except BaseException:
+                path.unlink()
+                raise
+    except OSError as error:
+        raise InputError(
+            f"{flag} {path}: cannot be written ({error.strerror})"
+        ) from error
+
+
+def _marked(tile: Tile, landmarks: Sequence[str]) -> np.ndarray:
+    scale = _SIDE / max(tile.image.shape[:2])
+    size = [max(1, round(side * scale)) for side in tile.image.shape[1::-1]]
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = cv2.resize(tile.image, size, interpolation=way)
+    if tile.box is not None:
+        draw_box(picture, tile.box, scale)
+    visible = [
+        (index, name)
+        for index, name in enumerate(landmarks[: len(tile.points)])
+        if tile.visibility[index] in (VISIBLE, OCCLUDED)
+    ]
+    if tile.truth is not None:
+        for index, name in visible:
+            x, y = tile.truth[index] * scale
+            draw_tie(picture, tile.points[index] * scale, (x, y))
+            draw_point(picture, name, x, y, hollow=True)
+    for index, name in visible:
+        x, y = tile.points[index] * scale
+        hollow = tile.visibility[index] == OCCLUDED
+        draw_point(picture, name, x, y, hollow)
+    return picture
+
+
+def _caption(tile: Tile) -> list[str]:
+    """The lines below a photograph, all of which fit."""
+    lines = _wrapped(tile.caption)
+    return [_ending(tile.name), *lines] if tile.name else lines
+
+
+def _ending(name: str) -> str:
+    """A path's end, as much of it as there is room for."""
+    shown = name
+    while text_width(shown, _SIZE) > _SIDE:
+        name = name[1:]
+        shown = f"..{name}"
+    return shown
+
+
+def _wrapped(caption: Sequence[str]) -> list[str]:
+    """The caption in lines that fit, `_LINES` at most."""
+    lines = []
+    for text in caption:
+        line = ""
+        for word in text.split():
+            longer = f"{line} {word}".strip()
+            if line and text_width(longer, _SIZE) > _SIDE:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    if len(lines) > _LINES:
+        lines = [*lines[: _LINES - 1], f"{lines[_LINES - 1]} .."]
+    return [cut(line, _SIZE, _SIDE) for line in lines]
+
+
+def _key(
+    tiles: Sequence[Tile], landmarks: Sequence[str], hollow: str
+) -> list[tuple[str, str, bool]]:
+    """What the header explains: text, a landmark's name, whether hollow."""
+    key = []
+    if landmarks:
+        key = [("left", "left", False), ("right", "right", False)]
+    if any(tile.truth is not None for tile in tiles):
+        key.append(("where it is", "left", True))
+    elif any(OCCLUDED in tile.visibility for tile in tiles):
+        key.append((hollow, "left", True))
+    return key
+
+
+def _header_width(key: list[tuple[str, str, bool]], title: str) -> int:
+    marks = sum(text_width(text, _TITLE) + 40 for text, _, _ in key)
+    return 2 * _GAP + text_width(title, _TITLE) + 20 + marks
+
+
+def _draw_header(
+    sheet: np.ndarray, key: list[tuple[str, str, bool]], title: str
+) -> None:
+    write(sheet, title, (_GAP, 26), _TITLE, INK)
+    x = _GAP + text_width(title, _TITLE) + 30
+    for text, name, hollow in key:
+        draw_point(sheet, name, x, 22, hollow)
+        write(sheet, text, (x + 12, 26), _TITLE, INK)
+        x += text_width(text, _TITLE) + 40

@@ -1,0 +1,294 @@
+"""One page that shows how good a network is, and where it is wrong."""
+
+import base64
+import dataclasses
+import functools
+import io
+import operator
+from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from afn_keras.drawing import chart_settings
+from afn_keras.drawing import drawable
+from afn_keras.evaluation import charts
+from afn_keras.evaluation import worst_cases
+from afn_keras.evaluation.files import write_evaluation
+from afn_keras.evaluation.outcomes import AttributeScore
+from afn_keras.evaluation.outcomes import Outcomes
+from afn_keras.evaluation.outcomes import attribute_scores
+from afn_keras.evaluation.tables import Table
+from afn_keras.evaluation.tables import label_table
+from afn_keras.evaluation.tables import landmark_table
+from afn_keras.evaluation.tables import top1_line
+from afn_keras.evaluation.tables import what_was_scored
+from pipelines.errors import InputError
+from pipelines.folders import fresh_folder
+from pipelines.records import Records
+
+PAGE = "report.html"
+
+
+@dataclasses.dataclass
+class _Part:
+    heading: str = ""
+    text: str = ""
+    picture: str = ""
+    table: Table | None = None
+
+
+@dataclasses.dataclass
+class _Section:
+    anchor: str
+    title: str
+    parts: list[_Part]
+
+
+def write_report_page(
+    evaluation: dict[str, Any],
+    outcomes: Outcomes,
+    records: Records,
+    name: str,
+    folder: Path,
+) -> Path:
+    """Writes a page with tables, charts and the worst cases.
+
+    Args:
+        evaluation: what `evaluate` returned.
+        outcomes: what its `watch` was told.
+        records: the data, for the photographs.
+        name: what to call the network.
+        folder: a new folder. Besides `report.html`, which needs no other
+            file, it gets each picture of the page, `evaluation.json` and
+            `evaluation.md`.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: if the folder holds something or cannot be written.
+    """
+    split = evaluation["split"]
+    # It is named in the pictures as it is in the page.
+    sections, pictures = [], {}
+
+    vocabulary = outcomes.vocabulary
+    letters = chart_settings(
+        *map(drawable, vocabulary.landmarks),
+        *map(drawable, vocabulary.categories),
+        *map(drawable, vocabulary.attributes),
+    )
+
+    def picture(title: str, draw: Callable, *given: Any) -> str:
+        with matplotlib.rc_context(letters):
+            drawn = draw(*given)
+            if drawn is None:
+                return ""
+            pictures[title] = _png(drawn)
+        return base64.b64encode(pictures[title]).decode()
+
+    if evaluation["landmarks"]:
+        sections.append(
+            _Section(
+                "landmarks",
+                "Landmarks",
+                [
+                    _Part(table=landmark_table(evaluation, name)),
+                    _Part(
+                        "Error of each landmark",
+                        picture=picture(
+                            "landmarks",
+                            charts.landmark_chart,
+                            *(outcomes, evaluation),
+                        ),
+                    ),
+                    _Part(
+                        "Worst photographs",
+                        picture=picture(
+                            "landmark_mistakes",
+                            worst_cases.landmark_mistakes,
+                            *(outcomes, records, split),
+                        ),
+                    ),
+                ],
+            )
+        )
+    labels = label_table(evaluation, name)
+    if evaluation["category"]:
+        sections.append(
+            _Section(
+                "category",
+                "Category",
+                [
+                    _Part(text=top1_line(evaluation), table=labels),
+                    _Part(
+                        "What is taken for what",
+                        picture=picture(
+                            "confusion", charts.confusion_chart, outcomes
+                        ),
+                    ),
+                    _Part(
+                        "Worst photographs",
+                        picture=picture(
+                            "category_mistakes",
+                            worst_cases.category_mistakes,
+                            *(outcomes, records, split),
+                        ),
+                    ),
+                ],
+            )
+        )
+    if evaluation["attributes"]:
+        scores = attribute_scores(outcomes)
+        parts = [] if evaluation["category"] else [_Part(table=labels)]
+        if scores:
+            parts.append(
+                _Part(
+                    "Precision and recall of the most frequent",
+                    "Dashed: the precision of saying it of every photograph.",
+                    picture(
+                        "precision", charts.precision_chart, outcomes, scores
+                    ),
+                )
+            )
+        parts.append(
+            _Part(
+                "Worst photographs",
+                picture=picture(
+                    "attribute_mistakes",
+                    worst_cases.attribute_mistakes,
+                    *(outcomes, records, split),
+                ),
+            )
+        )
+        parts.append(_Part("Each attribute", _SAID, table=_scores(scores)))
+        sections.append(_Section("attributes", "Attributes", parts))
+    if evaluation["category"] or evaluation["attributes"]:
+        sections.append(
+            _Section(
+                "calibration",
+                "Calibration",
+                [
+                    _Part(
+                        text=_CALIBRATED,
+                        picture=picture(
+                            "calibration", charts.calibration_chart, outcomes
+                        ),
+                    )
+                ],
+            )
+        )
+    page = _template().render(
+        name=name,
+        evaluation=evaluation,
+        what=what_was_scored(evaluation),
+        numbers=_numbers(evaluation),
+        sections=[
+            dataclasses.replace(
+                section,
+                parts=[p for p in section.parts if p.picture or p.table],
+            )
+            for section in sections
+        ],
+    )
+    try:
+        with fresh_folder(folder) as aside:
+            (aside / PAGE).write_text(page, encoding="utf-8")
+            for title, content in pictures.items():
+                (aside / f"{title}.png").write_bytes(content)
+            write_evaluation(evaluation, name, aside)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}); choose another "
+            "folder with --report"
+        ) from error
+    return Path(folder) / PAGE
+
+
+_SAID = (
+    "An attribute is said to be there from 50% on. AP is the area under "
+    "precision over recall, ECE the mean distance of what is said from what "
+    "is so."
+)
+_CALIBRATED = (
+    "On the dashed line, what is said with 70% is so in 70 of 100 cases; below "
+    "it, the network is too sure. Grey: how many answers there are."
+)
+
+
+def _scores(scores: list[AttributeScore]) -> Table:
+    header = [
+        *("attribute", "group", "images", "AP"),
+        *("precision, %", "recall, %", "ECE, %"),
+    ]
+    body = [
+        [
+            score.name,
+            score.group,
+            str(score.images),
+            f"{score.average_precision:.3f}",
+            "-" if score.precision is None else f"{100 * score.precision:.1f}",
+            f"{100 * score.recall:.1f}",
+            f"{100 * score.calibration_error:.1f}",
+        ]
+        for score in scores
+    ]
+    return Table(header, body)
+
+
+def _numbers(evaluation: dict[str, Any]) -> list[dict[str, str]]:
+    """The headline scores, each with the baseline's if there is one."""
+    chosen = []
+    if evaluation["landmarks"]:
+        chosen.append(("normalized error", ("landmarks", "ne"), "{:.4f}", 1))
+        chosen.append(("PCK@0.1", ("landmarks", "pck@0.1"), "{:.1f}%", 100))
+    if evaluation["category"]:
+        for k in ("top1", "top3"):
+            title = f"category {k[:3]}-{k[3:]}"
+            chosen.append((title, ("category", k), "{:.1f}%", 100))
+    if evaluation["attributes"]:
+        keys = ("attributes", "recall@5", "all")
+        chosen.append(("attribute recall@5", keys, "{:.1f}%", 100))
+    guess = evaluation["guess"]
+    return [
+        {
+            "title": title,
+            "value": _shown(_at(evaluation, keys), form, factor),
+            "guess": _shown(_at(guess, keys), form, factor) if guess else "",
+        }
+        for title, keys, form, factor in chosen
+    ]
+
+
+def _at(scores: dict[str, Any], keys: Sequence[str]) -> float | None:
+    return functools.reduce(operator.getitem, keys, scores)
+
+
+def _shown(value: float | None, form: str, factor: float) -> str:
+    return "-" if value is None else form.format(factor * value)
+
+
+def _png(drawn: Figure | np.ndarray) -> bytes:
+    if isinstance(drawn, Figure):
+        return charts.png(drawn)
+    stored = io.BytesIO()
+    Image.fromarray(drawn).save(stored, "PNG", optimize=True)
+    return stored.getvalue()
+
+
+def _template() -> jinja2.Template:
+    # Names of labels come from anybody's data: they are escaped.
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("afn_keras"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template(PAGE)

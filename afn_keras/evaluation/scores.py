@@ -1,0 +1,324 @@
+"""Evaluation: a trained network against the labels of one split."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+from typing import get_args
+
+import numpy as np
+
+from afn_keras.data_warnings import score_warnings
+from afn_keras.data_warnings import synthetic_warning
+from afn_keras.metrics import AreaUnderCurve
+from afn_keras.metrics import AttributeRecall
+from afn_keras.metrics import CorrectKeypoints
+from afn_keras.metrics import NormalizedError
+from afn_keras.metrics import Protocol
+from afn_keras.metrics import TopKAccuracy
+from afn_keras.metrics import group_columns
+from afn_keras.outputs import Answering
+from afn_keras.training_data import TrainingData
+from pipelines.batches import load_encoded
+from pipelines.batches import load_split
+from pipelines.errors import InputError
+from pipelines.records import Records
+from pipelines.vocabulary import Vocabulary
+
+# Images that are scored together: a call of a metric costs as much as the
+# arithmetic of some hundred.
+_BLOCK = 512
+
+
+def evaluate(
+    answering: Answering,
+    records: Records,
+    split: str,
+    batch_size: int = 32,
+    protocol: Protocol = "corrected",
+    watch: Callable[[dict, dict], None] | None = None,
+    published: bool = False,
+    trained_on: TrainingData | None = None,
+) -> dict[str, Any]:
+    """Scores a network on a split, and the baseline it has to beat.
+
+    Errors of visible landmarks inside the box, in units of the box's sides,
+    averaged per landmark and then over landmarks; category top-k; attribute
+    recall@k by group and over all.
+
+    Args:
+        answering: the network, or an artifact of it.
+        records: the data. All its labels must be among the network's, by
+            name; those that only the network has are unknown.
+        split: which split to score.
+        batch_size: images a batch; it changes no score.
+        protocol: "corrected", or "released" as `NormalizedError` says.
+        watch: is called with the targets and answers of each batch, in the
+            order of the records.
+        published: say that the published rows belong beside these scores,
+            also where the data are not the benchmark's.
+        trained_on: what the network was trained on, if that is known.
+
+    Returns:
+        What `evaluation.json` holds: fractions, None where the data has no
+        such labels. `guess` has the scores of always answering with the mean
+        landmark and the most frequent labels of the train split: the data's,
+        or, where they have none, the one that the network was trained on.
+        None if neither is known. `warnings` says which scores mean little.
+
+    Raises:
+        InputError: if the data has labels that the network does not know, or
+            the split no image.
+        ValueError: if there is no such protocol.
+    """
+    if protocol not in get_args(Protocol):
+        raise ValueError(
+            f"protocol must be one of {get_args(Protocol)}: {protocol!r}"
+        )
+    vocabulary, size = answering.vocabulary, answering.image_size
+    _check_vocabulary(vocabulary, records)
+    network = Scores(vocabulary, protocol, size)
+    guesses = _baseline(records, vocabulary, trained_on)
+    guess = Scores(vocabulary, protocol, size)
+    images = 0
+    for targets, answers in _answered(answering, records, split, batch_size):
+        network.update(targets, answers)
+        if watch:
+            watch(targets, answers)
+        count = len(next(iter(targets.values())))
+        if guesses:
+            guess.update(
+                targets,
+                {
+                    name: np.repeat(value[None], count, axis=0)
+                    for name, value in guesses.items()
+                },
+            )
+        images += count
+    result = network.result()
+    guessed = guess.result() if guesses else None
+    warnings = score_warnings(vocabulary)
+    unseen = synthetic_warning(trained_on)
+    if unseen and records.origin != "synthetic":
+        warnings.append(unseen)
+    if result["landmarks"]:
+        result["landmarks"] = {
+            "ne": result["landmarks"]["ne"],
+            "mean_guess_ne": guessed and guessed["landmarks"]["ne"],
+            **result["landmarks"],
+        }
+    return {
+        "protocol": protocol,
+        "split": split,
+        "images": images,
+        "published": published or records.origin == "deepfashion",
+        "warnings": warnings,
+        **result,
+        "guess": guessed,
+    }
+
+
+class Scores:
+    """All metrics of the tasks that a vocabulary has.
+
+    Args:
+        vocabulary: names of the labels.
+        protocol: how landmarks are judged.
+        image_size: side of the network's images in pixels.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        protocol: Protocol = "corrected",
+        image_size: int = 224,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self._waiting: list[tuple[dict, dict]] = []
+        count = len(vocabulary.landmarks)
+        judged = {"protocol": protocol, "image_size": image_size}
+        self.landmarks = [
+            NormalizedError(count, **judged),
+            CorrectKeypoints(0.1, count, **judged),
+            CorrectKeypoints(0.2, count, **judged),
+            AreaUnderCurve(0.2, count, **judged),
+        ]
+        self.category = [TopKAccuracy(k) for k in (1, 3, 5)]
+        columns = {"all": None, **group_columns(vocabulary)}
+        self.recall = {
+            f"recall@{k}": {
+                group: AttributeRecall(k, chosen)
+                for group, chosen in columns.items()
+            }
+            for k in (3, 5)
+        }
+
+    def update(self, targets: dict, answers: dict) -> None:
+        """Adds a batch.
+
+        Args:
+            targets: as `load_split` gives them, in NumPy.
+            answers: as `Answering.answer` gives them.
+        """
+        self._waiting.append((targets, answers))
+        if sum(len(next(iter(t.values()))) for t, _ in self._waiting) >= _BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        targets, answers = (
+            {
+                name: np.concatenate([part[name] for part in parts])
+                for name in parts[0]
+            }
+            for parts in zip(*self._waiting, strict=True)
+        )
+        self._waiting.clear()
+        for metric in self.landmarks if "heatmaps" in targets else ():
+            metric.update_state(targets["heatmaps"], answers["landmarks"])
+        for metric in self.category if "category" in targets else ():
+            metric.update_state(targets["category"], answers["category"])
+        if "attributes" in targets:
+            for groups in self.recall.values():
+                for metric in groups.values():
+                    metric.update_state(
+                        targets["attributes"], answers["attributes"]
+                    )
+
+    def result(self) -> dict[str, Any]:
+        """The scores of all batches, as `evaluation.json` has them.
+
+        None for a task of which no image had a label.
+        """
+        self._flush()
+        error, *others = self.landmarks
+        landmarks = {
+            "ne": _number(error.result()),
+            "per_landmark": dict(
+                zip(
+                    self.vocabulary.landmarks,
+                    map(_number, error.ratios()),
+                    strict=True,
+                )
+            ),
+            **{other.name: _number(other.result()) for other in others},
+        }
+        category = {
+            metric.name: _number(metric.result()) for metric in self.category
+        }
+        attributes = {
+            name: {
+                group: _number(metric.result())
+                for group, metric in groups.items()
+            }
+            for name, groups in self.recall.items()
+        }
+        known = {
+            "landmarks": landmarks["ne"],
+            "category": category["top1"],
+            "attributes": attributes["recall@5"]["all"],
+        }
+        scores = {
+            "landmarks": landmarks,
+            "category": category,
+            "attributes": attributes,
+        }
+        return {
+            task: None if known[task] is None else scores[task]
+            for task in scores
+        }
+
+
+def _answered(
+    answering: Answering, records: Records, split: str, batch_size: int
+) -> Iterator[tuple[dict, dict]]:
+    """Targets and answers of each batch.
+
+    What decodes images itself gets them as files: it is scored as it serves.
+    """
+    vocabulary = answering.vocabulary
+    if answering.answer_encoded is not None:
+        for encoded, boxes, targets in load_encoded(
+            records, split, batch_size, vocabulary
+        ):
+            answers = answering.answer_encoded(encoded.numpy(), boxes.numpy())
+            yield {name: x.numpy() for name, x in targets.items()}, answers
+        return
+    data = load_split(
+        records,
+        split,
+        image_size=answering.image_size,
+        batch_size=batch_size,
+        vocabulary=vocabulary,
+    )
+    for image, targets in data:
+        answers = answering.answer(image.numpy())
+        yield {name: x.numpy() for name, x in targets.items()}, answers
+
+
+def _baseline(
+    records: Records, vocabulary: Vocabulary, trained_on: TrainingData | None
+) -> dict[str, np.ndarray] | None:
+    """What is answered without looking, in the network's own form.
+
+    None if it is not known of all tasks: it is never made up.
+    """
+    guess, names = records.guess, records.vocabulary
+    if not _is_whole(guess, names) and trained_on:
+        guess, names = trained_on.guess, vocabulary
+    if not _is_whole(guess, names):
+        return None
+    # What only the network has is nowhere labeled, and any place will do.
+    points = dict(zip(names.landmarks, guess["landmarks"] or (), strict=True))
+    category = dict(zip(names.categories, guess["category"], strict=True))
+    attributes = dict(zip(names.attributes, guess["attributes"], strict=True))
+    return {
+        "landmarks": np.array(
+            [points.get(name, (0.5, 0.5)) for name in vocabulary.landmarks],
+            np.float32,
+        ),
+        "category": np.array(
+            [category.get(name, 0) for name in vocabulary.categories],
+            np.float32,
+        ),
+        "attributes": np.array(
+            [attributes.get(name, 0) for name in vocabulary.attributes],
+            np.float32,
+        ),
+    }
+
+
+def _is_whole(guess: dict[str, Any] | None, vocabulary: Vocabulary) -> bool:
+    if guess is None:
+        return False
+    points = guess["landmarks"]
+    if vocabulary.landmarks and (points is None or None in points):
+        return False
+    # Zeros alone are of a train split without such labels.
+    return all(
+        any(guess[task])
+        for task, names in (
+            ("category", vocabulary.categories),
+            ("attributes", vocabulary.attributes),
+        )
+        if names
+    )
+
+
+def _check_vocabulary(vocabulary: Vocabulary, records: Records) -> None:
+    for what in ("categories", "attributes", "landmarks"):
+        known = getattr(vocabulary, what)
+        names = getattr(records.vocabulary, what)
+        other = [name for name in names if name not in set(known)]
+        if other:
+            more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+            raise InputError(
+                f"{records.folder}: the model was not trained on the {what} "
+                f"{', '.join(other[:3])}{more}; evaluate it on data without "
+                "them"
+            )
+
+
+def _number(value: Any) -> float | None:
+    value = float(value)
+    return None if np.isnan(value) else value

@@ -1,0 +1,22 @@
+"""Prediction: from images to landmarks, category and attributes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "cropping": ["Box", "crop"],
+        "formats": ["FORMATS"],
+        "image_lists": ["Named", "TEXT", "is_list", "parse_line", "to_line"],
+        "inputs": [
+            "Listed",
+            "first_photographs",
+            "is_photograph_name",
+            "list_photographs",
+            "read_table",
+        ],
+        "predictor": ["Maps", "Predictor"],
+        "result": ["PRESENT", "Prediction"],
+        "writer": ["check_results", "write_results"],
+    },
+)

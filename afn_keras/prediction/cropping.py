@@ -1,0 +1,123 @@
+"""What a network is shown of a photograph: one garment, in its input's size."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.errors import InputError
+from pipelines.images import inspect_image
+from pipelines.images import read_photograph
+from pipelines.images import resample_array
+from pipelines.images import show
+
+Box = tuple[float, float, float, float]
+
+
+class Crop(NamedTuple):
+    """What a network is shown of a photograph.
+
+    Attributes:
+        image: (S, S, 3) float32 RGB 0..255.
+        box: x1, y1, x2, y2 in pixels of the upright photograph.
+        size: width and height of the upright photograph in pixels.
+    """
+
+    image: np.ndarray
+    box: Box
+    size: tuple[int, int]
+
+
+def crop(
+    photograph: str | Path, image_size: int, box: Box | None = None
+) -> Crop:
+    """Shows a network one garment of a photograph.
+
+    Args:
+        photograph: path of the file.
+        image_size: side of the network's input in pixels.
+        box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
+
+    Raises:
+        InputError: if it is no photograph, or the box lies outside it.
+    """
+    encoded = read_photograph(Path(photograph))
+    return crop_encoded(encoded, str(photograph), image_size, box)
+
+
+def crop_encoded(
+    encoded: bytes, name: str, image_size: int, box: Box | None = None
+) -> Crop:
+    """Shows a network one garment of a photograph that was read already.
+
+    Args:
+        encoded: the file's bytes.
+        name: what to call it in messages.
+        image_size: side of the network's input in pixels.
+        box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
+
+    Raises:
+        InputError: if it is no photograph, or the box lies outside it.
+    """
+    photograph = inspect_image(encoded, name)
+    width, height = photograph.width, photograph.height
+    if box is None:
+        box = (0.0, 0.0, float(width), float(height))
+    x1, y1, x2, y2 = map(float, box)
+    shown = f"{name}: the box {x1:g} {y1:g} {x2:g} {y2:g}"
+    if not (max(x1, 0) < min(x2, width) and max(y1, 0) < min(y2, height)):
+        raise InputError(
+            f"{shown} shows nothing of its {width} x {height} pixels"
+        )
+    # Also, what is drawn of it takes no more memory than nine photographs.
+    if not (
+        min(x1 + width, y1 + height) >= 0
+        and x2 <= 2 * width
+        and y2 <= 2 * height
+    ):
+        raise InputError(
+            f"{shown} leaves its {width} x {height} pixels by more than they "
+            "are wide or high"
+        )
+    box = (x1, y1, x2, y2)
+    if photograph.jpeg is None:
+        image = resample_array(photograph.pixels, box, image_size)
+    else:
+        image = _showing(image_size)(
+            tf.constant(photograph.jpeg),
+            tf.constant(photograph.orientation),
+            tf.constant([width, height]),
+            tf.constant(box),
+        ).numpy()
+    return Crop(image, box, (width, height))
+
+
+@functools.cache
+def _showing(image_size: int) -> Callable[..., tf.Tensor]:
+    """`show` as one graph, for images of one size.
+
+    Called one by one, its operations wait for Python's lock, which the other
+    threads hold. It is traced here: TensorFlow takes a call that waits while
+    another thread's is traced for one more trace, and warns of too many.
+    """
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([], tf.string),
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([2], tf.int32),
+            tf.TensorSpec([4], tf.float32),
+        ]
+    )
+    def shown(
+        encoded: tf.Tensor,
+        orientation: tf.Tensor,
+        size: tf.Tensor,
+        window: tf.Tensor,
+    ) -> tf.Tensor:
+        return show(encoded, orientation, size, window, image_size)
+
+    return shown.get_concrete_function()

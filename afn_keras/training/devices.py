@@ -1,0 +1,146 @@
+"""Data-parallel training: each device has the network, and part of a batch.
+
+TensorFlow's MirroredStrategy or, on JAX, Keras's DataParallel. What is trained
+does not depend on the number of devices, but for rounding.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from afn_keras.backend import keras
+from afn_keras.training.cluster import Devices
+from pipelines.batches import Part
+from pipelines.errors import InputError
+
+
+@contextlib.contextmanager
+def on_devices(devices: Devices, part: Part) -> Iterator[int]:
+    """What is made, compiled and fitted within is spread over devices.
+
+    To be entered before anything runs on a device.
+
+    Args:
+        devices: how many of this machine's GPUs, or "all" of them. Without
+            GPUs the processor, as so many devices, which is for trying out.
+        part: this process's among those that train together; on JAX only.
+
+    Yields:
+        How many devices share a batch of this process.
+
+    Raises:
+        InputError: if there are fewer devices, or processes have unequal
+            numbers of them.
+    """
+    if keras.backend.backend() == "jax":
+        names = _jax_devices(devices, part)
+        count = len(names) // part.count
+        if len(names) == 1:
+            yield 1
+            return
+        # Each process makes its own part of each batch.
+        spread = keras.distribution.DataParallel(
+            devices=names, auto_shard_dataset=False
+        )
+        with spread.scope():
+            yield count
+        return
+    if part.count > 1:
+        raise InputError(
+            f"{part.count} processes train together on JAX alone: "
+            "KERAS_BACKEND=jax"
+        )
+    names = _tensorflow_devices(devices)
+    if len(names) == 1:
+        yield 1
+        return
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(names).scope():
+        yield len(names)
+
+
+@contextlib.contextmanager
+def on_one_device() -> Iterator[bool]:
+    """Within, on JAX, what is made and run concerns this process alone.
+
+    Yields:
+        Whether there are others, with which networks from outside are shared.
+    """
+    # Keras 2.15 has no such thing.
+    library = getattr(keras, "distribution", None)
+    spread = library and library.distribution()
+    if spread is None:
+        yield False
+        return
+    library.set_distribution(None)
+    try:
+        yield True
+    finally:
+        library.set_distribution(spread)
+
+
+def synchronize(model: keras.Model, together: bool) -> None:
+    """Whether batch normalization sees all devices' part of a batch.
+
+    It has to, to train as one device does. JAX always shows it the whole
+    batch, and opens no network that was saved with this set.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = together and several
+            if hasattr(layer, "fused"):
+                # Of Keras 2.15: one operation, which sees one device only.
+                layer.fused = not layer.synchronized
+
+
+def _jax_devices(devices: Devices, part: Part) -> list[Any]:
+    import jax
+    import tensorflow as tf
+
+    # It only makes batches here, and would take the memory of all GPUs.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
+    if devices != "all" and jax.config.jax_num_cpu_devices < devices:
+        # Too late for that if JAX runs already.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", devices)
+    names = keras.distribution.list_devices()
+    if jax.local_device_count() * part.count != len(names) and part.count > 1:
+        raise InputError(
+            f"--cluster: process {part.index} sees {jax.local_device_count()} "
+            f"devices of {len(names)}, which {part.count} processes have to "
+            "share evenly; hide some with CUDA_VISIBLE_DEVICES"
+        )
+    if part.count > 1 or devices == "all":
+        return names
+    return names[: _checked(devices, names)]
+
+
+def _tensorflow_devices(devices: Devices) -> list[str]:
+    import tensorflow as tf
+
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    if kind == "CPU" and devices not in (1, "all"):
+        parts = [tf.config.LogicalDeviceConfiguration()] * devices
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        # Too late for that if TensorFlow runs already.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_logical_device_configuration(cpu, parts)
+    names = [device.name for device in tf.config.list_logical_devices(kind)]
+    if devices == "all":
+        return names if kind == "GPU" else names[:1]
+    return names[: _checked(devices, names)]
+
+
+def _checked(devices: int, names: list[str]) -> int:
+    if devices > len(names):
+        raise InputError(
+            f"--devices {devices}: there are {len(names)} ({', '.join(names)})"
+        )
+    return devices

@@ -1,0 +1,104 @@
+"""Writes the ONNX file, for runtimes that take nothing else."""
+
+import os
+import warnings
+from pathlib import Path
+
+from afn_keras.backend import keras
+from afn_keras.backend import needs_keras_3
+from afn_keras.loading import TrainedModel
+from afn_keras.outputs import AnsweringModel
+from afn_keras.runs import CARD
+from afn_keras.training_data import FILE_NAME as TRAINING_DATA
+from afn_keras.training_data import TrainingData
+from pipelines.errors import InputError
+from pipelines.folders import check_new
+from pipelines.vocabulary import FILE_NAME as VOCABULARY
+from pipelines.vocabulary import Vocabulary
+
+
+def export_onnx(trained: TrainedModel, path: Path) -> None:
+    """Writes a float32 ONNX file with labels and model card in its metadata.
+
+    It takes `image`, (B, S, S, 3) float32 RGB 0..255, and answers what the
+    TFLite file does; see `export_tflite`.
+
+    Args:
+        trained: what `load_model` returned.
+        path: the file to write, ending in .onnx.
+
+    Raises:
+        InputError: if the file exists, the extra is not installed, or Keras
+            is 2.15.
+    """
+    needs_keras_3(f"{path}: ONNX")
+    path = Path(path)
+    check_new(path)
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401  It checks the file afterwards.
+        import tf2onnx  # noqa: F401  Keras calls it.
+    except ImportError as error:
+        raise without_extra(path, error) from error
+    model = AnsweringModel(trained.model, trained.decoding)
+    side = trained.image_size
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.stem}.partial.onnx")
+    try:
+        with warnings.catch_warnings():
+            # The converter asks NumPy for names that it no longer has.
+            warnings.simplefilter("ignore", FutureWarning)
+            model.export(
+                aside,
+                format="onnx",
+                verbose=False,
+                input_signature=[
+                    keras.InputSpec(
+                        shape=(None, side, side, 3),
+                        dtype="float32",
+                        name="image",
+                    )
+                ],
+            )
+        content = onnx.load(aside)
+        content.metadata_props.add(
+            key=VOCABULARY, value=trained.vocabulary.to_json()
+        )
+        if trained.data:
+            content.metadata_props.add(
+                key=TRAINING_DATA, value=trained.data.to_json()
+            )
+        if trained.card:
+            content.metadata_props.add(key=CARD, value=trained.card)
+        onnx.save(content, aside)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def read_labels(metadata: dict[str, str]) -> Vocabulary:
+    """The labels in the metadata of an ONNX file.
+
+    Raises:
+        ValueError, KeyError, TypeError: if there are none.
+    """
+    return Vocabulary.from_json(metadata[VOCABULARY])
+
+
+def read_training_data(metadata: dict[str, str]) -> TrainingData | None:
+    """What the network of an ONNX file was trained on; None if not in there.
+
+    Raises:
+        ValueError, KeyError, TypeError: if it is damaged.
+    """
+    text = metadata.get(TRAINING_DATA)
+    return TrainingData.from_json(text) if text else None
+
+
+def without_extra(path: Path, error: ImportError) -> InputError:
+    """What to say where a package of the extra is missing."""
+    return InputError(
+        f"{path}: ONNX needs the package {error.name}; "
+        "pip install 'afn-keras[onnx]'"
+    )

@@ -1,0 +1,215 @@
+"""Files wherever Beam finds them: of this machine, or gs://, s3://, hdfs://."""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from pipelines.errors import InputError
+from pipelines.images import read_photograph
+
+# Between attempts to read over a network, in seconds.
+_PAUSES = (1.0, 4.0)
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+def is_url(name: str) -> bool:
+    """Whether a name says by which file system it is found."""
+    return bool(_URL.match(name))
+
+
+def resolve(name: str, folder: str) -> str:
+    """A name that means the same wherever it is read.
+
+    Args:
+        name: a URL, or a path, perhaps relative.
+        folder: what paths are relative to.
+    """
+    return name if is_url(name) else os.path.join(folder, name)
+
+
+def check_url(name: str) -> None:
+    """Raises InputError if nothing here knows a URL's file system."""
+    try:
+        FileSystems.get_filesystem(name)
+    except Exception as error:
+        raise InputError(
+            f"{name}: Beam has no such file system here; "
+            "pip install 'apache-beam[gcp]' for gs://, [aws] for s3://"
+        ) from error
+
+
+def read_anywhere(name: str, folder: str) -> bytes:
+    """Reads a photograph for `inspect_image` to take.
+
+    Args:
+        name: a URL, or a path.
+        folder: what paths are relative to.
+
+    Raises:
+        InputError: if there is none, or it cannot be read, over a network
+            after some attempts.
+    """
+    if not is_url(name):
+        return read_photograph(os.path.join(folder, name), name)
+    for pause in (*_PAUSES, None):
+        try:
+            return read_file(name)
+        # What a file system raises is as different as they are.
+        except Exception as error:
+            if pause is None or _is_missing(name):
+                raise InputError(
+                    f"{name}: cannot be read ({one_line(error)})"
+                ) from error
+            time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def read_file(name: str) -> bytes:
+    """The bytes of a file as they are stored."""
+    # By its name alone Beam would unpack a.gz.
+    with FileSystems.open(
+        name, compression_type=CompressionTypes.UNCOMPRESSED
+    ) as file:
+        return file.read()
+
+
+def write_whole(name: str, content: bytes) -> None:
+    """Writes a file that is there as a whole or not at all."""
+    aside = f"{name}.writing"
+    with FileSystems.create(
+        aside, compression_type=CompressionTypes.UNCOMPRESSED
+    ) as file:
+        file.write(content)
+    FileSystems.rename([aside], [name])
+
+
+def write_lines(name: str, lines: Iterable[bytes]) -> None:
+    """Writes lines as they come.
+
+    Raises:
+        InputError: if the file cannot be written, or what `lines` raised.
+    """
+    try:
+        with FileSystems.create(
+            name, compression_type=CompressionTypes.UNCOMPRESSED
+        ) as file:
+            for line in lines:
+                file.write(line + b"\n")
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{name}: cannot be written ({one_line(error)})"
+        ) from error
+
+
+def write_json(name: str, content: Any) -> None:
+    """Writes JSON that is there as a whole or not at all."""
+    write_whole(name, f"{json.dumps(content, indent=1)}\n".encode())
+
+
+def files_in(folder: str) -> list[str]:
+    """The files in a folder and its folders, relative to it, sorted."""
+    if not is_url(folder):
+        found = [
+            os.path.relpath(os.path.join(place, name), folder)
+            for place, _, names in os.walk(folder)
+            for name in names
+        ]
+        return sorted(found)
+    folder = folder.rstrip("/") + "/"
+    try:
+        (matched,) = FileSystems.match([f"{folder}**"])
+    except Exception as error:
+        raise InputError(
+            f"{folder}: cannot be read ({one_line(error)})"
+        ) from error
+    return sorted(
+        item.path.removeprefix(folder) for item in matched.metadata_list
+    )
+
+
+def first_match(pattern: str) -> bool:
+    """Whether any file matches a pattern, without looking for all.
+
+    Raises:
+        InputError: if its file system does not answer.
+    """
+    try:
+        (matched,) = FileSystems.match([pattern], limits=[1])
+    except Exception as error:
+        raise InputError(
+            f"{pattern}: cannot be read ({one_line(error)})"
+        ) from error
+    return bool(matched.metadata_list)
+
+
+def copy_folder(source: str, target: str) -> None:
+    """Copies all files of a folder, from and to any file system.
+
+    Raises:
+        InputError: if one of them cannot be read or written.
+    """
+    for name in files_in(source):
+        place = join(target, name)
+        try:
+            if not is_url(target):
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+            with (
+                FileSystems.open(
+                    join(source, name),
+                    compression_type=CompressionTypes.UNCOMPRESSED,
+                ) as old,
+                FileSystems.create(
+                    place, compression_type=CompressionTypes.UNCOMPRESSED
+                ) as new,
+            ):
+                shutil.copyfileobj(old, new, 1 << 20)
+        except Exception as error:
+            raise InputError(
+                f"{join(source, name)}: cannot be copied to {place} "
+                f"({one_line(error)})"
+            ) from error
+
+
+def remove_files(folder: str, names: Sequence[str]) -> None:
+    """Removes files of a folder, and folders of this machine left empty."""
+    if is_url(folder):
+        if names:
+            FileSystems.delete([join(folder, name) for name in names])
+        return
+    for name in names:
+        Path(folder, name).unlink(missing_ok=True)
+    for place, _, _ in os.walk(folder, topdown=False):
+        if place != folder and not os.listdir(place):
+            os.rmdir(place)
+
+
+def join(folder: str, name: str) -> str:
+    """The path or URL of what lies in a folder."""
+    if is_url(folder):
+        return f"{folder.rstrip('/')}/{name}"
+    return os.path.join(folder, name)
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, short enough for a line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _is_missing(name: str) -> bool:
+    try:
+        return not FileSystems.exists(name)
+    except Exception:
+        return False

@@ -1,1 +1,0 @@
-"""A drawn benchmark: garments whose every label is right by construction."""

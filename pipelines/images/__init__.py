@@ -1,0 +1,26 @@
+"""A file to an upright image, and an image to network input."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "files": [
+            "MAX_PIXELS",
+            "Photograph",
+            "SUFFIXES",
+            "inspect_image",
+            "read_photograph",
+        ],
+        "jpeg": [
+            "EXACT",
+            "decode_jpeg_part",
+            "decode_whole",
+            "is_plain",
+            "turn_upright",
+        ],
+        "resampling": ["resample", "crop_window", "decode_window", "show"],
+        "resampling_numpy": ["resample_array"],
+        "store": ["PhotographStore", "spellings"],
+    },
+)

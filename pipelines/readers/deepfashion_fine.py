@@ -1,0 +1,190 @@
+"""Reads the fine annotation of the DeepFashion benchmark, `Anno_fine/`.
+
+20,000 images with 26 attributes, in files without headers: `train.txt` names
+an image a line, and `train_bbox.txt`, `train_cate.txt`, `train_attr.txt` and
+`train_landmarks.txt` have their rows in the same order; so for val and test.
+What the files hold is told by programs that write or read them:
+
+- names, order and numbers from 1 of boxes and categories: mmfashion's
+  `mmfashion/datasets/Attr_Pred.py` and `data/prepare_attr_pred.py`, which
+  writes such files from the coarse ones;
+- landmarks as x, y without visibility, those of the clothes type first, padded
+  with zeros to 16 numbers: the same `prepare_attr_pred.py`;
+- attributes as 26 columns of 0 and 1: the benchmark's own copy, read so by
+  `Attr_Pred.py`; as 6 numbers, the place in each group: the copy that course
+  work uses (for example `FashionDataset/split/train_attr.txt` of
+  ArchyZheng/AD_CV_project, where places count from 0).
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.annotations import SPLITS
+from pipelines.annotations import TRUNCATED
+from pipelines.annotations import VISIBLE
+from pipelines.annotations import Annotations
+from pipelines.annotations import make_table
+from pipelines.annotations import make_vocabulary
+from pipelines.annotations import used_categories
+from pipelines.errors import InputError
+from pipelines.problem_log import ProblemLog
+from pipelines.problems import Kind
+from pipelines.readers.checks import first_garments
+from pipelines.readers.checks import mend_boxes
+from pipelines.readers.checks import mend_landmarks
+from pipelines.readers.deepfashion_names import PLACES
+from pipelines.readers.deepfashion_names import Names
+from pipelines.readers.deepfashion_names import category_labels
+from pipelines.readers.deepfashion_names import read_names
+from pipelines.readers.deepfashion_names import unpack_landmarks
+from pipelines.readers.fine_attributes import fine_labels
+from pipelines.readers.fine_attributes import first_place
+from pipelines.readers.text_lines import read_plain_lines
+from pipelines.readers.text_rows import Rows
+from pipelines.readers.text_rows import decode
+from pipelines.readers.text_rows import read_ordered_rows
+
+FOLDER = "Anno_fine"
+
+
+def is_fine(folder: Path) -> bool:
+    """Whether `folder` is one of this layout, whatever its name."""
+    return folder.is_dir() and (
+        folder.name == FOLDER
+        or (
+            (folder / "list_category_cloth.txt").is_file()
+            and any((folder / f"{split}.txt").is_file() for split in SPLITS)
+        )
+    )
+
+
+def read_fine(anno: Path, log: ProblemLog) -> Annotations:
+    """Reads the folder that holds the lists; photographs lie beside it.
+
+    Pixels count from 1 and boxes include their last row and column, as in the
+    coarse layout. A landmark at (0, 0) is the layout's way to say that it is
+    not there, and no problem. A split may be missing, with all its files.
+
+    Raises:
+        InputError: naming file and line, if a file is missing, has not as
+            many rows as there are images, or a name of a label does not parse.
+    """
+    splits = [split for split in SPLITS if (anno / f"{split}.txt").is_file()]
+    if not splits and (anno / "list_attr_img.txt").is_file():
+        raise InputError(
+            f"{anno}: has no train.txt, val.txt or test.txt, as the fine "
+            "annotation does, but lists as the coarse one; rename the folder "
+            "to Anno_coarse to read those"
+        )
+    names = read_names(anno, log)
+    splits = splits or [SPLITS[0]]
+    files = [_read_split(anno, split, names, log) for split in splits]
+    first = first_place([part.attributes for part in files], names)
+    parts = [_labels(part, names, first, log) for part in files]
+
+    images = [image for part in files for image in part.images]
+    sources = [
+        f"{anno / split}.txt, line {row + 1}"
+        for split, part in zip(splits, files, strict=True)
+        for row in range(len(part.images))
+    ]
+    category, boxes, landmarks, attributes, usable = (
+        np.concatenate(values) for values in zip(*parts, strict=True)
+    )
+    nowhere = np.full((len(images), 4), np.nan)
+    rows = first_garments(images, nowhere, usable, sources.__getitem__, log)
+    categories, labels = used_categories(names.categories, category[rows])
+    table = make_table(
+        [images[row] for row in rows],
+        np.repeat(splits, [len(part.images) for part in files])[rows].tolist(),
+        [sources[row] for row in rows],
+        labels,
+        boxes[rows],
+        landmarks[rows],
+        attributes[rows],
+    )
+    vocabulary = make_vocabulary(
+        categories, names.attributes, names.groups, with_landmarks=True
+    )
+    return Annotations(
+        anno.parent, table, vocabulary, log.problems, "deepfashion"
+    )
+
+
+class _Split(NamedTuple):
+    """The files of one split."""
+
+    images: list[str]
+    category: Rows
+    attributes: Rows
+    boxes: Rows
+    landmarks: Rows
+
+
+def _read_split(
+    anno: Path, split: str, names: Names, log: ProblemLog
+) -> _Split:
+    path = anno / f"{split}.txt"
+    images = [decode(line.strip()) for line in read_plain_lines(path, log)]
+    for row, image in enumerate(images):
+        if not image:
+            source = f"{path}, line {row + 1}"
+            log.note(Kind.ROW_UNREADABLE, "", source, "no image is named")
+    groups = len(names.group_order)
+    return _Split(
+        images,
+        *(
+            read_ordered_rows(anno / f"{split}_{name}.txt", images, log, widths)
+            for name, widths in (
+                ("cate", [1]),
+                ("attr", [groups, len(names.attributes)]),
+                ("bbox", [4]),
+                ("landmarks", [2 * len(places) for places in PLACES.values()]),
+            )
+        ),
+    )
+
+
+def _labels(
+    part: _Split, names: Names, first: int, log: ProblemLog
+) -> tuple[np.ndarray, ...]:
+    """Category, boxes, landmarks, attributes and which rows are usable."""
+    good = np.logical_and.reduce([rows.good for rows in part[1:]])
+    good &= np.array([image != "" for image in part.images], bool)
+    for rows in part[1:]:
+        # What is left out need not be checked.
+        rows.values[~good] = np.nan
+    category = category_labels(part.category, len(names.categories), log)
+    boxes, usable = mend_boxes(
+        part.boxes.values, 1, part.images, part.boxes.source, log
+    )
+    landmarks = _landmarks(part.landmarks, category, names, log)
+    mend_landmarks(landmarks, boxes, 1, part.images, part.landmarks.source, log)
+    attributes = fine_labels(part.attributes, names, first, log)
+    return category, boxes, landmarks, attributes, good & usable
+
+
+def _landmarks(
+    rows: Rows, category: np.ndarray, names: Names, log: ProblemLog
+) -> np.ndarray:
+    """(N, 8, 3), unpacked by the clothes type of each image's category."""
+    points = np.nan_to_num(rows.values).reshape(-1, 8, 2)
+    there = points.any(-1)
+    kinds = np.array([*names.clothes_types, 0])[category]
+    sizes = np.zeros(len(kinds), int)
+    for kind, places in PLACES.items():
+        sizes[kinds == kind] = len(places)
+    misfit = (there & (np.arange(8) >= sizes[:, None])).any(1)
+    for row in np.flatnonzero(misfit):
+        log.note(
+            Kind.LANDMARK_TYPE,
+            rows.images[row],
+            rows.source(row),
+            f"{np.flatnonzero(there[row])[-1] + 1} landmarks, "
+            f"clothes type {kinds[row] or 'unknown'} has {sizes[row]}",
+        )
+    visibility = np.where(there & ~misfit[:, None], VISIBLE, TRUNCATED)
+    packed = np.dstack([points - 1, visibility]).astype(np.float32)
+    return unpack_landmarks(packed, kinds)

@@ -1,0 +1,235 @@
+"""Annotation table to records, with every problem on the way listed."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+from tqdm import tqdm
+
+from pipelines.annotations import SPLITS
+from pipelines.annotations import Annotations
+from pipelines.annotations import without_untaught_landmarks
+from pipelines.errors import InputError
+from pipelines.images import PhotographStore
+from pipelines.parallel import WorkerDiedError
+from pipelines.parallel import ordered_map
+from pipelines.problems import Problem
+from pipelines.records.description import describe_records
+from pipelines.records.description import list_problems
+from pipelines.records.description import versions
+from pipelines.records.manifest import Records
+from pipelines.records.manifest import load_records
+from pipelines.records.prepare import Prepared
+from pipelines.records.prepare import prepare_rows
+from pipelines.records.shard_files import InterruptedConversionError
+from pipelines.records.shard_files import ShardFiles
+from pipelines.records.shard_plan import Shard
+from pipelines.records.shard_plan import fingerprint
+from pipelines.records.shard_plan import plan_shards
+from pipelines.records.shard_plan import stamp_photographs
+from pipelines.records.shard_rows import rows_of
+from pipelines.records.unfinished import UnfinishedRecords
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+# A process takes half a second to start; for fewer rows it is not worth it.
+_ROWS_A_WORKER = 1000
+
+
+def write_records(
+    annotations: Annotations,
+    output: Path,
+    splits: Sequence[str] = SPLITS,
+    progress: bool = False,
+    workers: int = 1,
+    strict: bool = False,
+    beam: "PipelineOptions | None" = None,
+) -> Records:
+    """Converts an annotation table to records.
+
+    Landmarks that no image teaches a network are left out of the vocabulary.
+
+    What is wrong with a photograph or its labels is listed in `problems.csv`
+    and mended by the rule of its kind; it never stops the job. The bytes
+    written depend neither on `workers` nor on `beam`, nor on whether the job
+    was killed and called again: until it is done, finished shards are kept in
+    `OUTPUT.partial/`.
+
+    Args:
+        annotations: what a reader returned.
+        output: folder to make; it must be new or empty.
+        splits: which splits to convert.
+        progress: show a progress bar.
+        workers: processes to read and check photographs in. With more than
+            one the caller's script must be importable, as all that use
+            `multiprocessing`.
+        strict: stop at the first problem instead.
+        beam: let Apache Beam have the shards written by its own workers, with
+            these options (see `beam_jobs.job_options`) and without `workers`.
+            All machines must see `output` and the photographs where this one
+            does.
+
+    Raises:
+        InputError: if `output` holds something or cannot be written, no
+            photograph of one of the splits that have rows can be used, or
+            anything is wrong at all and `strict` is set.
+    """
+    annotations = without_untaught_landmarks(annotations)
+    _stop_at(annotations.problems if strict else [])
+    table = annotations.table
+    if not table["split"].isin(splits).any():
+        raise InputError(
+            f"{annotations.folder}: no image of the split "
+            f"{' or '.join(splits)} is named in the annotations"
+        )
+    with UnfinishedRecords(output) as unfinished:
+        stamps = stamp_photographs(annotations, splits)
+        shards = plan_shards(annotations, stamps[:, 0], splits)
+        made_of = fingerprint(
+            annotations,
+            stamps,
+            *(shard.name for shard in shards),
+            *map(str, versions().values()),
+        )
+        restarted = unfinished.resume(made_of)
+        if restarted and progress:
+            print(
+                "data or options changed since the run that was interrupted; "
+                "starting over",
+                file=sys.stderr,
+            )
+        notes = _write_shards(
+            annotations, shards, unfinished, progress, workers, strict, beam
+        )
+        describe_records(unfinished.records, annotations, shards, notes)
+        unfinished.publish()
+    return load_records(output)
+
+
+def _write_shards(
+    annotations: Annotations,
+    shards: list[Shard],
+    unfinished: UnfinishedRecords,
+    progress: bool,
+    workers: int,
+    strict: bool,
+    beam: "PipelineOptions | None",
+) -> list[dict[str, Any]]:
+    """Writes the shards that are not finished; returns the notes on all."""
+    notes = [unfinished.finished(shard.name) for shard in shards]
+    missing = [
+        shard for shard, note in zip(shards, notes, strict=True) if note is None
+    ]
+    total = sum(len(shard.rows) for shard in shards)
+    left = sum(len(shard.rows) for shard in missing)
+    if progress and left < total:
+        print(
+            f"going on with {len(missing)} of {len(shards)} shards",
+            file=sys.stderr,
+        )
+    bar = tqdm(
+        total=total,
+        initial=total - left,
+        desc="converting",
+        unit=" images",
+        disable=not progress,
+    )
+
+    def watch(rows: int, problems: Iterable[Any]) -> None:
+        bar.update(rows)
+        if strict:
+            _stop_at(list_problems(annotations, problems))
+
+    if beam is None or not missing:
+        workers = min(workers, 1 + left // _ROWS_A_WORKER)
+        written = _write_here(
+            annotations, missing, unfinished.files, workers, watch
+        )
+    else:
+        from pipelines.records.convert_with_beam import write_shards
+
+        written = write_shards(
+            annotations, missing, unfinished.files, beam, watch
+        )
+    with bar, contextlib.closing(written):
+        for index, shard in enumerate(shards):
+            if notes[index] is None:
+                notes[index] = next(written)
+            elif strict:
+                _stop_at(list_problems(annotations, notes[index]["problems"]))
+            if shard is shards[-1] or shards[index + 1].split != shard.split:
+                _check_split(annotations, shard.split, shards, notes)
+    return notes
+
+
+def _write_here(
+    annotations: Annotations,
+    shards: list[Shard],
+    files: ShardFiles,
+    workers: int,
+    watch: Callable[[int, Iterable[Any]], None],
+) -> Iterator[dict[str, Any]]:
+    """Writes shards, one after the other, with processes of this machine.
+
+    Yields the notes on each; `watch` sees rows and problems as they come.
+    """
+    store = PhotographStore(annotations.folder, annotations.follow_links)
+    prepare = partial(prepare_rows, store)
+    tasks = (
+        rows_of(annotations, rows) for shard in shards for rows in shard.tasks()
+    )
+
+    def parts(shard: Shard, results: Iterator[Prepared]) -> Iterator[Prepared]:
+        for rows in shard.tasks():
+            prepared = _next(results, annotations)
+            watch(len(rows), prepared.problems)
+            yield prepared
+
+    with ordered_map(prepare, tasks, workers) as results:
+        for shard in shards:
+            yield files.write(shard.name, parts(shard, results))
+
+
+def _next(results: Iterator[Prepared], annotations: Annotations) -> Prepared:
+    try:
+        return next(results)
+    except WorkerDiedError as error:
+        raise InterruptedConversionError(
+            f"{annotations.folder}: a process that converts was killed, "
+            "perhaps for memory; run it again to go on"
+        ) from error
+
+
+def _stop_at(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        raise InputError(f"{problem}; without --strict: {problem.action}")
+
+
+def _check_split(
+    annotations: Annotations,
+    split: str,
+    shards: list[Shard],
+    notes: list[dict[str, Any]],
+) -> None:
+    """Raises InputError if no image of a split became a record."""
+    made = [
+        note
+        for shard, note in zip(shards, notes, strict=True)
+        if shard.split == split
+    ]
+    if any(note["images"] for note in made):
+        return
+    found = [problem for note in made for problem in note["problems"]]
+    first = list_problems(annotations, found)[0]
+    raise InputError(
+        f"{annotations.folder}: no image of the split {split} can be used; "
+        f"the first is {first.image}: {first.kind.value} ({first.detail})"
+    )

@@ -1,0 +1,148 @@
+"""Conversion by the workers of Apache Beam, shard by shard.
+
+What goes through Beam is the names of shards. Everything else lies in folders
+that all machines see: the photographs, the rows of each shard, and the shards.
+So a shard that Beam has written twice, or by a worker that it had given up, is
+the same one, and a job that ended in the middle goes on, with Beam or without.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import apache_beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.annotations import Annotations
+from pipelines.beam import JobFailedError
+from pipelines.beam import run_job
+from pipelines.images import PhotographStore
+from pipelines.records.description import versions
+from pipelines.records.prepare import Prepared
+from pipelines.records.prepare import prepare_rows
+from pipelines.records.shard_files import InterruptedConversionError
+from pipelines.records.shard_files import ShardFiles
+from pipelines.records.shard_plan import Shard
+from pipelines.records.shard_rows import load_rows
+from pipelines.records.shard_rows import save_rows
+
+# What another machine wrote may take as long as this to be seen over NFS.
+_SECONDS_TO_APPEAR = 90
+
+
+def write_shards(
+    annotations: Annotations,
+    shards: list[Shard],
+    files: ShardFiles,
+    options: PipelineOptions,
+    watch: Callable[[int, Iterable[Any]], None],
+) -> Iterator[dict[str, Any]]:
+    """Has Beam write shards.
+
+    Args:
+        annotations: the table that the shards refer to.
+        shards: which are to be written.
+        files: where.
+        options: of `beam_jobs.job_options`.
+        watch: called with the number of rows and the problems of each shard
+            that is finished.
+
+    Yields:
+        The notes on each shard, in their order, once all are finished.
+
+    Raises:
+        InterruptedConversionError: if the job fails or does not write them.
+    """
+    for shard in shards:
+        save_rows(files, annotations, shard)
+    waiting = {shard.name: shard for shard in shards}
+    notes: dict[str, dict[str, Any]] = {}
+
+    def look() -> None:
+        there = set(os.listdir(files.records))
+        for name in sorted(there & set(waiting)):
+            if note := files.finished(name):
+                notes[name] = note
+                watch(len(waiting.pop(name).rows), note["problems"])
+
+    folder = annotations.folder.absolute()
+    store = PhotographStore(folder, annotations.follow_links)
+    write = partial(write_one, files, store, versions())
+
+    def build(pipeline: apache_beam.Pipeline) -> None:
+        (
+            pipeline
+            | "shards" >> apache_beam.Create([*waiting])
+            # So that each may go to another worker than the one before.
+            | "share out" >> apache_beam.Reshuffle()
+            | "write" >> apache_beam.Map(write)
+        )
+
+    try:
+        run_job(options, build, look)
+    except JobFailedError as error:
+        raise InterruptedConversionError(str(error)) from error
+    deadline = time.monotonic() + _SECONDS_TO_APPEAR
+    look()
+    while waiting:
+        if time.monotonic() > deadline:
+            raise InterruptedConversionError(
+                f"{files.output}: the job is done, but {min(waiting)} is not "
+                "there; its folder must be one that all workers see"
+            )
+        time.sleep(1)
+        look()
+    for shard in shards:
+        yield notes[shard.name]
+
+
+def write_one(
+    files: ShardFiles,
+    store: PhotographStore,
+    made_with: dict[str, Any],
+    name: str,
+) -> None:
+    """Writes a shard; what a worker does.
+
+    Args:
+        files: where shards are made.
+        store: where the photographs lie.
+        made_with: the versions that decide what the bytes will be.
+        name: the shard's file name.
+
+    Raises:
+        InterruptedConversionError: if this machine is not fit for it.
+    """
+    if versions() != made_with:
+        raise InterruptedConversionError(
+            f"{platform.node()}: has other packages than the machine that "
+            f"started the job, {versions()} and not {made_with}; install the "
+            "same ones, then run it again"
+        )
+    if files.finished(name):
+        return
+    try:
+        rows = [*load_rows(files, name)]
+    except OSError as error:
+        raise InterruptedConversionError(
+            f"{files.output}: {platform.node()} does not see the folder beside "
+            f"it ({error.strerror}); choose one that all workers see"
+        ) from error
+    seen = [row["image"] for row in rows if row["bytes"]]
+    # One is enough to know whether the folder is there, and the same.
+    if seen and not store.size(seen[0]):
+        raise InterruptedConversionError(
+            f"{store.folder}: {platform.node()} does not see {seen[0]} in it; "
+            "the photographs must lie where all workers see them"
+        )
+    files.write(name, _prepare(store, rows))
+
+
+def _prepare(store: PhotographStore, rows: list[dict]) -> Iterator[Prepared]:
+    for row in rows:
+        yield prepare_rows(store, [row])

@@ -1,0 +1,127 @@
+"""Which rows go into which shard, and what all of that depends on."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.annotations import BOX
+from pipelines.annotations import SIZE
+from pipelines.annotations import Annotations
+from pipelines.images import PhotographStore
+
+# Between 100 and 215 MB reads well from disks and object stores alike.
+SHARD_BYTES = 150_000_000
+
+# What a process is given at a time: long enough that passing it on costs
+# nothing, and bounded in bytes too, for photographs straight from a camera.
+_TASK_ROWS = 64
+_TASK_BYTES = 8_000_000
+
+
+class Shard(NamedTuple):
+    """A shard to be written.
+
+    Attributes:
+        name: its file name.
+        split: the split it is a part of.
+        rows: positions in the annotation table, in order.
+        sizes: bytes of each row's photograph.
+    """
+
+    name: str
+    split: str
+    rows: np.ndarray
+    sizes: np.ndarray
+
+    def tasks(self) -> Iterator[np.ndarray]:
+        """The rows in pieces for one process at a time."""
+        start, size = 0, 0
+        for stop in range(len(self.rows)):
+            size += self.sizes[stop]
+            if stop - start >= _TASK_ROWS or size > _TASK_BYTES:
+                if stop > start:
+                    yield self.rows[start:stop]
+                start, size = stop, self.sizes[stop]
+        if len(self.rows):
+            yield self.rows[start:]
+
+
+def stamp_photographs(
+    annotations: Annotations, splits: Sequence[str]
+) -> np.ndarray:
+    """(rows, 2) of each photograph's size and time; 0 where there is none."""
+    store = PhotographStore(annotations.folder, annotations.follow_links)
+    table = annotations.table
+    wanted = table["split"].isin(splits)
+    stamps = np.zeros((len(table), 2), np.int64)
+    for position in np.flatnonzero(wanted):
+        stamps[position] = store.stamp(table["image"].iat[position])
+    return stamps
+
+
+def plan_shards(
+    annotations: Annotations, sizes: np.ndarray, splits: Sequence[str]
+) -> list[Shard]:
+    """Shards of about `SHARD_BYTES`, split by split.
+
+    Args:
+        annotations: what a reader returned.
+        sizes: (rows,) bytes of each photograph.
+        splits: which splits to convert; those without rows get no shard.
+    """
+    shards = []
+    for split in splits:
+        rows = np.flatnonzero(annotations.table["split"] == split)
+        if not len(rows):
+            continue
+        if split == "train":
+            # Benchmarks are sorted by category; a shuffle buffer of the
+            # pipeline sees only a few thousand neighbours.
+            rows = np.random.RandomState(0).permutation(rows)
+        # A power of two, which as many machines share evenly.
+        shares = max(1.0, sizes[rows].sum() / SHARD_BYTES)
+        count = 2 ** round(math.log2(shares))
+        shards += [
+            Shard(
+                f"{split}-{index:05d}-of-{count:05d}.tfrecord",
+                split,
+                part,
+                sizes[part],
+            )
+            for index, part in enumerate(np.array_split(rows, count))
+        ]
+    return shards
+
+
+def fingerprint(
+    annotations: Annotations, stamps: np.ndarray, *options: str
+) -> str:
+    """A checksum of all that decides what the records will be.
+
+    Args:
+        annotations: what a reader returned.
+        stamps: (rows, 2) of each photograph's size and time.
+        *options: what else does.
+    """
+    digest = hashlib.sha256()
+
+    def add(*texts: str) -> None:
+        for text in texts:
+            digest.update(f"{len(text)} {text}".encode(errors="replace"))
+
+    table = annotations.table
+    add(str(annotations.folder.absolute()), annotations.vocabulary.to_json())
+    add(*options, *map(repr, annotations.problems))
+    for name in ("image", "split", "source"):
+        add(*table[name])
+    digest.update(table["category"].to_numpy(np.int64).tobytes())
+    digest.update(table[BOX + SIZE].to_numpy(np.float64).tobytes())
+    for name in ("landmarks", "attributes"):
+        for values in table[name]:
+            digest.update(np.ascontiguousarray(values))
+    digest.update(np.ascontiguousarray(stamps))
+    return digest.hexdigest()

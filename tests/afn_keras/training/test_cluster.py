@@ -1,0 +1,143 @@
+"""What flags and the environment say of where training happens."""
+
+import pytest
+
+from afn_keras.backend.settings import keras_backend
+from afn_keras.training.cluster import Cluster
+from afn_keras.training.cluster import find_cluster
+
+pytest.importorskip("jax")
+pytestmark = pytest.mark.keras3
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "expected"),
+    [
+        ("10.0.0.7:7000,1,3", {}, Cluster("10.0.0.7:7000", 1, 3)),
+        (
+            "auto",
+            {
+                "JAX_COORDINATOR_ADDRESS": "first:7000",
+                "JAX_NUM_PROCESSES": "4",
+                "JAX_PROCESS_ID": "3",
+            },
+            Cluster("first:7000", 3, 4),
+        ),
+        (
+            "auto",
+            {
+                "COORDINATOR_ADDRESS": "job-worker-0",
+                "COORDINATOR_PORT": "6666",
+                "NUM_PROCESSES": "2",
+                "PROCESS_ID": "0",
+            },
+            Cluster("job-worker-0:6666", 0, 2),
+        ),
+        (
+            "auto",
+            {
+                "MASTER_ADDR": "job-master-0",
+                "MASTER_PORT": "23456",
+                "WORLD_SIZE": "2",
+                "RANK": "1",
+            },
+            Cluster("job-master-0:23456", 1, 2),
+        ),
+        *(
+            (
+                "auto",
+                {
+                    "SLURM_STEP_NODELIST": nodes,
+                    "SLURM_JOB_ID": "4099",
+                    "SLURM_NTASKS": "8",
+                    "SLURM_PROCID": "5",
+                    "SLURM_LOCALID": "1",
+                    "SLURM_NNODES": count,
+                },
+                # 4099 is 4096 + 3.
+                Cluster(f"{first}:61443", 5, 8, device),
+            )
+            for nodes, first, count, device in (
+                ("node7", "node7", "1", 1),
+                ("a,b", "a", "2", 1),
+                ("node[001-008]", "node001", "8", None),
+                ("gpu-[3,7-9]", "gpu-3", "4", 1),
+                ("rack1-n[12]", "rack1-n12", "1", 1),
+            )
+        ),
+    ],
+)
+def test_clusters(text, environment, expected):
+    assert find_cluster(text, environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (
+            ["--cluster", "auto"],
+            {},
+            "--cluster auto: the environment says nothing of a cluster, no "
+            "SLURM_STEP_NODELIST, JAX_COORDINATOR_ADDRESS, COORDINATOR_ADDRESS "
+            "or MASTER_ADDR; start this with srun, or say --cluster "
+            "HOST:PORT,INDEX,COUNT",
+        ),
+        (
+            ["--cluster", "auto"],
+            {"MASTER_ADDR": "a", "MASTER_PORT": "1", "RANK": "0"},
+            "--cluster auto: there is MASTER_ADDR, but no WORLD_SIZE",
+        ),
+        (
+            ["--cluster", "host:1,0"],
+            {},
+            "--cluster host:1,0: say auto, or HOST:PORT,INDEX,COUNT",
+        ),
+        (
+            ["--cluster", "host,0,2"],
+            {},
+            "--cluster host,0,2: host is no HOST:PORT",
+        ),
+        (
+            ["--cluster", "host:1,2,2"],
+            {},
+            "--cluster host:1,2,2: there is no process 2 of 2; they are "
+            "numbered from 0",
+        ),
+        (
+            ["--cluster", "host:1,0,2"],
+            {},
+            "--cluster: say --output RUN, the same to all processes, and leave "
+            "out --devices, as each takes all that it sees",
+        ),
+        (
+            ["--devices", "none"],
+            {},
+            "--devices none: say all, or how many, from 1",
+        ),
+        (
+            [],
+            {"KERAS_BACKEND": "torch"},
+            "KERAS_BACKEND=torch: the network runs on tensorflow or jax",
+        ),
+    ],
+)
+def test_what_cannot_be(arguments, environment, message, monkeypatch, capsys):
+    from afn_keras.commands.train import main
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"afn-train: {message}\n"
+
+
+def test_keras_json_names_the_backend(tmp_path):
+    assert keras_backend({"KERAS_HOME": str(tmp_path)}) == "tensorflow"
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert keras_backend({"KERAS_HOME": str(tmp_path)}) == "jax"
+    # Of another project: it keeps nobody from working with this one.
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    assert keras_backend({"KERAS_HOME": str(tmp_path)}) == "tensorflow"
+    named = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
+    assert keras_backend(named) == "tensorflow"
