@@ -65,6 +65,7 @@ setup(
         "pydantic>=2.7",
         "pyyaml>=6",
         "scikit-learn>=1.5",
+        "shtab>=1.7",
         "tabulate>=0.9",
         # 2.16 to 2.19 are not tested; 2.19 still has no decoder of WebP, which
         # exports on Keras 3 are to read.
@@ -121,7 +122,11 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            f"afn-{name} = afn_keras.commands.{name}:main" for name in COMMANDS
+            "afn = afn_keras.commands.afn:main",
+            *(
+                f"afn-{name} = afn_keras.commands.{name}:main"
+                for name in COMMANDS
+            ),
         ]
     },
     classifiers=[

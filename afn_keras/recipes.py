@@ -19,6 +19,7 @@ import yaml
 from pydantic import Field
 
 from pipelines.errors import InputError
+from pipelines.errors import did_you_mean
 
 if TYPE_CHECKING:
     from pipelines.batches import Augmentation
@@ -273,7 +274,8 @@ def load_recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
         fields = dataclasses.asdict(RECIPES[name]())
     else:
         raise InputError(
-            f"--recipe {name}: no such recipe; there are "
+            f"--recipe {name}: no such recipe"
+            f"{did_you_mean(name, RECIPES)}; there are "
             f"{', '.join(RECIPES)}, and files that end in .yaml"
         )
     return _make(fields | changes)
@@ -333,9 +335,10 @@ def _make(fields: Mapping[str, Any]) -> Recipe:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         if first["type"] == "unexpected_keyword_argument":
+            names = [each.name for each in dataclasses.fields(Recipe)]
             raise InputError(
-                f"{field}: no such field of a recipe; there are "
-                f"{', '.join(f.name for f in dataclasses.fields(Recipe))}"
+                f"{field}: no such field of a recipe"
+                f"{did_you_mean(field, names)}; there are {', '.join(names)}"
             ) from error
         raise InputError(
             f"{field} of the recipe: {first['msg'].lower()}, "

@@ -20,6 +20,14 @@ class InterruptedTrainingError(InputError):
     """A process was killed or lost: the run is kept, to go on with it."""
 
 
+def looks_like_model(path: Path) -> bool:
+    """Whether a path is that of a run, a `.keras` file or an artifact."""
+    if path.suffix in (".keras", ".tflite", ".onnx"):
+        return path.is_file()
+    files = (MODEL, "saved_model.pb", "[0-9]*/saved_model.pb")
+    return any(any(path.glob(pattern)) for pattern in files)
+
+
 def check_exists(model: Path) -> None:
     """Raises InputError unless there is such a run, file or artifact."""
     if not model.exists():

@@ -1,5 +1,8 @@
 """Exceptions that mean "the input is wrong, not the program"."""
 
+import difflib
+from collections.abc import Iterable
+
 from pipelines.problems import Kind
 
 
@@ -30,3 +33,10 @@ class UnusableError(InputError):
     def __reduce__(self) -> tuple:
         # By default only the message would go to another process.
         return type(self), (self.name, self.kind, self.detail)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Returns "; did you mean ...?" where a known word is close, else ""."""
+    known = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), known, 1, 0.6)
+    return f"; did you mean {known[close[0]]}?" if close else ""

@@ -11,7 +11,10 @@ PACKAGES = ("pipelines", "afn_keras", "exports")
 
 
 def build():
-    return grimp.build_graph(*PACKAGES, cache_dir=None)
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    # `python -m afn_keras` is a command.
+    graph.remove_module("afn_keras.__main__")
+    return graph
 
 
 def rooms(graph):

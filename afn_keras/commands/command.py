@@ -13,10 +13,12 @@ from functools import partial
 from typing import Any
 from typing import NoReturn
 
+from afn_keras import __version__
 from afn_keras.backend import keras_settled
 from afn_keras.terminal import print_any_character
 from exports.errors import VerificationError
 from pipelines.errors import InputError
+from pipelines.errors import did_you_mean
 
 _WIDTH = 79
 
@@ -41,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             epilog=f"example:\n  {example}",
             formatter_class=partial(
                 argparse.RawDescriptionHelpFormatter,
-                max_help_position=22,
+                max_help_position=23,
                 width=_WIDTH,
             ),
             add_help=False,
@@ -49,6 +51,18 @@ class Parser(argparse.ArgumentParser):
         )
         # Not in a group of its own, as argparse has it.
         self.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+        self.add_argument(
+            "--version",
+            action="version",
+            version=f"{prog} {__version__}",
+            help=argparse.SUPPRESS,
+        )
+        self.add_argument(
+            "--print-completion",
+            metavar="SHELL",
+            action=_PrintCompletion,
+            help=argparse.SUPPRESS,
+        )
 
     def add_runner(self, group: Any = None) -> None:
         """Adds `--runner`, with which unknown flags are those of Beam.
@@ -71,13 +85,46 @@ class Parser(argparse.ArgumentParser):
         """Parses the command line; see `add_runner`."""
         options, rest = self.parse_known_args(args, namespace)
         if rest and not getattr(options, "runner", None):
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
+            close = ""
+            if rest[0].startswith("-"):
+                flag = rest[0].split("=")[0]
+                close = did_you_mean(flag, self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(rest)}{close}")
         options.beam_flags = rest
         return options
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(
+                action,
+                f"no {value!r}{did_you_mean(str(value), action.choices)}; "
+                f"there are {', '.join(action.choices)}",
+            )
 
     def error(self, message: str) -> NoReturn:
         """Prints one line and exits with code 2."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints what a shell needs to complete a command's flags, and exits."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        import shtab
+
+        if values not in shtab.SUPPORTED_SHELLS:
+            parser.error(
+                f"--print-completion: no {values!r}; there are "
+                f"{', '.join(shtab.SUPPORTED_SHELLS)}"
+            )
+        print(shtab.complete(parser, values))
+        parser.exit()
 
 
 def run_command(
@@ -91,9 +138,8 @@ def run_command(
     its check with code 1, Ctrl-C with code 130.
     """
     print_any_character()
-    options = parser.parse_args(arguments)
     try:
-        run(options)
+        run(parser.parse_args(arguments))
         sys.stdout.flush()
     except InputError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
@@ -104,7 +150,7 @@ def run_command(
         parser.exit(130, f"\n{parser.prog}: interrupted{what}\n")
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough.
-        _forget_output()
+        forget_output()
     except OSError as error:
         reason = error.strerror or str(error)
         if "usable temporary directory" in reason:
@@ -115,7 +161,7 @@ def run_command(
                 "written; set TMPDIR to one that can\n",
             )
         # A full disk, mostly. What is printed has no file name.
-        _forget_output()
+        forget_output()
         where = error.filename or "standard output"
         parser.exit(2, f"{parser.prog}: {where}: {reason}\n")
 
@@ -155,7 +201,7 @@ def import_tensorflow() -> None:
             os.close(shown)
 
 
-def _forget_output() -> None:
+def forget_output() -> None:
     """Drops what could not be printed, which Python would try again at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

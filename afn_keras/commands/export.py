@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "(default saved_model tflite)",
     )
     written.add_argument(
-        "--version",
+        "--model-version",
         metavar="N",
         type=int,
         help="of the SavedModel (default: one more than the highest)",
@@ -73,8 +73,10 @@ def _run(options: argparse.Namespace) -> None:
     from pipelines.open_data import open_records
     from pipelines.records import is_records
 
-    if options.version is not None and options.version < 1:
-        raise InputError(f"--version {options.version}: count from 1")
+    if options.model_version is not None and options.model_version < 1:
+        raise InputError(
+            f"--model-version {options.model_version}: count from 1"
+        )
     check_exists(options.run)
     data = options.data
     if data is None and is_records(options.run / "records"):
@@ -89,7 +91,7 @@ def _run(options: argparse.Namespace) -> None:
 
         checks = {}
         for artifact, check in export_run(
-            options.run, options.formats, records, options.version
+            options.run, options.formats, records, options.model_version
         ):
             checks[artifact] = check
             print(f"{artifact}: largest difference {check.difference:.1e}")

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seen.add_argument(
         "photographs",
         metavar="PHOTO",
-        nargs="+",
+        nargs="*",
         help="file, folder, 'pattern*', table.csv with boxes, list.txt, or - "
         "for paths on standard input",
     )
@@ -96,11 +97,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if not options.runner:
+        _check_order(options.model, options.photographs)
     import_tensorflow()
     if options.runner:
         _run_job(options)
     else:
         _run_here(options)
+
+
+def _check_order(model: str, images: Sequence[str]) -> None:
+    """Raises InputError where images are named and no model, or it last."""
+    from afn_keras.prediction import is_photograph_name
+    from afn_keras.runs import looks_like_model
+    from pipelines.errors import InputError
+
+    if looks_like_model(Path(model)):
+        if images:
+            return
+        raise InputError(f"no image is named: afn-predict {model} photo.jpg")
+    *others, last = images or [model]
+    if looks_like_model(Path(last)):
+        swapped = shlex.join(["afn-predict", last, model, *others])
+        raise InputError(
+            f"{model}: is no model, and {last} is; the model comes first: "
+            f"{swapped}"
+        )
+    if is_photograph_name(model):
+        missing = shlex.join(["afn-predict", "MODEL", model, *images])
+        raise InputError(
+            f"{model}: is no model; name one before the images: {missing}"
+        )
 
 
 def _run_job(options: argparse.Namespace) -> None:
@@ -115,6 +142,8 @@ def _run_job(options: argparse.Namespace) -> None:
             f"{unfit[0]}: not with --runner, which writes lines of JSON, or "
             "--parquet"
         )
+    if not options.photographs:
+        raise InputError("no image is named")
     if not options.output:
         raise InputError(
             f"--runner {options.runner}: needs --output, a folder or URL"

@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from afn_keras.training import Devices
     from pipelines.records import Records
 
+# Fields of the recipe with a flag of their own.
+_FIELDS = (
+    ("epochs", "N", "passes over the training split"),
+    ("batch_size", "N", "images a step"),
+    ("image_size", "N", "side of the network's input, in pixels"),
+    ("learning_rate", "R", "peak of the optimizer's rate"),
+    ("optimizer", "NAME", "adamw, or with the extra addons such as tfa.LAMB"),
+    ("precision", "TYPE", "float32, mixed_bfloat16 or mixed_float16"),
+    ("seed", "S", "of everything random"),
+)
+
 # The last thing that is written.
 _REPORT = Path("exports") / "report.md"
 
@@ -27,64 +38,57 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-train",
         "",
-        "Trains the network, evaluates it on the test split, and exports it.",
+        "Trains the network, evaluates it on the test split, and exports it. "
+        "Without --data it trains on synthetic images, as a demo.",
         "afn-train --data DeepFashion --recipe small --output runs/small",
     )
-    what = parser.add_argument_group("what, if not as the recipe says")
-    what.add_argument(
+    flags = parser.add_argument_group(
+        "flags, of which those up to --seed change the recipe"
+    )
+    flags.add_argument(
         "--data",
         metavar="DATA",
-        help="benchmark folder, labels file or records (default: drawn)",
+        help="benchmark folder, labels file or records",
     )
-    what.add_argument(
+    flags.add_argument(
         "--weights",
         metavar="FROM",
         help="none, imagenet, a file of VGG16's weights, or a run",
     )
-    what.add_argument(
+    flags.add_argument(
         "--recipe",
         metavar="NAME",
-        help="demo, small, best, paper, released, or a run's recipe.yaml "
-        "(default: small with --data, demo without)",
+        help="demo, small (default with --data), best, paper, ...",
     )
-    what.add_argument(
+    flags.add_argument(
         "--set",
-        metavar="FIELD=VALUE",
+        metavar="F=V",
         nargs="+",
         default=[],
-        help="change fields of it, such as epochs=5 image_size=128",
+        help="other fields of the recipe, such as rotation=20",
     )
-    what.add_argument(
-        "--precision",
-        metavar="TYPE",
-        choices=("float32", "mixed_bfloat16", "mixed_float16"),
-        help="float32, mixed_bfloat16 or mixed_float16",
-    )
-    what.add_argument(
-        "--optimizer",
-        metavar="NAME",
-        help="adamw, or with the extra addons such as tfa.LAMB",
-    )
-    what.add_argument("--seed", metavar="S", help="of all chance")
-    where = parser.add_argument_group("on what, and where to")
-    where.add_argument(
+    for field, metavar, help in _FIELDS:
+        flags.add_argument(
+            f"--{field.replace('_', '-')}", metavar=metavar, help=help
+        )
+    flags.add_argument(
         "--devices",
         metavar="N",
         default="1",
         help="GPUs that share each batch: all, or how many (default 1)",
     )
-    where.add_argument(
+    flags.add_argument(
         "--cluster",
         metavar="C",
-        help="with other processes (JAX): auto or HOST:PORT,INDEX,COUNT",
+        help="with other processes (JAX): auto or HOST:PORT,I,N",
     )
-    where.add_argument(
+    flags.add_argument(
         "--output",
         metavar="RUN",
         type=Path,
         help="folder to make (default: runs/NAME, or NAME-2, ...)",
     )
-    where.add_argument(
+    flags.add_argument(
         "--resume",
         action="store_true",
         help="go on with the run in --output where it stopped",
@@ -271,7 +275,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
         changes["weights"] = (
             options.weights if known else str(Path(options.weights).absolute())
         )
-    for field in ("optimizer", "precision", "seed"):
+    for field, _, _ in _FIELDS:
         value = getattr(options, field)
         if value is not None:
             changes[field] = value

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from afn_keras import __version__
+from afn_keras.commands import afn
 from afn_keras.commands import convert
 from afn_keras.commands import demo
 from afn_keras.commands import evaluate
@@ -53,6 +55,89 @@ def test_help_shows_an_example(command, capsys):
     assert max(map(len, text.splitlines())) < 80
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_version(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(["--version"])
+    assert stop.value.code == 0
+    name = command.__name__.rpartition(".")[2]
+    assert capsys.readouterr().out == f"afn-{name} {__version__}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_flags(shell, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--print-completion", shell])
+    assert stop.value.code == 0
+    assert "learning-rate" in capsys.readouterr().out
+    message = fails(train, ["--print-completion", "dos"], capsys)
+    assert "no 'dos'; there are bash, zsh" in message
+
+
+def test_afn_lists_and_runs_the_commands(capsys):
+    afn.main([])
+    text = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"\n  {command.__name__.rpartition('.')[2]} " in text
+    with pytest.raises(SystemExit) as stop:
+        afn.main(["inspect", "--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"afn-inspect {__version__}\n"
+    afn.main(["--version"])
+    assert capsys.readouterr().out == f"afn {__version__}\n"
+    assert fails(afn, ["trian"], capsys).startswith(
+        "afn: trian: no such command; did you mean train?; there are inspect,"
+    )
+
+
+def test_python_m_runs_it():
+    done = subprocess.run(
+        [sys.executable, "-m", "afn_keras", "predict", "--version"],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, f"afn-predict {__version__}\n")
+
+
+def test_model_and_images_swapped(tmp_path, capsys):
+    (tmp_path / "model.keras").touch()
+    photo = tmp_path / "a b.jpg"
+    photo.touch()
+    message = fails(predict, [photo, tmp_path], capsys)
+    assert message == (
+        f"afn-predict: {photo}: is no model, and {tmp_path} is; the model "
+        f"comes first: afn-predict {tmp_path} '{photo}'\n"
+    )
+    assert fails(predict, [tmp_path], capsys) == (
+        f"afn-predict: no image is named: afn-predict {tmp_path} photo.jpg\n"
+    )
+
+
+def test_flags_of_recipe_fields(tmp_path):
+    """They change what `--set` would, and are checked as that is."""
+    options = ["--epochs", "7", "--batch-size", "3", "--learning-rate", "0.5"]
+    with pytest.raises(SystemExit):
+        train.main(
+            [
+                *options,
+                *("--image-size", "32", "--set", "width=0.1"),
+                *("--data", str(tmp_path / "no"), "--output", str(tmp_path)),
+            ]
+        )
+    recipe = {}
+    original = train._train
+    train._train = lambda made, *_: recipe.update(vars(made))
+    try:
+        train.main([*options, "--output", str(tmp_path / "run")])
+    finally:
+        train._train = original
+    assert {name: recipe[name] for name in ("epochs", "batch_size")} == {
+        "epochs": 7,
+        "batch_size": 3,
+    }
+    assert recipe["learning_rate"] == 0.5
+
+
 def test_help_does_not_wait_for_tensorflow():
     # A real process: what it imports is what the user waits for.
     program = (
@@ -90,6 +175,12 @@ def test_help_does_not_wait_for_tensorflow():
         ("inspect", "nowhere", "nowhere: no such file or folder"),
         ("inspect", "nowhere --recipe finest", "--recipe finest: no such"),
         ("convert", "nowhere out", "nowhere: no such file or folder"),
+        ("train", "--recipe smal", "no such recipe; did you mean small?"),
+        ("train", "--set epoch=3", "a recipe; did you mean epochs?"),
+        ("train", "--epochs many", "epochs of the recipe: "),
+        ("train", "--epoch 3", "did you mean --epochs?"),
+        ("evaluate", "m --data d --split tset", "did you mean test?"),
+        ("predict", "a.jpg", "before the images: afn-predict MODEL a.jpg"),
     ],
 )
 def test_says_what_is_wrong_before_tensorflow_is_loaded(

@@ -133,7 +133,7 @@ def test_versions_count_up_and_none_is_overwritten(run, tmp_path, capsys):
     before = {path.name for path in (copy / "exports/saved_model").iterdir()}
     assert before == {"1", "2"}
     for arguments, name in (
-        (["--formats", "saved_model", "--version", "2"], "saved_model/2"),
+        (["--formats", "saved_model", "--model-version", "2"], "saved_model/2"),
         (["--formats", "tflite"], "tflite/afn_float32.tflite"),
     ):
         assert leave(export.main, copy, *arguments) == 2
@@ -141,9 +141,9 @@ def test_versions_count_up_and_none_is_overwritten(run, tmp_path, capsys):
             f"afn-export: {copy}/exports/{name}: exists already; choose "
             "another output folder or remove this one\n"
         )
-    assert leave(export.main, copy, "--version", "0") == 2
+    assert leave(export.main, copy, "--model-version", "0") == 2
     assert capsys.readouterr().err == (
-        "afn-export: --version 0: count from 1\n"
+        "afn-export: --model-version 0: count from 1\n"
     )
 
 

@@ -1,0 +1,5 @@
+"""Runs `afn` as `python -m afn_keras`."""
+
+from afn_keras.commands.afn import main
+
+main()
