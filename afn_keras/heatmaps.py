@@ -1,6 +1,6 @@
 """Landmarks to heatmaps and back, in the same coordinates throughout.
 
-Positions are fractions of the image: pixel i's centre lies at (i + 0.5) / W.
+Positions are fractions of the image: pixel i's center lies at (i + 0.5) / W.
 """
 
 from typing import Any
@@ -79,7 +79,7 @@ def decode_heatmaps(
 
     Args:
         heatmaps: (B, H, W, L), H and W at least 3.
-        decoding: "subpixel", or "argmax" for the highest pixel's centre, as
+        decoding: "subpixel", or "argmax" for the highest pixel's center, as
             the released code does.
 
     Returns:

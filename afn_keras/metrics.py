@@ -75,7 +75,7 @@ class NormalizedError(_RatioMetric):
         num_landmarks: how many landmarks there are.
         decoding: how points are read off heatmaps.
         protocol: "corrected", or "released" for what the released evaluator
-            does: with pixels counted from 0 at their centres, it divides
+            does: with pixels counted from 0 at their centers, it divides
             predictions by W - 1 and the truth by W, which alone is worth
             0.002 at 224 pixels.
         image_size: W, where points are given; heatmaps know their own.

@@ -20,7 +20,7 @@ layers = keras.layers
 
 Attention = Literal["paper", "released", "none"]
 
-# ImageNet's mean colour, which VGG16's weights expect to be subtracted.
+# ImageNet's mean color, which VGG16's weights expect to be subtracted.
 _MEAN_RGB = (123.68, 116.779, 103.939)
 
 # Keras's default start halves the signal's variance at each ReLU. VGG16's

@@ -41,7 +41,7 @@ class Recipe:
     # A benchmark folder, labels file or records; None draws a benchmark.
     data: str | None = None
     # Of the data, for the model card.
-    licence: str | None = None
+    license: str | None = None
     # How many photographs to draw where there is no data.
     drawn_images: int = Field(1500, ge=30)
     seed: int = Field(0, ge=0, lt=2**31)
@@ -115,7 +115,7 @@ class Recipe:
     # In degrees.
     rotation: float = Field(0.0, ge=0, le=180)
     jitter: float = Field(0.0, ge=0, lt=0.5)
-    colour: float = Field(0.0, ge=0, lt=1)
+    color: float = Field(0.0, ge=0, lt=1)
     erasing: float = Field(0.0, ge=0, le=1)
 
     @property
@@ -190,7 +190,7 @@ def best() -> Recipe:
         flip=True,
         scale=0.2,
         shift=0.1,
-        colour=0.3,
+        color=0.3,
     )
 
 
@@ -254,6 +254,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "paper": paper,
     "released": released,
 }
+
+
+# How 0.1.0 wrote them.
+_RENAMED = {"colour": "color", "licence": "license"}
 
 
 def load_recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -358,4 +362,4 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is no YAML ({reason})") from error
     if not isinstance(fields, dict):
         raise InputError(f"{path}: should map names of fields to values")
-    return fields
+    return {_RENAMED.get(name, name): fields[name] for name in fields}

@@ -89,7 +89,7 @@ def _recipe(rate: float) -> Any:
     from afn_keras.recipes import load_recipe
 
     changes = {"image_size": 96, "width": 0.25, "weights": "none"}
-    changes |= {"flip": True, "colour": 0.2, "batch_size": _BATCH}
+    changes |= {"flip": True, "color": 0.2, "batch_size": _BATCH}
     changes |= {"clip_norm": 1.0, "learning_rate": rate}
     return load_recipe("paper", changes)
 

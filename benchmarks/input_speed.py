@@ -133,7 +133,7 @@ def _candidates(records: Any, options: argparse.Namespace) -> dict[str, Any]:
         "shift": 0.1,
         "rotation": 15.0,
         "jitter": 0.05,
-        "colour": 0.3,
+        "color": 0.3,
         "erasing": 0.4,
     }
     sizes = {"image_size": options.image_size, "batch_size": options.batch_size}

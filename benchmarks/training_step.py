@@ -14,7 +14,7 @@ Each framework has a process and its threads to itself. Their steps take
 turns, so that whatever else the machine does meets all of them alike; what is
 printed is the median over the turns, of ratios the median (least to most) of
 the ratios within a turn. Still, run it on an idle machine: PyTorch's threads
-wait for each other at the end of each layer, so that a busy neighbour slows
+wait for each other at the end of each layer, so that a busy neighbor slows
 them more than TensorFlow's; `--cores 1` is fairer then. The CPU time is that
 of all threads, their waiting included.
 

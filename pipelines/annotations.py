@@ -17,7 +17,7 @@ from pipelines.vocabulary import Vocabulary
 SPLITS = ("train", "val", "test")
 
 UNKNOWN = -1
-"""In `category`, `attributes` and a landmark's visibility: not labelled."""
+"""In `category`, `attributes` and a landmark's visibility: not labeled."""
 
 VISIBLE = 0
 OCCLUDED = 1
@@ -51,7 +51,7 @@ class Annotations:
             `x1`, `y1`, `x2`, `y2`: the garment's box in pixels, 0-based and
             half-open; NaN if there is none: the whole photograph counts;
             `landmarks`: (L, 3) float32 of x, y and visibility. x and y are
-            0-based pixel indices, so the first pixel's centre is 0.0;
+            0-based pixel indices, so the first pixel's center is 0.0;
             `width`, `height`: of the image that box and landmarks refer to,
             NaN if the annotations do not say; 1 and 1 where coordinates are
             fractions of the image's (see `pipelines.records.fit_labels`);
@@ -191,7 +191,7 @@ def label_frequencies(annotations: Annotations, split: str) -> dict:
 
     Returns:
         dict of `category`, (C,) and `attributes`, (A,): the fraction of the
-        labelled images of the split that carry each label.
+        labeled images of the split that carry each label.
     """
     table = annotations.table[annotations.table["split"] == split]
     vocabulary = annotations.vocabulary

@@ -15,7 +15,7 @@ class Kind(str, enum.Enum):
     NOT_A_FILE = "not a file"
     IMAGE_TOO_LARGE = "image too large"
     OTHER_FORMAT = "another format"
-    GREYSCALE = "greyscale"
+    GRAYSCALE = "grayscale"
     CMYK = "CMYK"
     EXIF_ROTATION = "EXIF rotation"
 
@@ -71,7 +71,7 @@ RULES: dict[Kind, str] = {
     Kind.NOT_A_FILE: LEFT_OUT,
     Kind.IMAGE_TOO_LARGE: LEFT_OUT,
     Kind.OTHER_FORMAT: "stored as PNG",
-    Kind.GREYSCALE: "kept, decoded to three equal channels",
+    Kind.GRAYSCALE: "kept, decoded to three equal channels",
     Kind.CMYK: "stored as RGB, in a PNG",
     Kind.EXIF_ROTATION: "turned upright",
     Kind.PATH_OUTSIDE: LEFT_OUT,

@@ -18,7 +18,7 @@ _NUMBERS = {
     "scale": 1,
     "rotation": 1,
     "flip": 1,
-    "colour": 2,
+    "color": 2,
     "erasing": 8,
 }
 _BLOCK = 256

@@ -28,10 +28,10 @@ KERAS_3 = metadata.version("keras").startswith("3.")
 TINY = ["image_size=32", "width=0.1", "epochs=2", "batch_size=8"]
 
 
-def write_photograph(path, width=60, height=80, colour=(200, 30, 90)):
-    """A JPEG of one RGB colour."""
+def write_photograph(path, width=60, height=80, color=(200, 30, 90)):
+    """A JPEG of one RGB color."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = np.full((height, width, 3), colour[::-1], np.uint8)
+    image = np.full((height, width, 3), color[::-1], np.uint8)
     assert cv2.imwrite(str(path), image)
 
 
@@ -44,7 +44,7 @@ def write_benchmark(folder: Path, images: int = 12) -> Path:
     """
     names = [f"img/a b/{i:03d}.jpg".replace(" ", "_") for i in range(images)]
     for i, name in enumerate(names):
-        write_photograph(folder / name, colour=(20 * i % 256, 90, 200))
+        write_photograph(folder / name, color=(20 * i % 256, 90, 200))
     splits = ["train", "train", "train", "train", "val", "test"]
     points = {1: 6, 2: 4, 3: 8}
 

@@ -40,7 +40,7 @@ def garments(folder):
     result = []
     for i in range(9):
         image = f"img/drawn/{i}.jpg"
-        write_photograph(folder / image, colour=(25 * i, 90, 250 - 25 * i))
+        write_photograph(folder / image, color=(25 * i, 90, 250 - 25 * i))
         category = ["Tee", "Jeans", "Long Dress"][i % 3]
         places = PLACES[CATEGORIES[category]]
         result.append(

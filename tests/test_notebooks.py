@@ -66,7 +66,7 @@ def pictures(cell):
 
 
 def with_pictures(cells):
-    """Ids of the cells that show one picture, which is not of one colour."""
+    """Ids of the cells that show one picture, which is not of one color."""
     shown = set()
     for name, cell in cells.items():
         for picture in pictures(cell):
@@ -137,11 +137,11 @@ def test_fit(tmp_path):
     for name, shape in (
         ("heatmaps", "(None, 32, 32, 8)"),
         ("category", "(None, 19)"),
-        ("colour", "(None, 4)"),
+        ("color", "(None, 4)"),
     ):
         assert f"'{name}': {shape}" in shapes
-    assert "val_colour_accuracy" in text(cells["fit"])
-    assert with_pictures(cells) == {"history", "prediction", "colours"}
+    assert "val_color_accuracy" in text(cells["fit"])
+    assert with_pictures(cells) == {"history", "prediction", "colors"}
 
     from afn_keras.backend.versions import keras
 
@@ -152,7 +152,7 @@ def test_fit(tmp_path):
         "heatmaps",
         "category",
         "attributes",
-        "colour",
+        "color",
     }
     assert list((tmp_path / "fit" / "logs").rglob("events.*"))
 

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "fonts": ["chart_settings", "drawable"],
         "maps": ["draw_attention", "draw_maps"],
-        "marks": ["colour", "draw_point"],
+        "marks": ["color", "draw_point"],
         "predictions": [
             "draw_landmarks",
             "save_picture",

@@ -18,16 +18,16 @@ from afn_keras.prediction import Maps
 
 _DPI = 100
 _TILE = 2.1
-# From dark to bright, in grey too and for any colour vision.
-_COLOURS = "viridis"
+# From dark to bright, in gray too and for any color vision.
+_COLORS = "viridis"
 
 
 def draw_maps(maps: Maps) -> np.ndarray:
     """A garment, the attention over it, and one heatmap for each landmark.
 
     Attention is the mean over the features, as the paper's Fig. 2 shows it,
-    in colours from its lowest to its highest value; heatmaps are all in the
-    same colours, from 0 to 1.
+    in colors from its lowest to its highest value; heatmaps are all in the
+    same colors, from 0 to 1.
 
     Args:
         maps: what `Predictor.maps` gave; its `photograph` must be the path of
@@ -58,14 +58,14 @@ def draw_maps(maps: Maps) -> np.ndarray:
     for index, name in enumerate(names):
         row, column = divmod(index, columns - 1)
         axes = figure.add_subplot(grid[row, 1 + column])
-        _show(axes, _grey(photograph), maps.box, name.replace("_", " "))
+        _show(axes, _gray(photograph), maps.box, name.replace("_", " "))
         heat = np.clip(maps.heatmaps[..., index], 0, 1)
         # Where there is nothing, the photograph shows.
         drawn = _over(axes, heat, maps.box, alpha=0.9 * np.sqrt(heat))
         drawn.set_clim(0, 1)
         panels.append(axes)
     if panels:
-        scale = ScalarMappable(Normalize(0, 1), _COLOURS)
+        scale = ScalarMappable(Normalize(0, 1), _COLORS)
         bar = figure.colorbar(scale, ax=panels, aspect=40, pad=0.01)
         bar.ax.tick_params(labelsize=8)
     return _pixels(figure)
@@ -92,7 +92,7 @@ def draw_attention(maps: Maps) -> np.ndarray:
 def _draw_attention(
     figure: Figure, axes: Axes, maps: Maps, photograph: np.ndarray
 ) -> None:
-    _show(axes, _grey(photograph), maps.box, "attention")
+    _show(axes, _gray(photograph), maps.box, "attention")
     drawn = _over(axes, maps.attention.mean(axis=-1), maps.box, alpha=0.6)
     # Beneath, so that the panel is as wide as one above it.
     bar = figure.colorbar(
@@ -101,7 +101,7 @@ def _draw_attention(
     bar.ax.tick_params(labelsize=8)
 
 
-def _grey(photograph: np.ndarray) -> np.ndarray:
+def _gray(photograph: np.ndarray) -> np.ndarray:
     return np.repeat(photograph.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
 
 
@@ -145,7 +145,7 @@ def _over(
     x1, y1, x2, y2 = box
     return axes.imshow(
         values,
-        cmap=_COLOURS,
+        cmap=_COLORS,
         alpha=alpha,
         extent=(x1, x2, y2, y1),
         interpolation="bilinear",

@@ -12,7 +12,7 @@ from PIL import ImageFont
 
 from afn_keras.drawing.fonts import runs
 
-# Okabe and Ito's colours (RGB), told apart with any colour vision.
+# Okabe and Ito's colors (RGB), told apart with any color vision.
 LEFT = (86, 180, 233)
 RIGHT = (230, 159, 0)
 BOX = (240, 228, 66)
@@ -20,8 +20,8 @@ INK = (30, 30, 30)
 _WHITE = (255, 255, 255)
 
 
-def colour(name: str) -> tuple[int, int, int]:
-    """A landmark's colour (RGB): whether it is a left or a right one."""
+def color(name: str) -> tuple[int, int, int]:
+    """A landmark's color (RGB): whether it is a left or a right one."""
     return LEFT if name.startswith("left") else RIGHT
 
 
@@ -46,20 +46,20 @@ def draw_point(
 
     Args:
         picture: (h, w, 3) uint8 RGB; changed.
-        name: the landmark's, for its colour.
+        name: the landmark's, for its color.
         x: in pixels from the picture's left edge.
         y: in pixels from its upper edge.
         hollow: draw a ring.
     """
     # OpenCV draws between pixels if told how many bits are the fraction;
-    # its pixel centres are whole numbers.
-    centre = (round((x - 0.5) * 16), round((y - 0.5) * 16))
+    # its pixel centers are whole numbers.
+    center = (round((x - 0.5) * 16), round((y - 0.5) * 16))
     if hollow:
-        for ink, width in ((_WHITE, 4), (colour(name), 2)):
-            cv2.circle(picture, centre, 5 * 16, ink, width, cv2.LINE_AA, 4)
+        for ink, width in ((_WHITE, 4), (color(name), 2)):
+            cv2.circle(picture, center, 5 * 16, ink, width, cv2.LINE_AA, 4)
         return
-    for radius, ink in ((6, _WHITE), (5, colour(name))):
-        cv2.circle(picture, centre, radius * 16, ink, -1, cv2.LINE_AA, 4)
+    for radius, ink in ((6, _WHITE), (5, color(name))):
+        cv2.circle(picture, center, radius * 16, ink, -1, cv2.LINE_AA, 4)
 
 
 def draw_tie(

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from afn_keras.drawing.marks import INK
-from afn_keras.drawing.marks import colour
+from afn_keras.drawing.marks import color
 from afn_keras.drawing.marks import cut
 from afn_keras.drawing.marks import draw_box
 from afn_keras.drawing.marks import draw_point
@@ -173,10 +173,10 @@ def _draw_name(
     if plate is None:
         return
     taken.append(plate)
-    # On a plate, since a photograph may have any colour there.
+    # On a plate, since a photograph may have any color there.
     left, top, right, bottom = plate
     cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), INK, -1)
-    write(picture, text, (left + 3, bottom - 5), _SMALL, colour(name))
+    write(picture, text, (left + 3, bottom - 5), _SMALL, color(name))
 
 
 def _plates(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 from sklearn.metrics import precision_recall_curve
 
-from afn_keras.drawing import colour
+from afn_keras.drawing import color
 from afn_keras.drawing import drawable
 from afn_keras.evaluation.outcomes import AttributeScore
 from afn_keras.evaluation.outcomes import Outcomes
@@ -19,7 +19,7 @@ from afn_keras.evaluation.outcomes import calibration_error
 
 # Okabe and Ito's, as in all pictures.
 _BLUE = "#0072b2"
-_GREY = "#777777"
+_GRAY = "#777777"
 _MAP = "cividis"
 
 _SMALL_MULTIPLES = 24
@@ -129,7 +129,7 @@ def calibration_chart(outcomes: Outcomes) -> Figure:
     )
     for (above, below), (title, right, score) in zip(grid.T, told, strict=True):
         count, said, so = calibration(right, score)
-        above.plot((0, 1), (0, 1), "--", color=_GREY, linewidth=1)
+        above.plot((0, 1), (0, 1), "--", color=_GRAY, linewidth=1)
         above.plot(said, so, "o-", color=_BLUE)
         error = calibration_error(right, score)
         above.set_title(f"{title}: ECE {100 * error:.1f}%", fontsize=10)
@@ -138,7 +138,7 @@ def calibration_chart(outcomes: Outcomes) -> Figure:
         above.set_xlim(0, 1)
         above.grid(alpha=0.3)
         places = (np.arange(len(count)) + 0.5) / len(count)
-        below.bar(places, count, 0.9 / len(count), color=_GREY)
+        below.bar(places, count, 0.9 / len(count), color=_GRAY)
         below.set_yscale("symlog")
         below.set_ylabel("answers")
         below.set_xlabel("predicted probability")
@@ -170,7 +170,7 @@ def precision_chart(
         )
         axes.step(recall, precision, color=_BLUE, where="post", linewidth=1.5)
         axes.axhline(
-            score.images / score.known, ls="--", color=_GREY, linewidth=1
+            score.images / score.known, ls="--", color=_GRAY, linewidth=1
         )
         name = _short(score.name, 20)
         axes.set_title(
@@ -200,7 +200,7 @@ def _short(name: str, most: int) -> str:
 
 
 def _ink(name: str) -> str:
-    return "#" + "".join(f"{part:02x}" for part in colour(name))
+    return "#" + "".join(f"{part:02x}" for part in color(name))
 
 
 def _or_nan(value: float | None) -> float:

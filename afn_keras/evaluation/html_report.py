@@ -219,7 +219,7 @@ _SAID = (
 )
 _CALIBRATED = (
     "On the dashed line, what is said with 70% is so in 70 of 100 cases; below "
-    "it, the network is too sure. Grey: how many answers there are."
+    "it, the network is too sure. Gray: how many answers there are."
 )
 
 

@@ -22,7 +22,7 @@ from pipelines.records import Records
 _DRAWN = "none: the photographs were drawn."
 _UNSTATED = (
     "not stated. A network inherits it: one that saw DeepFashion is for "
-    "non-commercial research only. `--set licence=...` states it."
+    "non-commercial research only. `--set license=...` states it."
 )
 # Names of a list that are spelt out.
 _NAMED = 30
@@ -59,7 +59,7 @@ def write_model_card(
     if begun not in ("none", "imagenet"):
         begun = Path(begun).name
     unseen = synthetic_warning(trained.data)
-    unlabelled = _DRAWN if unseen and begun == "none" else _UNSTATED
+    unlabeled = _DRAWN if unseen and begun == "none" else _UNSTATED
     warnings = [unseen] if unseen else []
     warnings += [
         line
@@ -75,7 +75,7 @@ def write_model_card(
         # Not the whole path, which is the trainer's own affair.
         data=Path(recipe.data).name if recipe.data else "drawn garments",
         images=records.images,
-        licence=recipe.licence or unlabelled,
+        license=recipe.license or unlabeled,
         warnings=warnings,
         tables=paper_tables(evaluation, trained.name),
         parameters=trained.model.count_params(),

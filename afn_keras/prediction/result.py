@@ -24,7 +24,7 @@ class Prediction:
         size: width and height of the upright photograph in pixels.
         box: x1, y1, x2, y2 in pixels of what the network was shown.
         landmarks: for each landmark's name x and y in pixels of the
-            photograph, 0-based, the first pixel's centre at 0.0, and the
+            photograph, 0-based, the first pixel's center at 0.0, and the
             height of its peak in 0..1.
         categories: the five best names with their probabilities, best first.
         attributes: the twenty best names with theirs, best first.

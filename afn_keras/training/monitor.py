@@ -134,7 +134,7 @@ class Watch(keras.callbacks.Callback):
 
 _LEGEND = (
     "Photographs of the val split: above the truth, below predictions, of "
-    "landmarks that are labelled."
+    "landmarks that are labeled."
 )
 
 

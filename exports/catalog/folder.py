@@ -55,7 +55,7 @@ class Finished(NamedTuple):
     files: list[str]
 
 
-class Catalogue:
+class Catalog:
     """The folder, for one job at a time; to use in a `with`.
 
     Whatever ends the block leaves it to the next call, which starts from an
@@ -84,7 +84,7 @@ class Catalogue:
             check_url(folder)
         self._lock: FileLock | None = None
 
-    def __enter__(self) -> "Catalogue":
+    def __enter__(self) -> "Catalog":
         try:
             if not is_url(self.folder):
                 # Seen before it is locked, so that nothing foreign gets one.
@@ -181,7 +181,7 @@ def finish(
     """The last step of a job: says that all is there.
 
     Args:
-        folder: the catalogue's.
+        folder: the catalog's.
         predictions: photographs that were answered.
         failed: photographs that could not be used.
         files: paths of what holds them.

@@ -23,7 +23,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from afn_keras.prediction import Prediction
 from exports.catalog.folder import FAILED
 from exports.catalog.folder import PREDICTIONS
-from exports.catalog.folder import Catalogue
+from exports.catalog.folder import Catalog
 from exports.catalog.folder import Finished
 from exports.catalog.folder import finish
 from exports.catalog.model import Failed
@@ -99,16 +99,16 @@ def predict_photographs(
     """
     # Before there is a pipeline, files are looked for already.
     FileSystems.set_options(options)
-    catalogue = Catalogue(output)
+    catalog = Catalog(output)
     found = resolve(find_saved_model(model), folder)
-    with catalogue:
+    with catalog:
         asked = gather_names(
-            names, lines, folder, catalogue.aside("photographs.jsonl")
+            names, lines, folder, catalog.aside("photographs.jsonl")
         )
-        if is_url(catalogue.folder) and not is_url(found):
+        if is_url(catalog.folder) and not is_url(found):
             # Workers elsewhere do not see this machine's files.
-            copy_folder(found, catalogue.aside("model/1"))
-            found = catalogue.aside("model/1")
+            copy_folder(found, catalog.aside("model/1"))
+            found = catalog.aside("model/1")
         handler = SavedModelHandler(
             found,
             folder,
@@ -118,23 +118,23 @@ def predict_photographs(
         run_job(
             options,
             lambda pipeline: _build(
-                pipeline, asked, handler, catalogue, parquet
+                pipeline, asked, handler, catalog, parquet
             ),
         )
-        return catalogue.close()
+        return catalog.close()
 
 
 def _build(
     pipeline: beam.Pipeline,
     asked: Asked,
     handler: SavedModelHandler,
-    catalogue: Catalogue,
+    catalog: Catalog,
     parquet: bool,
 ) -> None:
     outcomes = pipeline | ReadNames(asked) | RunInference(handler)
     predictions = outcomes | "Answered" >> beam.ParDo(_Answered())
     failed = outcomes | "Failed" >> beam.ParDo(_Failed())
-    prefix = catalogue.prefix(PREDICTIONS)
+    prefix = catalog.prefix(PREDICTIONS)
     if parquet:
         written = (
             predictions
@@ -155,7 +155,7 @@ def _build(
             | "Write" >> WriteToText(prefix, file_name_suffix=".jsonl")
         )
     reasons = failed | "Reasons" >> WriteToText(
-        catalogue.prefix(FAILED),
+        catalog.prefix(FAILED),
         file_name_suffix=".jsonl",
         skip_if_empty=True,
     )
@@ -165,7 +165,7 @@ def _build(
         | "Finish"
         >> beam.Map(
             finish,
-            catalogue.folder,
+            catalog.folder,
             beam.pvalue.AsSingleton(
                 predictions | "Count" >> beam.combiners.Count.Globally()
             ),

@@ -220,10 +220,10 @@ def _on_white(image: tf.Tensor) -> tf.Tensor:
     """Lays (h, w, 4) uint8 RGBA on white, as training does: RGB."""
 
     def blended() -> tf.Tensor:
-        colour = tf.cast(image[..., :3], tf.float32)
+        color = tf.cast(image[..., :3], tf.float32)
         alpha = tf.cast(image[..., 3:], tf.float32) / 255.0
         return tf.cast(
-            tf.round(colour * alpha + 255.0 * (1.0 - alpha)), tf.uint8
+            tf.round(color * alpha + 255.0 * (1.0 - alpha)), tf.uint8
         )
 
     image = tf.ensure_shape(image, [None, None, 4])

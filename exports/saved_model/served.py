@@ -27,12 +27,12 @@ class ServedModel(tf.Module):
 
     - `serving_default`: `image_bytes` (B,), JPEG, PNG or WebP files, each
       shown whole and upright, as its EXIF says. Answers `landmarks` (B, L, 2)
-      in pixels of the upright photograph, the first pixel's centre at 0.0;
+      in pixels of the upright photograph, the first pixel's center at 0.0;
       `landmark_scores` (B, L); `category_names` and `category_scores` (B, 5),
       `attribute_names` and `attribute_scores` (B, 20), best first, fewer
       where the vocabulary has fewer; `valid` (B,). A photograph that does not
       decode, or has too many pixels, has `valid` false, zeros and empty
-      names; its neighbours' answers do not change.
+      names; its neighbors' answers do not change.
     - `boxes`: the same, and `boxes` (B, 4), x1, y1, x2, y2 of the garment in
       pixels of the upright photograph. A box that shows nothing of it has
       `valid` false.
@@ -141,7 +141,7 @@ class ServedModel(tf.Module):
         landmark_scores = tf.zeros([rows, 0])
         if self._landmarks:
             start, end = shown.boxes[:, None, :2], shown.boxes[:, None, 2:]
-            # Pixel indices: the first pixel's centre is at 0.0.
+            # Pixel indices: the first pixel's center is at 0.0.
             landmarks = start + answers["landmarks"] * (end - start) - 0.5
             landmark_scores = answers["landmark_scores"]
         category_names, category_scores = _best(

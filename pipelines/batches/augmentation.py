@@ -25,8 +25,8 @@ class Augmentation:
         rotation: the window turns by this many degrees at most.
         jitter: each side of the box moves on its own, by this fraction of
             the box at most; below 0.5.
-        colour: brightness and contrast change by a factor within 1 -/+ this.
-        erasing: in every second image a rectangle of one colour, its sides
+        color: brightness and contrast change by a factor within 1 -/+ this.
+        erasing: in every second image a rectangle of one color, its sides
             this fraction of the image's at most.
     """
 
@@ -35,7 +35,7 @@ class Augmentation:
     shift: float = 0.0
     rotation: float = 0.0
     jitter: float = 0.0
-    colour: float = 0.0
+    color: float = 0.0
     erasing: float = 0.0
 
     def steps(self) -> list[Step]:
@@ -56,21 +56,21 @@ class Augmentation:
             steps.append(rotate(self.rotation))
         if self.flip:
             steps.append(mirror)
-        if self.colour:
-            steps.append(change_colour(self.colour))
+        if self.color:
+            steps.append(change_color(self.color))
         if self.erasing:
             steps.append(erase(self.erasing))
         return steps
 
 
-def change_colour(amount: float) -> Step:
+def change_color(amount: float) -> Step:
     """Decides on brightness, and contrast about the image's own mean.
 
-    Adds `colour` (..., 2), the two factors, for `render`.
+    Adds `color` (..., 2), the two factors, for `render`.
     """
 
     def step(example: Example) -> Example:
-        return example | {"colour": 1 + amount * chance(example, "colour")}
+        return example | {"color": 1 + amount * chance(example, "color")}
 
     return step
 

@@ -49,7 +49,7 @@ def shift(amount: float) -> Step:
 
 
 def scale(amount: float) -> Step:
-    """Scales width and height of the window alike, about its centre."""
+    """Scales width and height of the window alike, about its center."""
 
     def step(example: Example) -> Example:
         side = 1 + amount * chance(example, "scale")
@@ -60,7 +60,7 @@ def scale(amount: float) -> Step:
 
 
 def rotate(degrees: float) -> Step:
-    """Turns the window about its centre, by up to so many degrees.
+    """Turns the window about its center, by up to so many degrees.
 
     It turns in the photograph's pixels, so a right angle stays one there,
     whatever the aspect of the box.

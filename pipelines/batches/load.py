@@ -74,7 +74,7 @@ def load_split(
         float32 RGB 0..255, and a dict of those of these three that the
         vocabulary has:
         `heatmaps` (B, L, 3) float32, landmarks as x, y in 0..1 of the crop
-        (pixel centres at (i + 0.5) / W) and 1 where it counts, 0 where not;
+        (pixel centers at (i + 0.5) / W) and 1 where it counts, 0 where not;
         `category` (B,) int32, -1 unknown;
         `attributes` (B, A) float32 of 1, 0 and -1 unknown.
 
@@ -300,7 +300,7 @@ def plan(
     if augmentation is not None:
         steps += augmentation.steps()
         steps += [place_landmarks(vocabulary), plan_crop(image_size)]
-        kept += ["crop", "halvings", "matrix", "colour", "erased", "fill"]
+        kept += ["crop", "halvings", "matrix", "color", "erased", "fill"]
     else:
         steps.append(place_landmarks(vocabulary))
         kept += ["size", "window"]

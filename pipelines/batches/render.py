@@ -89,7 +89,7 @@ def decode_crop(example: Example) -> Example:
 
 
 def render(image_size: int) -> Step:
-    """Resamples a batch of crops, and gives it its colours.
+    """Resamples a batch of crops, and gives it its colors.
 
     Crop, resize and augmentation are one affine map. `part` (B, H, W, 3) may
     be padded at its right and bottom. Adds `image`, (B, image_size,
@@ -101,7 +101,7 @@ def render(image_size: int) -> Step:
     cv2.setNumThreads(1)
 
     def step(example: Example) -> Example:
-        names = ["part", "crop", "matrix", "colour", "erased", "fill"]
+        names = ["part", "crop", "matrix", "color", "erased", "fill"]
         names = [name for name in names if name in example]
 
         def draw(*arrays: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def render(image_size: int) -> Step:
 def _draw(batch: dict[str, np.ndarray], image_size: int) -> np.ndarray:
     matrices = batch["matrix"].astype(np.float64)
     linear = matrices[..., :2] / image_size
-    # OpenCV's coordinates are those of pixels' centres.
+    # OpenCV's coordinates are those of pixels' centers.
     offset = matrices[..., 2:] + linear.sum(-1, keepdims=True) / 2 - 0.5
     affine = np.concatenate([linear, offset], -1)
     strides = np.hypot(linear[..., 0], linear[..., 1])
@@ -131,8 +131,8 @@ def _draw(batch: dict[str, np.ndarray], image_size: int) -> np.ndarray:
         part = batch["part"][index, :height, :width]
         part = _smoothed(part, *strides[index])
         _warp(part, affine[index], image)
-        if "colour" in batch:
-            _change_colour(image, *batch["colour"][index])
+        if "color" in batch:
+            _change_color(image, *batch["color"][index])
         if "erased" in batch:
             corners = np.rint(batch["erased"][index] * image_size)
             x1, y1, x2, y2 = corners.astype(int)
@@ -180,7 +180,7 @@ def _antialiasing(stride: float) -> np.ndarray:
     return cv2.getGaussianKernel(2 * radius + 1, variance**0.5)[:, 0]
 
 
-def _change_colour(
+def _change_color(
     image: np.ndarray, brightness: float, contrast: float
 ) -> None:
     mean = np.mean(cv2.mean(image)[:3])

@@ -262,7 +262,7 @@ def _look(photograph: Image.Image, orientation: int) -> list[tuple[Kind, str]]:
     if photograph.format not in _JPEG:
         found.append((Kind.OTHER_FORMAT, str(photograph.format)))
     if photograph.mode in ("1", "L", "LA") or photograph.mode[:1] in "IF":
-        found.append((Kind.GREYSCALE, f"mode {photograph.mode}"))
+        found.append((Kind.GRAYSCALE, f"mode {photograph.mode}"))
     if photograph.mode == "CMYK":
         found.append((Kind.CMYK, f"mode {photograph.mode}"))
     if orientation != 1:

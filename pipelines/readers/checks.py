@@ -126,9 +126,9 @@ def mend_landmarks(
     points, visibility = landmarks[..., :2], landmarks[..., 2]
     origin = (points == -first_pixel).all(-1) & (visibility != TRUNCATED)
     visibility[origin] = TRUNCATED
-    centres = points + 0.5
+    centers = points + 0.5
     # Comparisons with the NaN of a missing box are false.
-    off = (centres < boxes[:, None, :2]) | (centres > boxes[:, None, 2:])
+    off = (centers < boxes[:, None, :2]) | (centers > boxes[:, None, 2:])
     off = off.any(-1) & (visibility == VISIBLE)
     for kind, wrong in (
         (Kind.LANDMARK_AT_ORIGIN, origin),

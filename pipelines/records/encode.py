@@ -61,7 +61,7 @@ def make_example(
     integers("image/height", [height])
     integers("image/object/class/label", [int(row["category"])])
     # Positions are fractions of the photograph, as those models have them;
-    # a landmark's pixel index gains the half pixel to its centre.
+    # a landmark's pixel index gains the half pixel to its center.
     size = np.array([width, height], np.float64)
     for name, value in zip(
         ("xmin", "ymin", "xmax", "ymax"),

@@ -46,7 +46,7 @@ def fit_labels(
         )
     if (inside != box).any():
         found.append((Kind.BOX_BEYOND_IMAGE, f"{corners} {size}"))
-    # A pixel's index is its centre, so the picture ends half a pixel later.
+    # A pixel's index is its center, so the picture ends half a pixel later.
     x, y, visibility = landmarks.T
     beyond = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
     beyond &= visibility != TRUNCATED

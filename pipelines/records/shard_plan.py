@@ -80,7 +80,7 @@ def plan_shards(
             continue
         if split == "train":
             # Benchmarks are sorted by category; a shuffle buffer of the
-            # pipeline sees only a few thousand neighbours.
+            # pipeline sees only a few thousand neighbors.
             rows = np.random.RandomState(0).permutation(rows)
         # A power of two, which as many machines share evenly.
         shares = max(1.0, sizes[rows].sum() / SHARD_BYTES)

@@ -25,15 +25,15 @@ class Cloth:
     v: np.ndarray
     to_image: np.ndarray
     height: float
-    colour: tuple
+    color: tuple
     contrast: tuple
     opacity: np.ndarray | None = None
 
 
-def blend(cloth: Cloth, colour: tuple, weight: np.ndarray) -> None:
-    """Mixes a colour in, by weights (H, W) of 0..1."""
+def blend(cloth: Cloth, color: tuple, weight: np.ndarray) -> None:
+    """Mixes a color in, by weights (H, W) of 0..1."""
     weight = weight[..., None].astype(np.float32)
-    mixed = cloth.image + (np.float32(colour) - cloth.image) * weight
+    mixed = cloth.image + (np.float32(color) - cloth.image) * weight
     cloth.image = mixed.astype(np.uint8)
 
 
@@ -63,7 +63,7 @@ def scatter(
     spacing: float,
     size: float,
     jitter: float = 0.05,
-    colour: tuple | int | None = None,
+    color: tuple | int | None = None,
 ) -> np.ndarray:
     """Prints a shape all over, every other row shifted by half a step.
 
@@ -78,16 +78,16 @@ def scatter(
     margin = 60
     limit = np.array(cloth.u.shape[::-1]) + margin
     spots = spots[((pixels > -margin) & (pixels < limit)).all(axis=1)]
-    place(cloth, shape * spacing * size, spots, colour or cloth.contrast)
+    place(cloth, shape * spacing * size, spots, color or cloth.contrast)
     return spots
 
 
 def place(
-    cloth: Cloth, shape: np.ndarray, spots: np.ndarray, colour: tuple | int
+    cloth: Cloth, shape: np.ndarray, spots: np.ndarray, color: tuple | int
 ) -> None:
     """Prints a shape (K, 2) at spots (N, 2), all in the garment's frame."""
     polygons = spots[:, None] + shape
-    fill(cloth.image, cv2.transform(polygons, cloth.to_image), colour)
+    fill(cloth.image, cv2.transform(polygons, cloth.to_image), color)
 
 
 _ANGLE = np.linspace(0, TURN, 30, endpoint=False)

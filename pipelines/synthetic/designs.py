@@ -1,4 +1,4 @@
-"""What a garment looks like: its attributes, cloth and colours.
+"""What a garment looks like: its attributes, cloth and colors.
 
 Attribute names and their groups are the benchmark's own.
 """
@@ -46,7 +46,7 @@ MOTIFS = ("rainbow", "smile", "varsity")
 
 @dataclasses.dataclass(frozen=True)
 class Design:
-    """One garment before it is drawn; colours are RGB, 0..255."""
+    """One garment before it is drawn; colors are RGB, 0..255."""
 
     category: str
     clothes_type: int
@@ -54,11 +54,11 @@ class Design:
     attributes: frozenset[str]
     cloth: str
     motif: str
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
     contrast: tuple[int, int, int]
 
 
-_COLOURS = {
+_COLORS = {
     "red": ((200, 25, 40), (175, 20, 35), (215, 45, 40)),
     "pink": ((243, 140, 180), (235, 110, 165), (248, 170, 195)),
     "dark": ((32, 32, 36), (25, 28, 62), (48, 36, 32), (24, 50, 42)),
@@ -77,19 +77,19 @@ _DENIM = {"dark": ((36, 50, 90),), None: ((72, 104, 158), (135, 165, 200))}
 _LEATHER = {"dark": ((34, 32, 34), (52, 36, 30)), "red": ((150, 22, 30),)}
 # Pale and dark, to stand out against any skin.
 _LACE = {
-    "dark": _COLOURS["dark"],
-    "red": _COLOURS["red"],
+    "dark": _COLORS["dark"],
+    "red": _COLORS["red"],
     None: ((242, 240, 232), (60, 90, 190), (130, 80, 170)),
 }
 _CAMO = {None: ((110, 115, 70),)}
-_COLOURS_OF = {
+_COLORS_OF = {
     "camo": _CAMO,
     "denim": _DENIM,
     "lace": _LACE,
     "leather": _LEATHER,
 }
 
-# No red and no pink: those words are about the cloth's main colour.
+# No red and no pink: those words are about the cloth's main color.
 _DEEP = ((25, 30, 75), (30, 30, 30), (20, 75, 60), (75, 40, 110))
 _PALE = ((245, 242, 232), (250, 215, 95), (190, 225, 240))
 
@@ -117,12 +117,12 @@ def _any_design(rng: np.random.Generator, name: str) -> Design:
     chest_is_free = not cut.front and cut.pocket != "chest"
     if not cloth and chest_is_free and category.clothes_type != 2:
         motif = _pick(rng, MOTIFS)
-    colours = _COLOURS_OF.get(cloth, _COLOURS)
-    # Colours without a name of their own are many, so they weigh as much as
+    colors = _COLORS_OF.get(cloth, _COLORS)
+    # Colors without a name of their own are many, so they weigh as much as
     # two named ones.
-    shade = _pick(rng, (*colours, None) if None in colours else (*colours,))
-    colour = _pick(rng, colours[shade])
-    contrast = _pick(rng, _DEEP if np.mean(colour) > 125 else _PALE)
+    shade = _pick(rng, (*colors, None) if None in colors else (*colors,))
+    color = _pick(rng, colors[shade])
+    contrast = _pick(rng, _DEEP if np.mean(color) > 125 else _PALE)
     attributes |= {cloth, motif, shade}
     if cloth not in PRINTS and motif not in MOTIFS:
         attributes.add("solid")
@@ -133,7 +133,7 @@ def _any_design(rng: np.random.Generator, name: str) -> Design:
         frozenset(attributes - {None, ""}),
         cloth,
         motif,
-        colour,
+        color,
         contrast,
     )
 

@@ -24,8 +24,8 @@ _CROTCH_Y = 4.1
 def draw_details(pen: Pen, design: Design) -> None:
     """Draws everything on a garment's body, in the order it is sewn on."""
     cut = design.cut
-    edge = np.float32(design.colour) * 0.45
-    bright = np.mean(design.colour) > 110
+    edge = np.float32(design.color) * 0.45
+    bright = np.mean(design.color) > 110
     # Trimmings have to show on the cloth, whichever way it is dark.
     trim = np.array((40, 40, 45) if bright else (235, 232, 220))
     top = NECK_Y + cut.neck_depth if design.clothes_type != 2 else cut.waist_y
@@ -47,7 +47,7 @@ def draw_details(pen: Pen, design: Design) -> None:
         pen.line([(-0.14, top), (-0.14, bottom)], edge, 0.03)
         for y in np.arange(top + 0.15, bottom - 0.1, 0.36):
             pen.disc((0, y), 0.105, trim)
-            pen.disc((0, y), 0.03, design.colour)
+            pen.disc((0, y), 0.03, design.color)
     if cut.collar:
         _collar(pen, cut, design, edge)
     if cut.hood:
@@ -90,7 +90,7 @@ def draw_cuffs(
         limb_edges(joints, end - up, widths, side) for up in (0.0, 0.26)
     )
     band = [outer[-1], inner[-1], inner_up[-1], outer_up[-1]]
-    _ribs(pen, np.array(band), np.float32(design.colour) * 0.45)
+    _ribs(pen, np.array(band), np.float32(design.color) * 0.45)
 
 
 def draw_rips(pen: Pen, skin: Sequence[int], pose: Pose) -> None:
@@ -98,10 +98,10 @@ def draw_rips(pen: Pen, skin: Sequence[int], pose: Pose) -> None:
     for side in SIDES:
         hip, knee, ankle = leg(pose, side)
         for start, end, at in ((hip, knee, 0.55), (knee, ankle, 0.0)):
-            centre = start + (end - start) * at
-            pen.area(ellipse(centre, 0.22, 0.2), skin)
+            center = start + (end - start) * at
+            pen.area(ellipse(center, 0.22, 0.2), skin)
             for y in (-0.12, 0.0, 0.12):
-                ends = centre + np.array([(-0.22, y), (0.22, y + 0.03)])
+                ends = center + np.array([(-0.22, y), (0.22, y + 0.03)])
                 pen.line(ends, (240, 240, 240), 0.035)
 
 
@@ -134,7 +134,7 @@ def _band(cut: Cut, y: float, half: float) -> np.ndarray:
 def _opening(
     pen: Pen, design: Design, bottom: float, edge: Sequence[int]
 ) -> None:
-    inside = (245, 244, 240) if np.mean(design.colour) < 170 else (60, 65, 80)
+    inside = (245, 244, 240) if np.mean(design.color) < 170 else (60, 65, 80)
     cut = design.cut
     low = (0.34, bottom + 0.05)
     high = (0.16, NECK_Y + cut.neck_depth * 0.6)
@@ -156,7 +156,7 @@ def _collar(pen: Pen, cut: Cut, design: Design, edge: Sequence[int]) -> None:
                 (cut.neck + 0.1, NECK_Y + 0.04),
             ]
         ) * (side, 1)
-        pen.area(flap, 0.72 * np.float32(design.colour) + 12)
+        pen.area(flap, 0.72 * np.float32(design.color) + 12)
         pen.line(np.concatenate([flap, flap[:1]]), edge, 0.04)
 
 
@@ -174,7 +174,7 @@ def _roll(pen: Pen, cut: Cut, design: Design, edge: Sequence[int]) -> None:
     """The rolled neck, up to the chin."""
     low, high = NECK_Y + 0.1, 1.02
     neck = [(-cut.neck, low), (cut.neck, low), (0.28, high), (-0.28, high)]
-    pen.area(neck, 0.8 * np.float32(design.colour) + 10)
+    pen.area(neck, 0.8 * np.float32(design.color) + 10)
     pen.line([*neck, neck[0]], edge, 0.04)
     pen.line([(-0.29, 1.26), (0.29, 1.26)], edge, 0.04)
 
@@ -202,7 +202,7 @@ def _pockets(pen: Pen, cut: Cut, design: Design, trim: Sequence[int]) -> None:
         x = 0.56 * half_width(cut, y)
         patches = [square * 0.26 + (x * side, y) for side in SIDES]
     for patch in patches:
-        pen.area(patch, 0.7 * np.float32(design.colour) + 8)
+        pen.area(patch, 0.7 * np.float32(design.color) + 8)
         pen.line(np.concatenate([patch, patch[:1]]), trim, 0.05)
 
 
@@ -228,10 +228,10 @@ def _motif(pen: Pen, design: Design, top: float) -> None:
         mouth = ellipse((0, y + 0.05 * size), 0.55 * size, 0.5 * size, 0, np.pi)
         pen.line(mouth, (30, 30, 30), 0.13 * size)
     elif design.motif == "rainbow":
-        for ring, colour in enumerate(_RAINBOW):
+        for ring, color in enumerate(_RAINBOW):
             radius = size * (1.15 - 0.17 * ring)
             arc = ellipse((0, y + 0.5 * size), radius, radius, np.pi)
-            pen.line(arc, colour, 0.19 * size)
+            pen.line(arc, color, 0.19 * size)
     else:
         # An "A": the letter of a team, with its stripes at the hem.
         for side in SIDES:

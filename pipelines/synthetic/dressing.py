@@ -53,7 +53,7 @@ def draw_garment(
         )
     image = cloth.image * folds[..., None]
     whole, over_body = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-    edge = 0.42 * np.float32(design.colour)
+    edge = 0.42 * np.float32(design.color)
     if "hood" in garment.pieces:
         outline = garment.pieces["hood"]
         _lay(pen, 0.75 * image, cloth.opacity, outline, whole, edge)

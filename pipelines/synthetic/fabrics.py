@@ -27,7 +27,7 @@ def paint_cloth(
 
     Args:
         rng: the image's generator.
-        design: which cloth in which colours.
+        design: which cloth in which colors.
         size: height and width of the image in pixels.
         to_image: (2, 3) affine from the garment's frame to pixels.
         height: the garment's height in its frame.
@@ -41,8 +41,8 @@ def paint_cloth(
     rows = np.arange(size[0], dtype=np.float32)[:, None]
     u, v = (a[i] * columns + b[i] * rows + c[i] for i in (0, 1))
     image = np.empty((*size, 3), np.uint8)
-    image[:] = design.colour
-    cloth = Cloth(image, u, v, to_image, height, design.colour, design.contrast)
+    image[:] = design.color
+    cloth = Cloth(image, u, v, to_image, height, design.color, design.contrast)
     if design.cloth:
         (PRINTS | _FABRICS)[design.cloth](rng, cloth)
     return cloth

@@ -31,41 +31,41 @@ class Pen:
         points = np.asarray(points, np.float64)
         return points @ self.to_pixels[:, :2].T + self.to_pixels[:, 2]
 
-    def area(self, points: Sequence, colour: Sequence[float]) -> None:
+    def area(self, points: Sequence, color: Sequence[float]) -> None:
         """Fills a polygon (N, 2)."""
         pixels = self.pixels(points)
-        fill(self.image, pixels, tuple(map(int, colour)))
+        fill(self.image, pixels, tuple(map(int, color)))
         if self.mask is not None:
             fill(self.mask, pixels, 255)
 
     def line(
-        self, points: Sequence, colour: Sequence[float], width: float
+        self, points: Sequence, color: Sequence[float], width: float
     ) -> None:
         """Draws an open line through points (N, 2), `width` in heads."""
         fixed = [_fixed(self.pixels(points))]
-        colour = tuple(map(int, colour))
+        color = tuple(map(int, color))
         width = max(1, round(width * self.scale))
         rest = {"thickness": width, "lineType": cv2.LINE_AA, "shift": 4}
-        cv2.polylines(self.image, fixed, False, colour, **rest)
+        cv2.polylines(self.image, fixed, False, color, **rest)
         if self.mask is not None:
             cv2.polylines(self.mask, fixed, False, 255, **rest)
 
     def disc(
-        self, centre: Sequence[float], radius: float, colour: Sequence[float]
+        self, center: Sequence[float], radius: float, color: Sequence[float]
     ) -> None:
         """Fills a circle, `radius` in heads."""
-        self.area(ellipse(centre, radius, radius), colour)
+        self.area(ellipse(center, radius, radius), color)
 
 
-def fill(image: np.ndarray, polygons: np.ndarray, colour: tuple | int) -> None:
+def fill(image: np.ndarray, polygons: np.ndarray, color: tuple | int) -> None:
     """Fills one polygon (N, 2), or several (M, N, 2), in pixels."""
     points = _fixed(polygons)
     points = points if points.ndim == 3 else points[None]
-    cv2.fillPoly(image, list(points), colour, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(image, list(points), color, cv2.LINE_AA, shift=4)
 
 
 def ellipse(
-    centre: Sequence[float],
+    center: Sequence[float],
     width: float,
     height: float,
     start: float = 0.0,
@@ -77,7 +77,7 @@ def ellipse(
     """
     angle = np.linspace(start, stop, 24)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return circle * (width, height) + centre
+    return circle * (width, height) + center
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Prints: patterns in the cloth's two colours.
+"""Prints: patterns in the cloth's two colors.
 
 They are coarse, so that they survive a crop of 96 pixels.
 """
@@ -57,8 +57,8 @@ def _colorblock(rng: np.random.Generator, cloth: Cloth) -> None:
 
 def _camo(rng: np.random.Generator, cloth: Cloth) -> None:
     # Blobs: noise cut at a level.
-    for colour in ((62, 72, 42), (168, 152, 108), (45, 38, 30)):
-        cloth.image[noise(rng, cloth, 14) > 0.5] = colour
+    for color in ((62, 72, 42), (168, 152, 108), (45, 38, 30)):
+        cloth.image[noise(rng, cloth, 14) > 0.5] = color
 
 
 def _tie_dye(rng: np.random.Generator, cloth: Cloth) -> None:

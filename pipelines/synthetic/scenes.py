@@ -126,7 +126,7 @@ def _aim(
 def _background(
     rng: np.random.Generator, size: tuple[int, int], plain: bool
 ) -> np.ndarray:
-    """Soft changes of colour, and clutter unless it is `plain`."""
+    """Soft changes of color, and clutter unless it is `plain`."""
     base = rng.uniform(185, 245) if plain else rng.uniform(70, 235)
     spread = 6 if plain else 32
     cells = int(rng.integers(2, 6))
@@ -134,19 +134,19 @@ def _background(
     coarse = np.clip(coarse + rng.uniform(-15, 15, 3), 0, 255)
     image = cv2.resize(coarse.astype(np.uint8), size[::-1])
     for _ in range(0 if plain else int(rng.integers(0, 8))):
-        centre = rng.uniform(0, 1, 2) * size[::-1]
-        corners = centre + rng.uniform(-80, 80, (int(rng.integers(3, 6)), 2))
+        center = rng.uniform(0, 1, 2) * size[::-1]
+        corners = center + rng.uniform(-80, 80, (int(rng.integers(3, 6)), 2))
         corners = cv2.convexHull(corners.astype(np.float32))
-        colour = np.clip(base + rng.uniform(-50, 50, 3), 0, 255)
-        fill(image, corners[:, 0], tuple(map(int, colour)))
+        color = np.clip(base + rng.uniform(-50, 50, 3), 0, 255)
+        fill(image, corners[:, 0], tuple(map(int, color)))
     for _ in range(0 if plain else int(rng.integers(0, 5))):
         # Rails, door frames, kerbs.
         ends = rng.uniform(-0.2, 1.2, (2, 2)) * size[::-1]
-        colour = np.clip(base + rng.uniform(-70, 70, 3), 0, 255)
+        color = np.clip(base + rng.uniform(-70, 70, 3), 0, 255)
         cv2.line(
             image,
             *(tuple(map(int, end)) for end in ends),
-            tuple(map(int, colour)),
+            tuple(map(int, color)),
             int(rng.integers(1, 7)),
             cv2.LINE_AA,
         )

@@ -36,7 +36,7 @@ _WHOLE = 9.0  # Longer than any limb.
 
 @dataclasses.dataclass(frozen=True)
 class Wearer:
-    """Pose, colours (RGB), and what hangs where.
+    """Pose, colors (RGB), and what hangs where.
 
     `hair_sides` are the sides on which hair falls over the shoulder,
     `bag_side` is the side of the bag, 0 for none; `untucked` is whether the
@@ -127,10 +127,10 @@ def draw_bystander(rng: np.random.Generator, pen: Pen) -> None:
     category = CATEGORIES[("Tee", "Sweater")[rng.integers(2)]]
     cut = Cut(**(category.cut | {"sleeve": rng.uniform(0.7, 2.5)}))
     top = make_garment(cut, category.clothes_type, pose)
-    colour = rng.uniform(30, 230, 3)
+    color = rng.uniform(30, 230, 3)
     for piece in top.pieces.values():
-        pen.area(piece, colour)
-        pen.line(piece, 0.5 * colour, 0.04)
+        pen.area(piece, color)
+        pen.line(piece, 0.5 * color, 0.04)
     draw_front(pen, wearer, 1, hooded=False)
 
 

@@ -96,7 +96,7 @@ def test_one_category(tmp_path):
 
 def test_training_and_what_it_writes_warn(tmp_path, capsys):
     for i in range(8):
-        write_photograph(tmp_path / f"{i}.jpg", colour=(28 * i, 90, 90))
+        write_photograph(tmp_path / f"{i}.jpg", color=(28 * i, 90, 90))
     rows = [f"{i}.jpg,train,Dress" for i in range(8)]
     labels = tmp_path / "labels.csv"
     labels.write_text("\n".join(["image,split,category", *rows]))
@@ -158,7 +158,7 @@ def test_scores_and_card_of_a_network_that_saw_no_photo(
     write_model_card(tmp_path, trained, recipe, drawn, scores)
     card = (tmp_path / "model_card.md").read_text()
     assert f"- Of these data: {warning}.\n" in card
-    assert "Licence of the data: none: the photographs were drawn." in card
+    assert "License of the data: none: the photographs were drawn." in card
 
 
 def test_what_a_network_has_seen_before_counts(

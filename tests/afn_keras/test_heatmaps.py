@@ -26,14 +26,14 @@ def test_rendered_is_a_gaussian_at_each_point():
             x, y = (float(value) for value in points[image, landmark])
             for i in range(height):
                 for j in range(width):
-                    # Pixel centres lie at (i + 0.5) / H, (j + 0.5) / W.
+                    # Pixel centers lie at (i + 0.5) / H, (j + 0.5) / W.
                     dx, dy = j + 0.5 - x * width, i + 0.5 - y * height
                     expected = math.exp(-(dx**2 + dy**2) / (2 * sigma**2))
                     value = rendered[image, i, j, landmark]
                     assert value == pytest.approx(expected, abs=1e-6)
 
 
-def test_rendered_peak_is_one_at_a_pixel_centre():
+def test_rendered_peak_is_one_at_a_pixel_center():
     point = np.array([[[2.5 / 8, 5.5 / 8]]], "float32")
     rendered = np.array(render_heatmaps(point, 8, 8, 1.0))
     assert rendered[0, 5, 2, 0] == 1

@@ -174,7 +174,7 @@ def test_landmark_information_is_the_largest_of_the_small_heatmaps(
             "attention_input",
         )(images),
     )
-    # Eight pixels become one; their centre lies between the two in the
+    # Eight pixels become one; their center lies between the two in the
     # middle, where bilinear sampling weighs both alike.
     expected = np.zeros((2, 8, 8, 8))
     for row in range(8):

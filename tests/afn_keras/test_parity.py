@@ -49,7 +49,7 @@ def pool(x):
 
 
 def downsample(x):
-    """Bilinear, an eighth: its centre lies between the middle four pixels."""
+    """Bilinear, an eighth: its center lies between the middle four pixels."""
     height, width, count = x.shape
     blocks = x.reshape(height // 8, 8, width // 8, 8, count)
     return blocks[:, 3:5, :, 3:5].mean((1, 3))

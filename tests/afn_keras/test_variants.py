@@ -58,7 +58,7 @@ def test_network_without_any_map_has_no_signature_for_it(photographs, tmp_path):
     }
 
 
-def test_points_of_argmax_are_centres_of_pixels(run):
+def test_points_of_argmax_are_centers_of_pixels(run):
     vocabulary = Vocabulary.load(run)
     model = build_afn(vocabulary, image_size=32, width=0.05)
     trained = TrainedModel("argmax", model, vocabulary, "argmax")

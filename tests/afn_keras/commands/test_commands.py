@@ -349,7 +349,7 @@ def test_evaluating_on_other_labels(run, benchmark, capsys):
 
 
 def test_wrong_flags_are_one_line(capsys):
-    assert "unrecognized arguments" in fails(train, ["--colour"], capsys)
+    assert "unrecognized arguments" in fails(train, ["--color"], capsys)
     assert "see afn-export --help" in fails(export, [], capsys)
 
 
@@ -392,7 +392,7 @@ def test_categories_alone(tmp_path, capsys):
 
     rows = ["image,split,category"]
     for i in range(9):
-        write_photograph(tmp_path / f"{i}.jpg", colour=(28 * i, 90, 90))
+        write_photograph(tmp_path / f"{i}.jpg", color=(28 * i, 90, 90))
         split = ("train", "val", "test")[i % 3]
         rows.append(f"{i}.jpg,{split},{('Hat', 'Shoe')[i % 2]}")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
@@ -424,7 +424,7 @@ def test_one_landmark_alone(tmp_path, capsys):
     columns = [f"{name}_{axis}" for name in names for axis in "xy"]
     rows = [",".join(["image", "split", *columns])]
     for i in range(9):
-        write_photograph(tmp_path / f"{i}.jpg", colour=(28 * i, 90, 90))
+        write_photograph(tmp_path / f"{i}.jpg", color=(28 * i, 90, 90))
         split = ("train", "val", "test")[i % 3]
         right = "40,60" if split == "val" else ","
         rows.append(f"{i}.jpg,{split},{10 + i},60,{right},,")

@@ -28,9 +28,9 @@ def cells(text, first):
     return [cell.strip() for cell in row.strip("|").split("|")][1:]
 
 
-def near(image, colour):
-    """Which pixels have a colour, within what anti-aliasing leaves of it."""
-    return (np.abs(image.astype(int) - colour) < 25).all(-1)
+def near(image, color):
+    """Which pixels have a color, within what anti-aliasing leaves of it."""
+    return (np.abs(image.astype(int) - color) < 25).all(-1)
 
 
 def test_summary_counts(records):
@@ -53,7 +53,7 @@ def test_summary_counts(records):
     assert text.endswith("Problems: none.")
 
 
-def test_what_is_not_labelled_has_no_table(tmp_path, capsys):
+def test_what_is_not_labeled_has_no_table(tmp_path, capsys):
     write_photograph(tmp_path / "a.jpg")
     (tmp_path / "labels.csv").write_text(
         "image,split,category\na.jpg,train,Skirt\n"
@@ -81,9 +81,9 @@ def test_marks_of_a_sheet_lie_where_the_labels_are():
     assert columns.max() - columns.min() == 259
     top, left = rows.min(), columns.min()
     shown = sheet[top : top + 130, left : left + 260]
-    for (x, y), colour in zip(points, (LEFT, RIGHT, LEFT), strict=False):
+    for (x, y), color in zip(points, (LEFT, RIGHT, LEFT), strict=False):
         region = np.s_[int(y) - 8 : int(y) + 8, int(x) - 8 : int(x) + 8]
-        spot = np.argwhere(near(shown[region], colour))
+        spot = np.argwhere(near(shown[region], color))
         assert len(spot) > 20
         np.testing.assert_allclose(spot.mean(0) + 0.5, 8, atol=0.5)
     # Filled if visible, hollow if occluded, not there if truncated.

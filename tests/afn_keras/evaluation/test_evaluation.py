@@ -191,12 +191,12 @@ def test_the_runs_baseline_where_the_data_have_none(evaluation, run, records):
 
 def test_data_with_a_part_of_the_labels(evaluation, run, tmp_path):
     """They are found by name, in another order too; the others are unknown."""
-    colours = [(20 * i % 256, 90, 200) for i in (0, 1, 2)]
+    colors = [(20 * i % 256, 90, 200) for i in (0, 1, 2)]
     rows = ["image,split,category,x1,y1,x2,y2,left_hem_x,left_hem_y"]
-    for i, (colour, name) in enumerate(
-        zip(colours, ("Tee", "Jeans", "Tee"), strict=True)
+    for i, (color, name) in enumerate(
+        zip(colors, ("Tee", "Jeans", "Tee"), strict=True)
     ):
-        write_photograph(tmp_path / f"{i}.jpg", colour=colour)
+        write_photograph(tmp_path / f"{i}.jpg", color=color)
         rows.append(f"{i}.jpg,test,{name},10,20,50,70,{20 + i},60")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     own = write_records(read_annotations(tmp_path), tmp_path / "records")
@@ -250,14 +250,14 @@ def test_no_such_protocol(run, records):
         evaluate(load_model(run), records, "val", protocol="mine")
 
 
-class MeanColour:
+class MeanColor:
     """Answers that depend on what is left and right in an image.
 
     Landmark k lies at the brightest column; the category's probability is
     the brightness of the left half.
     """
 
-    name = "colour"
+    name = "color"
     image_size = 8
 
     def __init__(self, vocabulary):
@@ -280,7 +280,7 @@ class MeanColour:
 def test_flipped_answers_are_averaged(records):
     images = np.zeros((1, 8, 8, 3), "float32")
     images[0, :, 1] = 80  # Column 1; in the mirror image column 6.
-    answers = FlipAveraged(MeanColour(records.vocabulary)).answer(images)
+    answers = FlipAveraged(MeanColor(records.vocabulary)).answer(images)
     for k, (x, y) in enumerate(answers["landmarks"][0]):
         # The pair's other landmark, which is the next or the one before.
         other = k + 1 if k % 2 == 0 else k - 1

@@ -18,7 +18,7 @@ def test_it_says_what_it_was_made_of(run):
     assert "Trained on benchmark: 8 images of train, 2 images of val" in text
     assert "one of 3 categories: Tee, Jeans, Long Dress;" in text
     assert "AFN (paper)" in text
-    assert "Licence of the data: not stated" in text
+    assert "License of the data: not stated" in text
     # Where the trainer keeps the data is nobody's business.
     assert str(run.parent.parent) not in card
     assert "{" not in text
@@ -33,15 +33,15 @@ def test_every_export_carries_it(run):
         assert archive.read("model_card.md").decode() == card
 
 
-def test_a_stated_licence_and_long_lists(run, records, tmp_path):
+def test_a_stated_license_and_long_lists(run, records, tmp_path):
     trained = load_model(run)
     recipe = load_recipe(
-        str(run / "recipe.yaml"), {"licence": "CC0", "data": None}
+        str(run / "recipe.yaml"), {"license": "CC0", "data": None}
     )
     evaluation = evaluate(trained, records, "test")
     write_model_card(tmp_path, trained, recipe, records, evaluation)
     card = (tmp_path / "model_card.md").read_text()
-    assert "Licence of the data: CC0\n" in card
+    assert "License of the data: CC0\n" in card
     assert "draws the same data" in card
     assert "It started from random weights." in card
 
@@ -55,5 +55,5 @@ def test_whose_weights_it_started_from(run, records, tmp_path):
     write_model_card(tmp_path, trained, recipe, records, evaluation)
     card = (tmp_path / "model_card.md").read_text()
     assert "It started from the weights of bought, whose data" in card
-    assert "Licence of the data: not stated" in card
+    assert "License of the data: not stated" in card
     assert "/home/me" not in card

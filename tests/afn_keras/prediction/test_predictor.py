@@ -147,7 +147,7 @@ def test_boxes_that_make_no_sense(tmp_path, box, message):
 
 def test_a_box_may_leave_the_photograph(tmp_path):
     path = tmp_path / "photo.jpg"
-    write_photograph(path, colour=(200, 200, 200))
+    write_photograph(path, color=(200, 200, 200))
     shown = crop(path, 32, (-60, 0, 60, 80)).image
     # What is not there is black.
     assert shown[:, :15].max() < 2
@@ -434,7 +434,7 @@ def test_no_name_covers_a_point_or_another_name():
         ink = (86, 180, 233) if name.startswith("left") else (230, 159, 0)
         dot = picture[round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3]
         assert np.abs(dot - ink).sum(-1).max() < 30, name
-    # Plates are of one colour that nothing else has, around letters of 12
+    # Plates are of one color that nothing else has, around letters of 12
     # pixels; two that touched would be higher. The outline of the box is none.
     plates = (np.abs(picture - 30).sum(-1) < 6).astype(np.uint8)[1:-1, 1:-1]
     _, _, found, _ = cv2.connectedComponentsWithStats(plates)

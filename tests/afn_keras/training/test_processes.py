@@ -42,7 +42,7 @@ CHANGES = {
     "weight_decay": 0.1,
     "clip_norm": 1.0,
     "flip": True,
-    "colour": 0.2,
+    "color": 0.2,
     "learning_rate": 3e-5,
 }
 

@@ -172,7 +172,7 @@ def turned(orientation, kind):
     exif[0x0112] = orientation
     file = io.BytesIO()
     stored = Image.fromarray(np.ascontiguousarray(undo(upright)))
-    # Colours at full size: halved, their blocks fall elsewhere when turned,
+    # Colors at full size: halved, their blocks fall elsewhere when turned,
     # and a network that learnt nothing has peaks that this may move.
     quality = {
         "JPEG": {"quality": 100, "subsampling": 0},
@@ -245,7 +245,7 @@ def test_exif_of_webp_with_and_without_the_prefix_of_jpeg(prefix):
     assert int(orientation(tf.constant(content), WEBP_MARK, 4)) == 6
 
 
-def test_a_bad_photograph_leaves_its_neighbours_alone(loaded, samples):
+def test_a_bad_photograph_leaves_its_neighbors_alone(loaded, samples):
     good = samples[0].read_bytes()
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "PNG")

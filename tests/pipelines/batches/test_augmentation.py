@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from pipelines.annotations import make_vocabulary
 from pipelines.batches.augmentation import Augmentation
-from pipelines.batches.augmentation import change_colour
+from pipelines.batches.augmentation import change_color
 from pipelines.batches.augmentation import erase
 from pipelines.batches.geometry import jitter
 from pipelines.batches.geometry import mirror
@@ -26,7 +26,7 @@ from pipelines.steps import chances
 LANDMARKS_ALONE = make_vocabulary((), (), (), True)
 # Without erasing, which may cover what the tests look for.
 ALL = Augmentation(
-    flip=True, scale=0.25, shift=0.1, rotation=25.0, jitter=0.1, colour=0.2
+    flip=True, scale=0.25, shift=0.1, rotation=25.0, jitter=0.1, color=0.2
 )
 NONE = Augmentation()
 
@@ -34,17 +34,17 @@ NONE = Augmentation()
 def dot_record(x, y, box, size=(160, 120), sigma=2.0):
     """A record of one bright dot on black, its left collar.
 
-    x and y are its centre in pixels from the photograph's corner.
+    x and y are its center in pixels from the photograph's corner.
     """
     width, height = size
     columns = np.exp(-((np.arange(width) + 0.5 - x) ** 2) / (2 * sigma**2))
     rows = np.exp(-((np.arange(height) + 0.5 - y) ** 2) / (2 * sigma**2))
-    grey = np.rint(255 * np.outer(rows, columns)).astype(np.uint8)
-    image = np.repeat(grey[..., None], 3, axis=2)
+    gray = np.rint(255 * np.outer(rows, columns)).astype(np.uint8)
+    image = np.repeat(gray[..., None], 3, axis=2)
     done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 100])
     assert done
     landmarks = np.full((8, 3), 2.0)
-    # Landmarks of the table are pixel indices: 0 is the first one's centre.
+    # Landmarks of the table are pixel indices: 0 is the first one's center.
     landmarks[0] = x - 0.5, y - 0.5, 0
     landmarks[1] = 12, 34, 1
     row = {
@@ -57,16 +57,16 @@ def dot_record(x, y, box, size=(160, 120), sigma=2.0):
 
 
 def centroid(image):
-    """Centre of the light, as fractions of the image."""
-    grey = image.astype("float64").mean(-1)
+    """Center of the light, as fractions of the image."""
+    gray = image.astype("float64").mean(-1)
     # What JPEG leaves on black must not pull.
-    grey = np.clip(grey - 0.05 * grey.max(), 0, None)
-    height, width = grey.shape
+    gray = np.clip(gray - 0.05 * gray.max(), 0, None)
+    height, width = gray.shape
     columns = (np.arange(width) + 0.5) / width
     rows = (np.arange(height) + 0.5) / height
-    total = grey.sum()
+    total = gray.sum()
     return (
-        np.array([(grey.sum(0) * columns).sum(), (grey.sum(1) * rows).sum()])
+        np.array([(gray.sum(0) * columns).sum(), (gray.sum(1) * rows).sum()])
         / total
     )
 
@@ -125,10 +125,10 @@ def matrices(step, box, count=200):
         Augmentation(shift=0.15),
         Augmentation(rotation=45.0),
         Augmentation(jitter=0.15),
-        Augmentation(colour=0.3),
+        Augmentation(color=0.3),
         ALL,
     ],
-    ids=["none", "flip", "scale", "shift", "turn", "jitter", "colour", "all"],
+    ids=["none", "flip", "scale", "shift", "turn", "jitter", "color", "all"],
 )
 def test_dot_is_found_at_its_landmark(augmentation, in_graph):
     x, y, box = 83.3, 58.8, (40.0, 30.0, 140.0, 100.0)
@@ -270,8 +270,8 @@ def test_shift_is_in_units_of_the_box():
 
 def test_rotation_turns_in_pixels_about_the_middle():
     found = matrices(rotate(30.0), BOX)
-    centre = found @ [0.5, 0.5, 1]
-    np.testing.assert_allclose(centre, np.tile([90, 65], (200, 1)), atol=1e-3)
+    center = found @ [0.5, 0.5, 1]
+    np.testing.assert_allclose(center, np.tile([90, 65], (200, 1)), atol=1e-3)
     # Columns are the window's sides: still 100 and 70 long, and square.
     np.testing.assert_allclose(np.hypot(*found[:, :, 0].T), 100, rtol=1e-5)
     np.testing.assert_allclose(np.hypot(*found[:, :, 1].T), 70, rtol=1e-5)
@@ -302,7 +302,7 @@ def test_every_second_image_is_mirrored():
     assert found[flipped][0].tolist() == [[-100, 0, 140], [0, 70, 30]]
 
 
-def colours_of(image, **given):
+def colors_of(image, **given):
     """The image of one photograph as large as it, drawn with `given`."""
     height, width = image.shape[:2]
     example = {
@@ -318,27 +318,27 @@ def test_brightness_and_contrast():
     image = np.full((4, 4, 3), 80, np.uint8)
     image[::2] = 120
     # About the mean of 100: 100 +/- 10, then times 1.2.
-    result = colours_of(image, colour=[1.2, 0.5])
+    result = colors_of(image, color=[1.2, 0.5])
     np.testing.assert_array_equal(result[0], 132)
     np.testing.assert_array_equal(result[1], 108)
-    result = colours_of(image, colour=[3.0, 1.0])
+    result = colors_of(image, color=[3.0, 1.0])
     np.testing.assert_array_equal(result[0], 255)
     np.testing.assert_array_equal(result[1], 240)
-    factors = change_colour(0.2)({"chance": numbers(200)})["colour"].numpy()
+    factors = change_color(0.2)({"chance": numbers(200)})["color"].numpy()
     assert 0.8 <= factors.min() < 0.82
     assert 1.18 < factors.max() <= 1.2
 
 
 def test_erased_rectangle():
     image = np.full((10, 10, 3), 80, np.uint8)
-    result = colours_of(
+    result = colors_of(
         image, erased=[0.2, 0.5, 0.6, 0.8], fill=[10.0, 20.0, 30.0]
     )
     expected = np.full((10, 10, 3), 80)
     expected[5:8, 2:6] = 10, 20, 30
     np.testing.assert_array_equal(result, expected)
     # An empty one changes nothing.
-    result = colours_of(
+    result = colors_of(
         image, erased=[0.3, 0.5, 0.3, 0.5], fill=[10.0, 20.0, 30.0]
     )
     np.testing.assert_array_equal(result, image)

@@ -24,7 +24,7 @@ ALL = Augmentation(
     shift=0.1,
     rotation=15.0,
     jitter=0.05,
-    colour=0.2,
+    color=0.2,
     erasing=0.3,
 )
 
@@ -115,7 +115,7 @@ def test_values_are_those_that_were_written(records, split):
             # Left out, not merely small: it is 0 where it does not count.
             unseen = expected[:, 2] == 0
             assert not y["heatmaps"][i][unseen].any()
-            # The photographs' other colours: 90 and 200.
+            # The photographs' other colors: 90 and 200.
             middle = image[i, 16, 16]
             np.testing.assert_allclose(middle[1:], [90, 200], atol=3)
     assert sorted(seen) == [i for i in range(12) if i % 6 in rests]

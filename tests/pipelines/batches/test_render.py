@@ -11,7 +11,7 @@ from pipelines.images.resampling import show
 
 
 def photograph(width, height, grain=12):
-    """The JPEG of a soft picture with colours every `grain` pixels."""
+    """The JPEG of a soft picture with colors every `grain` pixels."""
     random = np.random.default_rng(0)
     small = random.integers(0, 256, (height // grain, width // grain, 3))
     image = cv2.resize(
@@ -58,7 +58,7 @@ def test_shows_nearly_what_prediction_shows(window, largest, mean):
         160,
     ).numpy()
     _, result = drawn(encoded, [240, 300], upright(window), 160)
-    # The outermost pixels may weigh a neighbour that the other has cut off.
+    # The outermost pixels may weigh a neighbor that the other has cut off.
     difference = np.abs(result - expected)[1:-1, 1:-1]
     assert difference.max() <= largest
     assert difference.mean() <= mean

@@ -106,7 +106,7 @@ def decodes(content):
 
 
 def photograph(rng):
-    """Blocks of colours, 48 x 64, as JPEG and PNG."""
+    """Blocks of colors, 48 x 64, as JPEG and PNG."""
     blocks = rng.integers(0, 256, (8, 6, 3), np.uint8)
     image = Image.fromarray(blocks.repeat(8, 0).repeat(8, 1))
     return encoded(image, "JPEG", quality=90), encoded(image, "PNG")
@@ -180,7 +180,7 @@ def test_memory_is_bounded(run, tmp_path):
     contents += [png_header(9_500, 9_500), jpeg_header(jpeg, 9_500, 9_500)] * 8
     valid, _, megabytes = ask_server(run, contents, tmp_path)
     # Over: refused by their header. Under: a PNG needs all it says, while
-    # for a JPEG grey stands in for what is missing.
+    # for a JPEG gray stands in for what is missing.
     assert valid.tolist() == [True] * 64 + [False, True] * 8 + [False] * 16
     # Without floats of the whole photograph: bytes of a few of them.
     assert megabytes < 1000

@@ -170,10 +170,10 @@ def test_a_jpeg_with_further_pictures_stays_as_it_is(two_halves):
     assert np.abs(decode(photograph)[10, 5] - RED).max() < 6
 
 
-def test_greyscale_is_listed_and_stays(two_halves):
+def test_grayscale_is_listed_and_stays(two_halves):
     encoded = encode(two_halves.convert("L"))
     photograph = inspect_image(encoded, "a")
-    assert photograph == kept(encoded, (Kind.GREYSCALE, "mode L"))
+    assert photograph == kept(encoded, (Kind.GRAYSCALE, "mode L"))
     pixels = decode(photograph)
     # Rec. 601: 0.299 of red, 0.587 of green, 0.114 of blue.
     assert np.abs(pixels[10, 5] - 82).max() <= 2
@@ -183,7 +183,7 @@ def test_greyscale_is_listed_and_stays(two_halves):
 def test_sixteen_bits_are_scaled():
     deep = Image.fromarray(np.full((8, 8), 200 * 257, np.uint16))
     photograph = inspect_image(encode(deep, "PNG"), "a")
-    assert kinds(photograph) == [Kind.OTHER_FORMAT, Kind.GREYSCALE]
+    assert kinds(photograph) == [Kind.OTHER_FORMAT, Kind.GRAYSCALE]
     assert np.abs(decode(photograph) - 200).max() <= 1
 
 
@@ -207,7 +207,7 @@ def test_cmyk_becomes_rgb(inverted):
 
 
 # What shows each picture as it was taken, from the EXIF standard: the places
-# of red and blue, seen from the centre, as (x, y).
+# of red and blue, seen from the center, as (x, y).
 UPRIGHT = {
     2: ((1, 0), (-1, 0)),
     3: ((1, 0), (-1, 0)),
@@ -233,9 +233,9 @@ def test_exif_rotation_is_applied(two_halves, orientation):
     pixels = decode(photograph)
     np.testing.assert_array_equal(photograph.pixels, pixels)
     assert pixels.shape == (height, width, 3)
-    for (x, y), colour in zip(UPRIGHT[orientation], (RED, BLUE), strict=True):
+    for (x, y), color in zip(UPRIGHT[orientation], (RED, BLUE), strict=True):
         pixel = pixels[height // 2 + 8 * y, width // 2 + 8 * x]
-        assert np.abs(pixel - colour).max() < 12
+        assert np.abs(pixel - color).max() < 12
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0MM\0*\0", b"Exif\0\0nonsense"])

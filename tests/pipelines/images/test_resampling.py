@@ -18,11 +18,11 @@ def triangle_weights(start, end, length, size):
     radius = max(1.0, step)
     weights = np.zeros((size, length))
     for i in range(size):
-        centre = start + (i + 0.5) * step
-        if not 0 <= centre <= length:
+        center = start + (i + 0.5) * step
+        if not 0 <= center <= length:
             continue
         for j in range(length):
-            distance = abs(j + 0.5 - centre) / radius
+            distance = abs(j + 0.5 - center) / radius
             weights[i, j] = max(0.0, 1 - distance)
         weights[i] /= weights[i].sum()
     return weights
@@ -76,7 +76,7 @@ def test_resampled_gradient_is_a_gradient(window, tolerance):
     # The filter of the outermost pixels may leave the photograph.
     for i in range(1, 15):
         for j in range(1, 15):
-            # A pixel's value is that of its centre.
+            # A pixel's value is that of its center.
             x = x1 + (j + 0.5) / 16 * (x2 - x1) - 0.5
             y = y1 + (i + 0.5) / 16 * (y2 - y1) - 0.5
             red, green, blue = result[i, j]

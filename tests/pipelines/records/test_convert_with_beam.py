@@ -365,8 +365,8 @@ def fails(arguments, capsys):
         (["--runner", "Nope"], " FlinkRunner, "),
         (["--runner", "no.such.Runner"], "No module named 'no'"),
         (
-            ["--runner", "DirectRunner", "--colour", "red"],
-            "--colour red: no such flag, here or in Beam",
+            ["--runner", "DirectRunner", "--color", "red"],
+            "--color red: no such flag, here or in Beam",
         ),
         (
             ["--runner", "DirectRunner", "--direct_num_workers", "many"],
