@@ -27,7 +27,7 @@ setup(
     version="0.1.0",
     description=(
         "The Attentive Fashion Network: landmarks, category and attributes "
-        "of a garment from one photograph"
+        "of a garment from one image"
     ),
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -1,4 +1,4 @@
-"""A page to try a network on: drop a photograph, drag the box, see answers."""
+"""A page to try a network on: drop an image, drag the box, see answers."""
 
 import contextlib
 import os
@@ -31,8 +31,8 @@ LARGEST = "50mb"
 
 _TITLE = "Attentive Fashion Network"
 _HOW = (
-    "Drop a photograph or pick a sample. Drag a box around the garment, or "
-    "leave it out to show all of the photograph."
+    "Drop an image or pick a sample. Drag a box around the garment, or "
+    "leave it out to show all of the image."
 )
 _KEY = (
     "Blue: left. Orange: right. A ring: the network is unsure, or the garment "
@@ -57,7 +57,7 @@ def demo_page(
 
     Args:
         predictor: what answers.
-        samples: photographs to pick, perhaps with boxes.
+        samples: images to pick, perhaps with boxes.
 
     Yields:
         The page. What people drop on it lies in a folder of its own, which is
@@ -146,7 +146,7 @@ def demo_page(
                     show_label=False, format="png", buttons=["fullscreen"]
                 )
             answers = [landmarks, category, attributes, attention, maps]
-            # Preprocessing would store the photograph anew; the file itself
+            # Preprocessing would store the image anew; the file itself
             # gives the answers that afn-predict gives.
             ask.click(answer, shown, answers, preprocess=False).success(
                 js=_TO_ANSWER
@@ -206,7 +206,7 @@ class _Drawn(pydantic.BaseModel):
     ymin: pydantic.FiniteFloat
     xmax: pydantic.FiniteFloat
     ymax: pydantic.FiniteFloat
-    # The page's pixels are not the photograph's where it is shown smaller.
+    # The page's pixels are not the image's where it is shown smaller.
     scaleFactor: pydantic.FiniteFloat = pydantic.Field(1.0, gt=0)
 
 
@@ -231,7 +231,7 @@ def _given(shown: Any, folder: Path) -> tuple[Path, str, Box | None]:
             f"this page never asks so ({field}: {first['msg'].lower()})"
         ) from error
     if asked.image is None:
-        raise InputError("there is no photograph yet")
+        raise InputError("there is no image yet")
     try:
         path = Path(asked.image.path).resolve()
     except (OSError, ValueError) as error:

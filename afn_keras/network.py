@@ -55,7 +55,7 @@ def build_afn(
         width: factor on the channels of VGG16, the attention branch and the
             heads' hidden layers.
         dropout: rate before and after the hidden layer of each head. The
-            paper has none; it helps where photographs are few.
+            paper has none; it helps where images are few.
         attention: "paper", as printed; "released", the U-Net of its authors'
             code; or "none", to see what attention is worth.
         upsampling: whether heatmaps are upsampled to the image's size, as in

@@ -99,7 +99,7 @@ class AnsweringModel(keras.Model):
 
 @dataclasses.dataclass(frozen=True)
 class FlipAveraged:
-    """Answers with the average of a photograph's and its mirror image's.
+    """Answers with the average of an image's and its mirror image's.
 
     Points are averaged, not heatmaps, and probabilities. It costs twice as
     much; how a network is judged without it is how it is served.

@@ -42,7 +42,7 @@ class Recipe:
     data: str | None = None
     # Of the data, for the model card.
     license: str | None = None
-    # How many photographs to draw where there is no data.
+    # How many images to draw where there is no data.
     drawn_images: int = Field(1500, ge=30)
     seed: int = Field(0, ge=0, lt=2**31)
 
@@ -198,7 +198,7 @@ def small() -> Recipe:
     """`best` on a quarter of the channels and 96 pixels, without a GPU.
 
     Command: afn-train --data DEEPFASHION --recipe small
-    Cost: 30 minutes on 2 cores for 4,853 photographs, with bfloat16
+    Cost: 30 minutes on 2 cores for 4,853 images, with bfloat16
         instructions; 3 GB of memory.
     Expect: on them, from random weights, NE 0.074 (guessing the mean 0.169),
         clothes type top-1 0.93, recall@5 of 26 attributes 0.72.
@@ -209,7 +209,7 @@ def small() -> Recipe:
         weights="none",
         image_size=96,
         width=0.25,
-        # More, as photographs are few and seen often.
+        # More, as images are few and seen often.
         dropout=0.5,
         precision="mixed_bfloat16",
         epochs=40,

@@ -7,7 +7,7 @@ Real commands on the same list: afn-predict alone, and with Beam's DirectRunner
 and one or two worker processes, on one core and on two. In turns, since the
 machine may have other work: a rate is that of the fastest turn, which had least
 of it, and the work, in seconds of the cores, is the mean. Each is also asked
-for a few photographs only, which is what starting it takes, and left out.
+for a few images only, which is what starting it takes, and left out.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from afn_keras.loading import TrainedModel
 from afn_keras.network import build_afn
-from afn_keras.prediction.inputs import list_photographs
+from afn_keras.prediction.inputs import list_images
 from exports.saved_model.write import export_saved_model
 from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS
@@ -62,7 +62,7 @@ class Cost(NamedTuple):
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("photographs", help="folder of photographs")
+    parser.add_argument("photographs", help="folder of images")
     parser.add_argument("--count", type=int, default=4000)
     parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--width", type=float, default=0.25)
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def _listed(folder: str) -> list:
-    return list(list_photographs([folder]))
+    return list(list_images([folder]))
 
 
 def _export(
@@ -140,7 +140,7 @@ def _report(
 ) -> None:
     side, turns = options.image_size, options.turns
     print(
-        f"{options.count} photographs, {side}x{side}, width {options.width:g}, "
+        f"{options.count} images, {side}x{side}, width {options.width:g}, "
         f"{turns} turns"
     )
     rates, works = {}, {}

@@ -1,9 +1,9 @@
-"""How fast photographs become records, and in how much memory.
+"""How fast images become records, and in how much memory.
 
     python benchmarks/conversion.py
     python benchmarks/conversion.py --data deepfashion_sample
 
-Without data it makes photographs of the benchmark's size: long side 300, about
+Without data it makes images of the benchmark's size: long side 300, about
 20 kB. It needs Linux, which tells the peak memory of other processes.
 """
 
@@ -23,9 +23,9 @@ import numpy as np
 from tabulate import tabulate
 
 from pipelines.annotations import Annotations
-from pipelines.images.files import Photograph
+from pipelines.images.files import ImageFile
 from pipelines.images.files import inspect_image
-from pipelines.images.store import PhotographStore
+from pipelines.images.store import ImageStore
 from pipelines.readers.detect import read_annotations
 from pipelines.records.encode import frame
 from pipelines.records.encode import make_example
@@ -50,7 +50,7 @@ def main() -> None:
         sizes = measure_reading(annotations)
         baseline = measure_reading(annotations)
         kilobytes = sizes["bytes"] / count / 1000
-        print(f"{count} photographs of {kilobytes:.1f} kB on average\n")
+        print(f"{count} images of {kilobytes:.1f} kB on average\n")
         stages = {"read and hash": baseline["seconds"]}
         stages.update(measure_stages(annotations))
         rows = [
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def make_data(folder: Path, images: int) -> Path:
-    """A labels file and photographs of the benchmark's size."""
+    """A labels file and images of the benchmark's size."""
     (folder / "img").mkdir(parents=True)
     rng = np.random.default_rng(0)
     lines = ["image,split,x1,y1,x2,y2"]
@@ -108,8 +108,8 @@ def measure_reading(annotations: Annotations) -> dict[str, float]:
 
 
 def measure_stages(annotations: Annotations) -> dict[str, float]:
-    """Seconds of each stage over all photographs, in one process."""
-    store = PhotographStore(annotations.folder)
+    """Seconds of each stage over all images, in one process."""
+    store = ImageStore(annotations.folder)
     seconds = dict.fromkeys(("read", "check", "serialize", "write"), 0.0)
 
     def timed(stage: str, function: Callable, *arguments: object) -> object:
@@ -118,7 +118,7 @@ def measure_stages(annotations: Annotations) -> dict[str, float]:
         seconds[stage] += time.perf_counter() - start
         return result
 
-    def serialize(row: dict, photograph: Photograph) -> bytes:
+    def serialize(row: dict, photograph: ImageFile) -> bytes:
         box, landmarks, _ = fit_labels(row, photograph)
         return frame(make_example(row, photograph, box, landmarks))
 

@@ -3,7 +3,7 @@
 Usage: python benchmarks/equivalence.py [--steps 20]
 
 Each way trains a quarter of the paper's network at 96 pixels from the same
-weights on the same drawn photographs, with the paper's optimizer and batches
+weights on the same drawn images, with the paper's optimizer and batches
 of eight, in processes of its own: TensorFlow and JAX on one device, each on
 two, and two processes of JAX on loopback. It prints, for each, the largest
 relative difference of a step's loss from TensorFlow's on one device. The same
@@ -95,7 +95,7 @@ def _recipe(rate: float) -> Any:
 
 
 def prepare(folder: Path) -> None:
-    """Draws photographs, converts them, and sets the weights."""
+    """Draws images, converts them, and sets the weights."""
     from afn_keras.backend.versions import keras
     from afn_keras.training.fit import compiled_model
     from pipelines.readers.detect import read_annotations

@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace, scratch: Path, cores: int) -> None:
             ]
         )
     print(
-        f"{images} photographs, {cores} cores, {options.image_size} pixels, "
+        f"{images} images, {cores} cores, {options.image_size} pixels, "
         f"batches of {options.batch_size}, {options.turns} turns"
     )
     header = ["", "images/s", "CPU ms an image", "ratio", "least", "most"]
@@ -120,7 +120,7 @@ def _candidates(records: Any, options: argparse.Namespace) -> dict[str, Any]:
 
     def decoding(decode: Callable) -> tf.data.Dataset:
         dataset = tf.data.Dataset.from_tensor_slices(jpegs)
-        # Only the size leaves, in batches: handing each photograph to Python
+        # Only the size leaves, in batches: handing each image to Python
         # would take as long as decoding it, and flatter the pipeline.
         dataset = dataset.map(
             lambda encoded: tf.size(decode(encoded)), tf.data.AUTOTUNE

@@ -4,7 +4,7 @@
     python benchmarks/predicting.py PHOTOGRAPHS --image-size 96 --width 0.25
 
 The network alone is asked about batches that lie ready; `Predictor.stream`
-reads, checks, decodes and crops the photographs meanwhile. Both in turns,
+reads, checks, decodes and crops the images meanwhile. Both in turns,
 since the machine may have other work, each turn from a standing start; the
 ratio is of sums.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from afn_keras.loading import TrainedModel
 from afn_keras.network import build_afn
 from afn_keras.prediction.cropping import crop
-from afn_keras.prediction.inputs import list_photographs
+from afn_keras.prediction.inputs import list_images
 from afn_keras.prediction.predictor import Predictor
 from pipelines.vocabulary import LANDMARK_PAIRS
 from pipelines.vocabulary import LANDMARKS
@@ -29,7 +29,7 @@ from pipelines.vocabulary import Vocabulary
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("photographs", help="folder of photographs")
+    parser.add_argument("photographs", help="folder of images")
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--width", type=float, default=1.0)
@@ -47,7 +47,7 @@ def main() -> None:
         vocabulary, image_size=options.image_size, width=options.width
     )
     predictor = Predictor(TrainedModel("benchmark", model, vocabulary))
-    listed = list(list_photographs([options.photographs]))
+    listed = list(list_images([options.photographs]))
     listed = list(itertools.islice(itertools.cycle(listed), options.count))
     size = options.batch_size
     ready = np.stack(
@@ -78,12 +78,12 @@ def main() -> None:
     single = 1e3 * (time.process_time() - start) / min(200, len(listed))
     side, folder = options.image_size, Path(options.photographs).name
     print(
-        f"{len(listed)} photographs of {folder}, {side}x{side}, width "
+        f"{len(listed)} images of {folder}, {side}x{side}, width "
         f"{options.width:g}\n"
         f"network alone      {done / alone:8.1f} a second\n"
         f"predicted          {done / streamed:8.1f} a second, "
         f"{alone / streamed:.3f} of it\n"
-        f"a photograph to be read, checked, decoded and cropped: "
+        f"an image to be read, checked, decoded and cropped: "
         f"{single:.2f} ms of one core"
     )
 

@@ -3,7 +3,7 @@
     python benchmarks/scaling.py
     python benchmarks/scaling.py --data deepfashion_sample --images 40000
 
-Photographs are given several names each, so that there are enough. Turns
+Images are given several names each, so that there are enough. Turns
 alternate, so that what else the machine does falls on all, and ratios are taken
 within a round. What so many cores can do at best, there and then, is measured
 too: by as many conversions side by side that know nothing of each other.
@@ -98,7 +98,7 @@ def main() -> None:
                     whole[name].append(all_)
     if len(described) != 1:
         raise SystemExit("the records differ")
-    print(f"{options.images} photographs, {options.rounds} rounds, medians\n")
+    print(f"{options.images} images, {options.rounds} rounds, medians\n")
     print_tables(ways, start, whole, options.images)
     print("\nThe records are the same ones, byte for byte.")
 
@@ -168,7 +168,7 @@ def ratio(above: list[float], below: list[float]) -> str:
 
 
 def repeat(data: Path, folder: Path, images: int) -> Path:
-    """A labels file of so many photographs, the data's over and over."""
+    """A labels file of so many images, the data's over and over."""
     annotations = read_annotations(data)
     table = annotations.table
     folder.mkdir()

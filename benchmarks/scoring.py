@@ -4,7 +4,7 @@
 
 Random answers and labels of 40,000 images with 8 landmarks, 46 categories and
 1,000 attributes in 5 groups, scored as `evaluate` does: NE, PCK, AUC, top-k,
-recall@k over all and by group. No network and no photograph.
+recall@k over all and by group. No network and no image.
 """
 
 import argparse

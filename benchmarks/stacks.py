@@ -4,7 +4,7 @@ Usage: python benchmarks/stacks.py PYTHON PYTHON
 
 The two are Pythons in whose environments afn-keras is installed, one of them
 with the extra `addons`. Each sets a network to the same weights, answers for
-the same photographs, trains twenty steps on the same batches, and writes
+the same images, trains twenty steps on the same batches, and writes
 network, weights and a SavedModel; then each opens what the other wrote. It
 takes two minutes on 2 cores and prints the largest differences.
 """

@@ -1,9 +1,9 @@
-"""Asks TF Serving about photographs over gRPC.
+"""Asks TF Serving about images over gRPC.
 
     docker compose -f runs/demo/exports/serving/compose.yaml up
     python examples/ask_grpc.py localhost:8500 photo.jpg
 
-prints one line of JSON for each photograph, with landmarks in its pixels.
+prints one line of JSON for each image, with landmarks in its pixels.
 Needs `pip install tensorflow-serving-api`, which afn-keras brings along.
 """
 
@@ -31,7 +31,7 @@ def ask(
         channel: to TF Serving.
         photographs: JPEG, PNG or WebP files.
         boxes: x1, y1, x2, y2 of each garment in pixels; all of each
-            photograph if None.
+            image if None.
     """
     request = PredictRequest()
     request.model_spec.name = "afn"
@@ -62,7 +62,7 @@ def main() -> None:
         with open(name, "rb") as file:
             contents.append(file.read())
     boxes = options.box and [options.box] * len(contents)
-    # Photographs are larger than the 4 MB that gRPC allows a message.
+    # Images are larger than the 4 MB that gRPC allows a message.
     unlimited = [
         (f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")
     ]

@@ -1,9 +1,9 @@
-"""Asks TF Serving about photographs over REST, with the standard library only.
+"""Asks TF Serving about images over REST, with the standard library only.
 
     docker compose -f runs/demo/exports/serving/compose.yaml up
     python examples/ask_rest.py http://localhost:8501 photo.jpg
 
-prints one line of JSON for each photograph, with landmarks in its pixels.
+prints one line of JSON for each image, with landmarks in its pixels.
 """
 
 import argparse
@@ -17,13 +17,13 @@ import urllib.request
 def ask(
     server: str, photographs: list[bytes], boxes: list[list[float]] | None
 ) -> list[dict]:
-    """Answers of the model `afn`, one dict a photograph.
+    """Answers of the model `afn`, one dict an image.
 
     Args:
         server: where TF Serving listens, such as http://localhost:8501.
         photographs: JPEG, PNG or WebP files.
         boxes: x1, y1, x2, y2 of each garment in pixels; all of each
-            photograph if None.
+            image if None.
     """
     instances = [
         {"image_bytes": {"b64": base64.b64encode(content).decode()}}

@@ -62,7 +62,7 @@ def export_run(
     Raises:
         InputError: if Keras runs on JAX here, the run has no model or no
             samples, an artifact stands there already, there are no
-            photographs to calibrate with, or it cannot be written. Nothing is
+            images to calibrate with, or it cannot be written. Nothing is
             left of the artifact.
         VerificationError: if an artifact fails or answers otherwise; it is
             removed again.
@@ -72,7 +72,7 @@ def export_run(
     for name in _KERAS_3.intersection(formats):
         needs_keras_3(f"--formats {name}")
     trained = load_model(run)
-    photographs = sample_photographs(run)
+    photographs = sample_images(run)
     paths = {name: _path(run, name, version) for name in formats}
     for path in paths.values():
         check_new(path)
@@ -102,8 +102,8 @@ def export_run(
         yield path, check
 
 
-def sample_photographs(run: Path) -> list[Path]:
-    """The photographs in a run that its artifacts are checked with.
+def sample_images(run: Path) -> list[Path]:
+    """The images in a run that its artifacts are checked with.
 
     Raises:
         InputError: if there are none.
@@ -112,7 +112,7 @@ def sample_photographs(run: Path) -> list[Path]:
     samples = sorted(folder.glob("*.jpg"))
     if not samples:
         raise InputError(
-            f"{folder}: holds no photograph to check the artifacts with; put "
+            f"{folder}: holds no image to check the artifacts with; put "
             "some JPEG files there"
         )
     return samples
@@ -148,7 +148,7 @@ def _path(run: Path, name: str, version: int | None) -> Path:
 def _calibration(trained: TrainedModel, records: Records | None) -> np.ndarray:
     if records is None:
         raise InputError(
-            "--formats tflite_int8: needs training photographs to calibrate "
+            "--formats tflite_int8: needs training images to calibrate "
             "with; name the data that the run was trained on with --data"
         )
     batches = load_split(

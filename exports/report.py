@@ -11,7 +11,7 @@ from afn_keras.evaluation import evaluate
 from afn_keras.loading import load_model
 from afn_keras.outputs import Answering
 from exports.artifacts import THREADS
-from exports.artifacts import sample_photographs
+from exports.artifacts import sample_images
 from exports.artifacts import written_artifacts
 from exports.opening import open_model
 from exports.verification import Check
@@ -26,7 +26,7 @@ _HEADER = (
 )
 
 _NO_WEBP = (
-    "To the SavedModel no photograph in WebP is valid: this TensorFlow has "
+    "To the SavedModel no image in WebP is valid: this TensorFlow has "
     "no decoder of it.\n"
 )
 
@@ -51,7 +51,7 @@ def write_report(
     """
     run = Path(run)
     trained = load_model(run)
-    photographs = sample_photographs(run)
+    photographs = sample_images(run)
     size = 4 * trained.model.count_params()
     rows = [_row("network (Keras)", size, None, trained, records, split)]
     for path in written_artifacts(run):
@@ -109,7 +109,7 @@ def _notes(records: Records | None, split: str) -> str:
         else "Not scored: name data with --data. "
     )
     return (
-        "Milliseconds are medians for one photograph in a process of its own, "
+        "Milliseconds are medians for one image in a process of its own, "
         "for the SavedModel from the file's bytes to names. Differences are "
         "the largest from the network's answers on the run's samples, of a "
         f"score or of a landmark in units of the image. {scored.strip()}\n"

@@ -43,7 +43,7 @@ class Check(NamedTuple):
         difference: the largest from the network's answers, of a score or of a
             landmark in units of the image.
         milliseconds: for each number of threads the median for one
-            photograph; for a SavedModel from its bytes on.
+            image; for a SavedModel from its bytes on.
     """
 
     difference: float
@@ -74,7 +74,7 @@ def verify(
         VerificationError: if the artifact fails or answers otherwise.
     """
     if artifact.is_dir():
-        ask, differences = _saved_model, _photograph_differences
+        ask, differences = _saved_model, _file_differences
     else:
         ask, differences = _file, _image_differences
     asked = {
@@ -117,7 +117,7 @@ def _saved_model(
 ) -> _Asked:
     asked = _ask("saved_model_answers.py", folder, threads, photographs)
     if not asked.answers["valid"].all():
-        raise VerificationError(f"{folder}: refuses a valid photograph")
+        raise VerificationError(f"{folder}: refuses a valid image")
     return asked
 
 
@@ -174,7 +174,7 @@ def _ask(
     return _Asked(answers, float(answers.pop("milliseconds")))
 
 
-def _photograph_differences(
+def _file_differences(
     trained: TrainedModel,
     artifact: Path,
     photographs: Sequence[Path],

@@ -45,11 +45,11 @@ class Annotations:
     Args:
         folder: folder that the image paths are relative to.
         table: one row an image, with columns
-            `image`: path of the photograph, relative to `folder`;
+            `image`: path of the image, relative to `folder`;
             `split`: "train", "val" or "test";
             `category`: int, `UNKNOWN` if there is none;
             `x1`, `y1`, `x2`, `y2`: the garment's box in pixels, 0-based and
-            half-open; NaN if there is none: the whole photograph counts;
+            half-open; NaN if there is none: the whole image counts;
             `landmarks`: (L, 3) float32 of x, y and visibility. x and y are
             0-based pixel indices, so the first pixel's center is 0.0;
             `width`, `height`: of the image that box and landmarks refer to,

@@ -16,10 +16,10 @@ class InputError(ValueError):
 
 
 class UnusableError(InputError):
-    """One photograph, or its labels, that cannot be used.
+    """One image, or its labels, that cannot be used.
 
     Args:
-        name: what to call the photograph.
+        name: what to call the image.
         kind: which problem it is.
         detail: the values that were found.
     """

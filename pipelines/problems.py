@@ -7,7 +7,7 @@ from typing import NamedTuple
 class Kind(str, enum.Enum):
     """A kind of problem; the value is its name in `problems.csv`."""
 
-    # The photograph.
+    # The image.
     IMAGE_MISSING = "image missing"
     IMAGE_EMPTY = "image empty"
     IMAGE_TRUNCATED = "image truncated"
@@ -83,7 +83,7 @@ RULES: dict[Kind, str] = {
     Kind.FRACTIONS: "multiplied by the image's width and height",
     Kind.BOX_SWAPPED: "corners put in order",
     Kind.BOX_WITHOUT_AREA: LEFT_OUT,
-    Kind.BOX_BEYOND_IMAGE: "cut to the photograph",
+    Kind.BOX_BEYOND_IMAGE: "cut to the image",
     Kind.LANDMARK_BEYOND_IMAGE: "made truncated",
     Kind.LANDMARK_BEYOND_BOX: "kept, counts only where the crop shows it",
     Kind.LANDMARK_AT_ORIGIN: "made truncated",
@@ -116,7 +116,7 @@ class Problem(NamedTuple):
 
     Attributes:
         kind: which of `Kind`; it says what was done.
-        image: the photograph as the annotations name it, "" if it is about a
+        image: the image as the annotations name it, "" if it is about a
             whole file.
         source: file and line it comes from.
         detail: the values that were found, for a person to look up.

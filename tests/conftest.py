@@ -28,7 +28,7 @@ KERAS_3 = metadata.version("keras").startswith("3.")
 TINY = ["image_size=32", "width=0.1", "epochs=2", "batch_size=8"]
 
 
-def write_photograph(path, width=60, height=80, color=(200, 30, 90)):
+def write_image(path, width=60, height=80, color=(200, 30, 90)):
     """A JPEG of one RGB color."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = np.full((height, width, 3), color[::-1], np.uint8)
@@ -44,7 +44,7 @@ def write_benchmark(folder: Path, images: int = 12) -> Path:
     """
     names = [f"img/a b/{i:03d}.jpg".replace(" ", "_") for i in range(images)]
     for i, name in enumerate(names):
-        write_photograph(folder / name, color=(20 * i % 256, 90, 200))
+        write_image(folder / name, color=(20 * i % 256, 90, 200))
     splits = ["train", "train", "train", "train", "val", "test"]
     points = {1: 6, 2: 4, 3: 8}
 
@@ -145,13 +145,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def hand_written(tmp_path_factory):
-    """A benchmark of 12 plain photographs: for reading only."""
+    """A benchmark of 12 plain images: for reading only."""
     return write_benchmark(tmp_path_factory.mktemp("data") / "benchmark")
 
 
 @pytest.fixture
 def benchmark(tmp_path):
-    """A benchmark of 12 plain photographs that a test may break."""
+    """A benchmark of 12 plain images that a test may break."""
     return write_benchmark(tmp_path / "benchmark")
 
 
@@ -165,10 +165,10 @@ def records(hand_written, tmp_path_factory):
 
 @pytest.fixture
 def real_data():
-    """The folder of real photographs, where there is one."""
+    """The folder of real images, where there is one."""
     folder = os.environ.get("AFN_REAL_DATA")
     if not folder:
-        pytest.skip("AFN_REAL_DATA names no folder of real photographs")
+        pytest.skip("AFN_REAL_DATA names no folder of real images")
     return Path(folder)
 
 

@@ -3,7 +3,7 @@
 import csv
 import json
 
-from conftest import write_photograph
+from conftest import write_image
 
 ATTRIBUTES = {
     "chiffon": 5,
@@ -40,7 +40,7 @@ def garments(folder):
     result = []
     for i in range(9):
         image = f"img/drawn/{i}.jpg"
-        write_photograph(folder / image, color=(25 * i, 90, 250 - 25 * i))
+        write_image(folder / image, color=(25 * i, 90, 250 - 25 * i))
         category = ["Tee", "Jeans", "Long Dress"][i % 3]
         places = PLACES[CATEGORIES[category]]
         result.append(

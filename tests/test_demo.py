@@ -31,7 +31,7 @@ def test_afn_train_with_no_arguments(tmp_path):
 
 
 def test_data_that_is_really_there(real_data):
-    """Every photograph of the real sample is read; nothing is lost."""
+    """Every image of the real sample is read; nothing is lost."""
     from pipelines.annotations import mean_landmarks
     from pipelines.readers.detect import read_annotations
 
@@ -43,7 +43,7 @@ def test_data_that_is_really_there(real_data):
     )
     box = annotations.table[["x1", "y1", "x2", "y2"]].to_numpy()
     assert box.min() == 0
-    # Left is left in the photograph, on average at least.
+    # Left is left in the image, on average at least.
     means = mean_landmarks(annotations, "train")
     for left, right in annotations.vocabulary.landmark_pairs:
         assert means[left][0] < means[right][0]

@@ -11,14 +11,14 @@ import tempfile
 import numpy as np
 import pytest
 from conftest import ROOT
-from conftest import write_photograph
+from conftest import write_image
 
 from afn_keras.commands import convert
 from afn_keras.commands import inspect
 from afn_keras.commands import predict
 from afn_keras.commands.command import Parser
 from afn_keras.commands.command import run_command
-from afn_keras.prediction.inputs import list_photographs
+from afn_keras.prediction.inputs import list_images
 from exports.opening import open_model
 
 
@@ -79,7 +79,7 @@ def test_a_backend_that_the_network_does_not_run_on(run, tmp_path):
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_a_terminal_without_the_letters(tmp_path, monkeypatch, encoding):
-    write_photograph(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     labels = tmp_path / "labels.csv"
     labels.write_text("image,split,category\na.jpg,train,毛衣\n", "utf-8")
     shown = io.BytesIO()
@@ -107,7 +107,7 @@ def test_brackets_in_paths(run, hand_written, tmp_path, capsys):
         (photographs / "y[1].jpg", 1),
         (tmp_path / "data[1]" / "shop*" / "x.jpg", 1),
     ):
-        assert len(list(list_photographs([str(asked)]))) == count, asked
+        assert len(list(list_images([str(asked)]))) == count, asked
     saved = shutil.copytree(
         run / "exports" / "saved_model", folder / "saved[1]"
     )

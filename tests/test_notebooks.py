@@ -130,7 +130,7 @@ def test_all_are_tested():
 @pytest.mark.slow
 def test_fit(tmp_path):
     cells = run("fit.ipynb", tmp_path)
-    # 19 categories, ten photographs each: eight, one and one.
+    # 19 categories, ten images each: eight, one and one.
     for split, images in (("train", 152), ("val", 19), ("test", 19)):
         assert f"'{split}': {images}" in text(cells["data"])
     shapes = text(cells["head"])
@@ -183,7 +183,7 @@ def test_serve(tmp_path):
     exported = text(cells["export"]).split()
     assert "serve/run/exports/saved_model/1" in exported
     assert "serve/run/exports/serving/compose.yaml" in exported
-    # A photograph, then what is none.
+    # An image, then what is none.
     first, second = text(cells["answer"]).splitlines()
     assert first.startswith("True [b'")
     assert second.startswith("False [b'")
@@ -203,7 +203,7 @@ def test_serve(tmp_path):
 def test_attention(tmp_path):
     cells = run("attention.ipynb", tmp_path)
     assert with_pictures(cells) == {"maps", "gate", "landmarks"}
-    # The photograph above its attention, beside two rows of four heatmaps: a
+    # The image above its attention, beside two rows of four heatmaps: a
     # garment as wide as high has five panels in a row and two in a column.
     height, width, _ = pictures(cells["maps"])[0].shape
     assert width > height

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from conftest import TINY
-from conftest import write_photograph
+from conftest import write_image
 
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -40,9 +40,9 @@ def test_snippets_run(hand_written, records, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     os.symlink(hand_written, "DeepFashion")
     os.symlink(records.folder, "records")
-    write_photograph(tmp_path / "photo.jpg")
+    write_image(tmp_path / "photo.jpg")
     (tmp_path / "photographs").mkdir()
-    shutil.copy("photo.jpg", "photographs/one.jpg")
+    shutil.copy("photo.jpg", "images/one.jpg")
     run = []
     for language, snippet in re.findall(
         r"```(shell|python)\n(.*?)```", TEXT, re.DOTALL

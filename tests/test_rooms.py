@@ -71,7 +71,7 @@ def test_rooms_have_no_circle():
 
 
 def test_rooms_are_entered_by_their_doors():
-    """`from pipelines.images import PhotographStore`, not `.images.store`."""
+    """`from pipelines.images import ImageStore`, not `.images.store`."""
     graph = build()
     inside = [
         (importer, imported)

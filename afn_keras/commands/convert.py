@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--workers",
         metavar="N",
         type=int,
-        help="processes that read and check photographs (default: one for "
+        help="processes that read and check images (default: one for "
         "each core); the records do not depend on it",
     )
     parser.add_argument(

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-demo",
         "MODEL",
-        "Opens a page for a browser: drop a photograph or pick a sample, drag "
+        "Opens a page for a browser: drop an image or pick a sample, drag "
         "the box, see landmarks, labels and attention. Needs the extra `demo`.",
         "afn-demo runs/demo",
     )
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--samples",
         metavar="PHOTO",
         nargs="+",
-        help="photographs to pick, as for afn-predict; the first 12 are shown "
+        help="images to pick, as for afn-predict; the first 12 are shown "
         "(default: those in the run)",
     )
     page.add_argument(
@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> None:
     from afn_keras.demo_page import demo_page
     from afn_keras.demo_page import serve
     from afn_keras.prediction import Predictor
-    from afn_keras.prediction import first_photographs
+    from afn_keras.prediction import first_images
     from exports.opening import open_model
     from pipelines.batches import SAMPLES
 
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> None:
     table = options.model / "samples" / SAMPLES
     if asked is None and table.exists():
         asked = [str(table)]
-    samples = first_photographs(asked or [], 12)
+    samples = first_images(asked or [], 12)
     model = open_model(options.model)
     if warning := synthetic_warning(model.data):
         print(f"warning: {options.model}: {warning}", file=sys.stderr)

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     judging.add_argument(
         "--flip",
         action="store_true",
-        help="average the answers for a photograph and its mirror image",
+        help="average the answers for an image and its mirror image",
     )
     judging.add_argument(
         "--published",

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-inspect",
         "DATA",
-        "Counts what a data set holds and draws a sheet of photographs with "
+        "Counts what a data set holds and draws a sheet of images with "
         "their labels. Anything but records is converted first.",
         "afn-inspect DeepFashion --split train --draw sheet.png",
     )
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N",
         type=int,
         default=24,
-        help="photographs on it (default 24)",
+        help="images on it (default 24)",
     )
     sheet.add_argument(
         "--seed",

@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-predict",
         "MODEL PHOTO...",
-        "Finds landmarks, in pixels of a photograph, category and attributes.",
-        "afn-predict runs/demo photographs --csv --output found.csv",
+        "Finds landmarks, in pixels of an image, category and attributes.",
+        "afn-predict runs/demo images --csv --output found.csv",
     )
     seen = parser.add_argument_group("what is looked at")
     seen.add_argument(
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--draw",
         metavar="DIR",
         type=Path,
-        help="draw each photograph with its answers",
+        help="draw each image with its answers",
     )
     answers.add_argument(
         "--maps",
@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _check_order(model: str, images: Sequence[str]) -> None:
     """Raises InputError where images are named and no model, or it last."""
-    from afn_keras.prediction import is_photograph_name
+    from afn_keras.prediction import is_image_name
     from afn_keras.runs import looks_like_model
     from pipelines.errors import InputError
 
@@ -123,7 +123,7 @@ def _check_order(model: str, images: Sequence[str]) -> None:
             f"{model}: is no model, and {last} is; the model comes first: "
             f"{swapped}"
         )
-    if is_photograph_name(model):
+    if is_image_name(model):
         missing = shlex.join(["afn-predict", "MODEL", model, *images])
         raise InputError(
             f"{model}: is no model; name one before the images: {missing}"
@@ -150,9 +150,9 @@ def _run_job(options: argparse.Namespace) -> None:
         )
     beam_options = job_options(options.runner, options.beam_flags)
 
-    from exports.catalog import predict_photographs
+    from exports.catalog import predict_images
 
-    done = predict_photographs(
+    done = predict_images(
         options.model,
         options.photographs,
         options.output,
@@ -177,7 +177,7 @@ def _run_here(options: argparse.Namespace) -> None:
     from afn_keras.prediction import FORMATS
     from afn_keras.prediction import Predictor
     from afn_keras.prediction import check_results
-    from afn_keras.prediction import list_photographs
+    from afn_keras.prediction import list_images
     from afn_keras.prediction import write_results
     from exports.opening import open_model
     from pipelines.errors import InputError
@@ -190,7 +190,7 @@ def _run_here(options: argparse.Namespace) -> None:
         check_results(output)
     if options.sheet:
         check_sheet(options.sheet, "--sheet")
-    listed = list_photographs(options.photographs, sys.stdin, options.box)
+    listed = list_images(options.photographs, sys.stdin, options.box)
     total = None
     if "-" not in options.photographs:
         # At once, so that a name that stands for nothing stops before work.
@@ -208,7 +208,7 @@ def _run_here(options: argparse.Namespace) -> None:
     bar = tqdm(
         predictor.stream(listed),
         total=total,
-        unit=" photographs",
+        unit=" images",
         disable=None if total != 1 else True,
     )
     skipped: list[InputError] = []
@@ -222,14 +222,14 @@ def _run_here(options: argparse.Namespace) -> None:
     )
     if written.outside:
         print(
-            f"{written.outside} photographs lie outside {output.parent}"
+            f"{written.outside} images lie outside {output.parent}"
             ": to train on the answers, write --output into their folder",
             file=sys.stderr,
         )
     if skipped:
         asked = written.count + len(skipped)
         if not written.count:
-            raise InputError(f"none of {asked} photographs can be used")
+            raise InputError(f"none of {asked} images can be used")
         print(f"skipped {len(skipped)} of {asked}", file=sys.stderr)
 
 

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N",
         type=int,
         default=2000,
-        help="photographs to draw (default 2000)",
+        help="images to draw (default 2000)",
     )
     parser.add_argument(
         "--seed",
@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> None:
     from pipelines.synthetic import draw_benchmark
 
     draw_benchmark(options.output, options.images, options.seed, progress=True)
-    print(f"{options.images} photographs drawn in {options.output}")
+    print(f"{options.images} images drawn in {options.output}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""afn-train: from photographs to a trained, judged and exported network."""
+"""afn-train: from images to a trained, judged and exported network."""
 
 import argparse
 import os
@@ -228,7 +228,7 @@ def _prepare_records(recipe: "Recipe", run: Path) -> "Records":
     if data is None:
         data = run / "drawn"
         if not data.exists():
-            print(f"drawing {recipe.drawn_images} photographs in {data}")
+            print(f"drawing {recipe.drawn_images} images in {data}")
             draw_benchmark(
                 data, recipe.drawn_images, recipe.seed, progress=True
             )
@@ -249,7 +249,7 @@ In {run}:
   last-N.keras                 that of the last one, with its optimizer
   evaluation.md                the tables above
   model_card.md                what it is for, and what it cannot do
-  pictures/                    photographs it never saw, with its answers
+  pictures/                    images it never saw, with its answers
   exports/saved_model/1        for TF Serving
   exports/tflite/              for a phone
   exports/report.md            size, speed and scores of both

@@ -20,6 +20,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "save_sheet",
             "split_sheet",
         ],
-        "tiles": ["photograph_tiles"],
+        "tiles": ["image_tiles"],
     },
 )

@@ -60,7 +60,7 @@ def draw_maps(maps: Maps) -> np.ndarray:
         axes = figure.add_subplot(grid[row, 1 + column])
         _show(axes, _gray(photograph), maps.box, name.replace("_", " "))
         heat = np.clip(maps.heatmaps[..., index], 0, 1)
-        # Where there is nothing, the photograph shows.
+        # Where there is nothing, the image shows.
         drawn = _over(axes, heat, maps.box, alpha=0.9 * np.sqrt(heat))
         drawn.set_clim(0, 1)
         panels.append(axes)
@@ -112,7 +112,7 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 
 def _boxed(maps: Maps) -> np.ndarray:
-    """The box's part of the photograph, black where it leaves it."""
+    """The box's part of the image, black where it leaves it."""
     photograph = upright_pixels(Path(maps.photograph))
     height, width = photograph.shape[:2]
     x1, y1 = np.floor(maps.box[:2]).astype(int)

@@ -30,8 +30,8 @@ def draw_box(picture: np.ndarray, box: Sequence[float], scale: float) -> None:
 
     Args:
         picture: (h, w, 3) uint8 RGB; changed.
-        box: x1, y1, x2, y2 in pixels of the photograph, half-open.
-        scale: pixels of the picture for one of the photograph.
+        box: x1, y1, x2, y2 in pixels of the image, half-open.
+        scale: pixels of the picture for one of the image.
     """
     x1, y1, x2, y2 = (round(float(side) * scale) for side in box)
     # Dark around it, or it would not be seen on white.

@@ -20,7 +20,7 @@ from afn_keras.prediction import PRESENT
 from afn_keras.prediction import Prediction
 from pipelines.errors import InputError
 from pipelines.images import inspect_image
-from pipelines.images import read_photograph
+from pipelines.images import read_image
 
 _BAR = (0, 114, 178)
 _PALE = (225, 225, 225)
@@ -41,7 +41,7 @@ _Plate = tuple[int, int, int, int]
 def draw_prediction(
     photograph: np.ndarray, prediction: Prediction
 ) -> np.ndarray:
-    """A photograph with its landmarks, beside it categories and attributes.
+    """An image with its landmarks, beside it categories and attributes.
 
     Left landmarks are blue, right ones orange, and those rings whose peak is
     below one half.
@@ -51,7 +51,7 @@ def draw_prediction(
         prediction: what the network said of it.
 
     Returns:
-        (H, W, 3) uint8 RGB: the photograph scaled to a long side of 640
+        (H, W, 3) uint8 RGB: the image scaled to a long side of 640
         pixels, and a panel at its right.
     """
     picture = draw_landmarks(photograph, prediction)
@@ -63,14 +63,14 @@ def draw_prediction(
 def draw_landmarks(
     photograph: np.ndarray, prediction: Prediction
 ) -> np.ndarray:
-    """A photograph with its box and its landmarks, each with its name.
+    """An image with its box and its landmarks, each with its name.
 
     Args:
         photograph: (h, w, 3) uint8 RGB, upright.
         prediction: what the network said of it.
 
     Returns:
-        (H, W, 3) uint8 RGB, the photograph scaled to a long side of 640
+        (H, W, 3) uint8 RGB, the image scaled to a long side of 640
         pixels.
     """
     scale = _LONG_SIDE / max(photograph.shape[:2])
@@ -96,11 +96,11 @@ def draw_landmarks(
 
 
 def save_prediction(prediction: Prediction, folder: Path) -> Path:
-    """Draws a prediction over its photograph, into a PNG file.
+    """Draws a prediction over its image, into a PNG file.
 
     Args:
         prediction: its `photograph` must be the path of the file.
-        folder: made if it is missing. The file is named as the photograph,
+        folder: made if it is missing. The file is named as the image,
             with a number where there is such a file already.
 
     Returns:
@@ -147,12 +147,12 @@ def save_picture(picture: np.ndarray, folder: Path, stem: str) -> Path:
 
 
 def upright_pixels(path: Path) -> np.ndarray:
-    """A photograph as it should be seen, (h, w, 3) uint8 RGB.
+    """An image as it should be seen, (h, w, 3) uint8 RGB.
 
     Raises:
-        InputError: if it is no photograph.
+        InputError: if it is no image.
     """
-    return inspect_image(read_photograph(path), str(path)).pixels.copy()
+    return inspect_image(read_image(path), str(path)).pixels.copy()
 
 
 def _draw_name(
@@ -173,7 +173,7 @@ def _draw_name(
     if plate is None:
         return
     taken.append(plate)
-    # On a plate, since a photograph may have any color there.
+    # On a plate, since an image may have any color there.
     left, top, right, bottom = plate
     cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), INK, -1)
     write(picture, text, (left + 3, bottom - 5), _SMALL, color(name))

@@ -1,4 +1,4 @@
-"""Sheets: many photographs with their labels, to look at before training."""
+"""Sheets: many images with their labels, to look at before training."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from afn_keras.drawing.marks import write
 from afn_keras.drawing.predictions import upright_pixels
 from afn_keras.drawing.tiles import Tile
 from afn_keras.drawing.tiles import batch_tiles
-from afn_keras.drawing.tiles import photograph_tiles
+from afn_keras.drawing.tiles import image_tiles
 from afn_keras.drawing.tiles import prediction_tile
 from afn_keras.prediction import Prediction
 from afn_keras.recipes import Recipe
@@ -46,7 +46,7 @@ def split_sheet(
     seed: int,
     recipe: Recipe | None = None,
 ) -> np.ndarray:
-    """Draws some photographs of a split, chosen by chance.
+    """Draws some images of a split, chosen by chance.
 
     Args:
         records: where to take them from.
@@ -62,7 +62,7 @@ def split_sheet(
     serialized = draw_lots(records, split, count, seed)
     title = f"{len(serialized)} of {records.images[split]}, {split}"
     if recipe is None:
-        tiles = photograph_tiles(serialized, vocabulary)
+        tiles = image_tiles(serialized, vocabulary)
         return draw_sheet(tiles, vocabulary.landmarks, title)
     images, targets = augment(
         serialized, vocabulary, recipe.image_size, recipe.augmentation, seed
@@ -80,7 +80,7 @@ def split_sheet(
 def prediction_sheet(
     predictions: Sequence[Prediction], total: int
 ) -> np.ndarray:
-    """Draws photographs with what was predicted for them.
+    """Draws images with what was predicted for them.
 
     Args:
         predictions: at least one; their `photograph` must be the path of the
@@ -188,7 +188,7 @@ def _marked(tile: Tile, landmarks: Sequence[str]) -> np.ndarray:
 
 
 def _caption(tile: Tile) -> list[str]:
-    """The lines below a photograph, all of which fit."""
+    """The lines below an image, all of which fit."""
     lines = _wrapped(tile.caption)
     return [_ending(tile.name), *lines] if tile.name else lines
 

@@ -1,4 +1,4 @@
-"""What a sheet shows of each photograph, before it is drawn."""
+"""What a sheet shows of each image, before it is drawn."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,15 +18,15 @@ from pipelines.vocabulary import Vocabulary
 
 
 class Tile(NamedTuple):
-    """One photograph of a sheet.
+    """One image of a sheet.
 
     Attributes:
         image: (h, w, 3) uint8 RGB.
         box: x1, y1, x2, y2 in pixels, or None to draw none.
         points: (L, 2) x, y in pixels from the image's corner.
         visibility: (L,) as annotations have it; truncated ones are not drawn.
-        caption: lines below the photograph; long ones are wrapped.
-        name: path of the photograph, above them.
+        caption: lines below the image; long ones are wrapped.
+        name: path of the image, above them.
         truth: (L, 2) where the points should be, to be tied to them; None to
             leave that out.
     """
@@ -40,10 +40,10 @@ class Tile(NamedTuple):
     truth: np.ndarray | None = None
 
 
-def photograph_tiles(
+def image_tiles(
     serialized: Sequence[bytes], vocabulary: Vocabulary
 ) -> list[Tile]:
-    """Photographs as they are stored, with all that is known of them."""
+    """Images as they are stored, with all that is known of them."""
     step = parse_record(vocabulary)
     tiles = []
     for record in serialized:
@@ -95,7 +95,7 @@ def batch_tiles(
 
 
 def prediction_tile(prediction: Prediction, photograph: np.ndarray) -> Tile:
-    """A photograph, (h, w, 3) uint8 RGB, with what was predicted for it."""
+    """An image, (h, w, 3) uint8 RGB, with what was predicted for it."""
     points = [(x + 0.5, y + 0.5) for x, y, _ in prediction.landmarks.values()]
     scores = [score for _, _, score in prediction.landmarks.values()]
     caption = [

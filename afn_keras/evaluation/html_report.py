@@ -110,7 +110,7 @@ def write_report_page(
                         ),
                     ),
                     _Part(
-                        "Worst photographs",
+                        "Worst images",
                         picture=picture(
                             "landmark_mistakes",
                             worst_cases.landmark_mistakes,
@@ -135,7 +135,7 @@ def write_report_page(
                         ),
                     ),
                     _Part(
-                        "Worst photographs",
+                        "Worst images",
                         picture=picture(
                             "category_mistakes",
                             worst_cases.category_mistakes,
@@ -152,7 +152,7 @@ def write_report_page(
             parts.append(
                 _Part(
                     "Precision and recall of the most frequent",
-                    "Dashed: the precision of saying it of every photograph.",
+                    "Dashed: the precision of saying it of every image.",
                     picture(
                         "precision", charts.precision_chart, outcomes, scores
                     ),
@@ -160,7 +160,7 @@ def write_report_page(
             )
         parts.append(
             _Part(
-                "Worst photographs",
+                "Worst images",
                 picture=picture(
                     "attribute_mistakes",
                     worst_cases.attribute_mistakes,

@@ -19,7 +19,7 @@ from afn_keras.runs import CARD
 from pipelines.errors import InputError
 from pipelines.records import Records
 
-_DRAWN = "none: the photographs were drawn."
+_DRAWN = "none: the images were drawn."
 _UNSTATED = (
     "not stated. A network inherits it: one that saw DeepFashion is for "
     "non-commercial research only. `--set license=...` states it."

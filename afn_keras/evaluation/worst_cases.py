@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from afn_keras.drawing import draw_sheet
-from afn_keras.drawing import photograph_tiles
+from afn_keras.drawing import image_tiles
 from afn_keras.evaluation.outcomes import Outcomes
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE
@@ -16,11 +16,11 @@ from pipelines.records import Records
 def landmark_mistakes(
     outcomes: Outcomes, records: Records, split: str, count: int = 12
 ) -> np.ndarray | None:
-    """The photographs with the largest mean error of their landmarks.
+    """The images with the largest mean error of their landmarks.
 
     Args:
         outcomes: of the split, all of it.
-        records: where the photographs lie.
+        records: where the images lie.
         split: which split.
         count: how many.
 
@@ -83,7 +83,7 @@ def attribute_mistakes(
 ) -> np.ndarray | None:
     """The attributes that were most wrongly said to be there, or not to be.
 
-    One for each photograph. None if there is none.
+    One for each image. None if there is none.
     """
     truth, scores = outcomes.attributes
     off = np.where(truth >= 0, np.abs(scores - (truth == 1)), 0.0)
@@ -115,7 +115,7 @@ def _largest(values: np.ndarray, count: int) -> list[int]:
 
 def _tiles(records: Records, split: str, indices: Sequence[int]) -> list:
     serialized = examples_at(records, split, indices)
-    return photograph_tiles(serialized, records.vocabulary)
+    return image_tiles(serialized, records.vocabulary)
 
 
 def _said(names: Sequence[str], scores: np.ndarray, index: int) -> str:

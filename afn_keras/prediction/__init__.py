@@ -10,9 +10,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "image_lists": ["Named", "TEXT", "is_list", "parse_line", "to_line"],
         "inputs": [
             "Listed",
-            "first_photographs",
-            "is_photograph_name",
-            "list_photographs",
+            "first_images",
+            "is_image_name",
+            "list_images",
             "read_table",
         ],
         "predictor": ["Maps", "Predictor"],

@@ -1,4 +1,4 @@
-"""What a network is shown of a photograph: one garment, in its input's size."""
+"""What a network is shown of an image: one garment, in its input's size."""
 
 import functools
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pipelines.errors import InputError
 from pipelines.images import inspect_image
-from pipelines.images import read_photograph
+from pipelines.images import read_image
 from pipelines.images import resample_array
 from pipelines.images import show
 
@@ -18,12 +18,12 @@ Box = tuple[float, float, float, float]
 
 
 class Crop(NamedTuple):
-    """What a network is shown of a photograph.
+    """What a network is shown of an image.
 
     Attributes:
         image: (S, S, 3) float32 RGB 0..255.
-        box: x1, y1, x2, y2 in pixels of the upright photograph.
-        size: width and height of the upright photograph in pixels.
+        box: x1, y1, x2, y2 in pixels of the upright image.
+        size: width and height of the upright image in pixels.
     """
 
     image: np.ndarray
@@ -34,33 +34,33 @@ class Crop(NamedTuple):
 def crop(
     photograph: str | Path, image_size: int, box: Box | None = None
 ) -> Crop:
-    """Shows a network one garment of a photograph.
+    """Shows a network one garment of an image.
 
     Args:
         photograph: path of the file.
         image_size: side of the network's input in pixels.
-        box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
+        box: x1, y1, x2, y2 in pixels; the whole image if left out.
 
     Raises:
-        InputError: if it is no photograph, or the box lies outside it.
+        InputError: if it is no image, or the box lies outside it.
     """
-    encoded = read_photograph(Path(photograph))
+    encoded = read_image(Path(photograph))
     return crop_encoded(encoded, str(photograph), image_size, box)
 
 
 def crop_encoded(
     encoded: bytes, name: str, image_size: int, box: Box | None = None
 ) -> Crop:
-    """Shows a network one garment of a photograph that was read already.
+    """Shows a network one garment of an image that was read already.
 
     Args:
         encoded: the file's bytes.
         name: what to call it in messages.
         image_size: side of the network's input in pixels.
-        box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
+        box: x1, y1, x2, y2 in pixels; the whole image if left out.
 
     Raises:
-        InputError: if it is no photograph, or the box lies outside it.
+        InputError: if it is no image, or the box lies outside it.
     """
     photograph = inspect_image(encoded, name)
     width, height = photograph.width, photograph.height

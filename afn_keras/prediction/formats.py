@@ -36,7 +36,7 @@ class ResultFormat(Protocol):
     """What turns predictions into text.
 
     `is_data` says whether it is read back as data, where the names of
-    photographs are relative to the file.
+    images are relative to the file.
     """
 
     is_data: bool

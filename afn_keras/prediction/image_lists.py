@@ -1,4 +1,4 @@
-"""Lists of photographs: a text file with a path or an object on each line.
+"""Lists of images: a text file with a path or an object on each line.
 
 In a file ending in .txt a line is a path or a URL. In one ending in .jsonl it
 is an object with `photograph` and perhaps `box`, as answers have both: what
@@ -21,8 +21,8 @@ class Named(NamedTuple):
     """A garment as a list has it.
 
     Attributes:
-        photograph: path or URL.
-        box: x1, y1, x2, y2 in pixels; None for the whole photograph.
+        image: path or URL.
+        box: x1, y1, x2, y2 in pixels; None for the whole image.
     """
 
     photograph: str
@@ -61,7 +61,7 @@ def read_list(path: Path) -> Iterator[Named | InputError]:
     """Reads a list as it is asked for, a line at a time.
 
     Yields:
-        Photographs, or for a line that does not parse the error.
+        Images, or for a line that does not parse the error.
 
     Raises:
         InputError: if the file cannot be read.
@@ -80,7 +80,7 @@ def read_list(path: Path) -> Iterator[Named | InputError]:
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); a name that ends in "
-            f"{TEXT} or {OBJECTS} is a list of photographs"
+            f"{TEXT} or {OBJECTS} is a list of images"
         ) from error
 
 
@@ -99,6 +99,6 @@ def _object(text: str) -> Named:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{shown!r} should be an object such as "
-            '{"photograph": "a.jpg", "box": [x1, y1, x2, y2]}'
+            '{"image": "a.jpg", "box": [x1, y1, x2, y2]}'
         ) from error
     return Named(photograph, box)

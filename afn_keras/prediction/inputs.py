@@ -1,4 +1,4 @@
-"""Which photographs a person means: files, folders, globs, tables, lists."""
+"""Which images a person means: files, folders, globs, tables, lists."""
 
 import glob
 import itertools
@@ -17,7 +17,7 @@ from pipelines.annotations import BOX
 from pipelines.errors import InputError
 from pipelines.images import SUFFIXES
 from pipelines.images import inspect_image
-from pipelines.images import read_photograph
+from pipelines.images import read_image
 from pipelines.images import spellings
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
@@ -36,22 +36,22 @@ class Listed(NamedTuple):
     """A garment to look at.
 
     Attributes:
-        photograph: path of the file; a name, where something else reads it.
-        box: x1, y1, x2, y2 in pixels; the whole photograph if None.
+        image: path of the file; a name, where something else reads it.
+        box: x1, y1, x2, y2 in pixels; the whole image if None.
     """
 
     photograph: Path | str
     box: tuple[float, float, float, float] | None = None
 
 
-def list_photographs(
+def list_images(
     names: Iterable[str],
     lines: Iterable[str] = (),
     box: Sequence[float] | None = None,
 ) -> Iterator[Listed | InputError]:
-    """The photographs that names stand for, in their order.
+    """The images that names stand for, in their order.
 
-    A name is a file; a folder, of which all photographs are taken, those of
+    A name is a file; a folder, of which all images are taken, those of
     its folders too, sorted by path; a pattern with `*`, `?`, `[...]` or `**`,
     if there is no such file, in which folders of exactly those names come
     first; a table ending in .csv with a column `image`,
@@ -65,12 +65,12 @@ def list_photographs(
         box: x1, y1, x2, y2 of whatever has none of its own.
 
     Yields:
-        Photographs, not looked at yet, or for a row of a table or a line of
+        Images, not looked at yet, or for a row of a table or a line of
         a list that does not parse the error that says so.
 
     Raises:
         InputError: if a folder cannot be read, or a folder, pattern or table
-            has no photograph.
+            has no image.
     """
     for name in names:
         for listed in _meant(name, lines):
@@ -79,26 +79,26 @@ def list_photographs(
             yield listed
 
 
-def first_photographs(names: Iterable[str], count: int) -> list[Listed]:
-    """The first of the photographs that names stand for, each looked at.
+def first_images(names: Iterable[str], count: int) -> list[Listed]:
+    """The first of the images that names stand for, each looked at.
 
     Args:
-        names: as for `list_photographs`, but not `-`.
+        names: as for `list_images`, but not `-`.
         count: how many at most.
 
     Raises:
-        InputError: as `list_photographs`, for `-`, for a row of a table that
-            does not parse, and for what is no photograph.
+        InputError: as `list_images`, for `-`, for a row of a table that
+            does not parse, and for what is no image.
     """
     names = list(names)
     if "-" in names:
-        raise InputError("-: name the photographs themselves")
+        raise InputError("-: name the images themselves")
     found = []
-    for listed in itertools.islice(list_photographs(names), count):
+    for listed in itertools.islice(list_images(names), count):
         if isinstance(listed, InputError):
             raise listed
         path = listed.photograph
-        inspect_image(read_photograph(path), str(path))
+        inspect_image(read_image(path), str(path))
         found.append(listed)
     return found
 
@@ -126,7 +126,7 @@ def _inside(folder: Path) -> list[Listed | InputError]:
     def fail(error: OSError) -> None:
         raise InputError(
             f"{error.filename}: cannot be read ({error.strerror}); change its "
-            "permissions, or name the photographs themselves"
+            "permissions, or name the images themselves"
         ) from error
 
     found, others = [], []
@@ -143,13 +143,13 @@ def _inside(folder: Path) -> list[Listed | InputError]:
                 seen.add(real)
         folders[:] = entered
         for name in files:
-            if is_photograph_name(name):
+            if is_image_name(name):
                 found.append(Path(place, name))
             elif _is_other_image(name):
                 others.append(Path(place, name))
     if not found and not others:
         raise InputError(
-            f"{folder}: holds no photograph; looked for names ending in "
+            f"{folder}: holds no image; looked for names ending in "
             f"{', '.join(sorted(_SUFFIXES))}"
         )
     named: dict[Path, Listed | InputError] = {
@@ -243,8 +243,8 @@ def read_table(table: Path) -> Iterator[Named | InputError]:
     yield from found
 
 
-def is_photograph_name(name: str) -> bool:
-    """Whether a folder's file of this name is taken for a photograph."""
+def is_image_name(name: str) -> bool:
+    """Whether a folder's file of this name is taken for an image."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix in _SUFFIXES and not name.startswith(".")
 

@@ -1,4 +1,4 @@
-"""Using a trained network: from photographs to answers."""
+"""Using a trained network: from images to answers."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ from afn_keras.prediction.inputs import Listed
 from afn_keras.prediction.result import Prediction
 from afn_keras.prediction.result import predicted
 from pipelines.errors import InputError
-from pipelines.images import read_photograph
+from pipelines.images import read_image
 from pipelines.parallel import available_cores
 
 __all__ = ["Box", "Crop", "Maps", "Prediction", "Predictor", "crop"]
@@ -34,7 +34,7 @@ class Maps(NamedTuple):
     """What a network sees in a garment before it answers.
 
     Attributes:
-        photograph: path it was given by.
+        image: path it was given by.
         box: x1, y1, x2, y2 in pixels of what the network was shown.
         attention: (s, s, F), the weights of the features, 0..1 (-1..1 if it
             is the released code's); None without attention.
@@ -54,9 +54,9 @@ class Predictor:
 
     Args:
         answering: what `load_model` returned, or an artifact.
-        read: gives the bytes of a photograph, or raises `InputError`; by
+        read: gives the bytes of an image, or raises `InputError`; by
             default those of a file of this machine.
-        threads: how many photographs to read and decode at a time; one for
+        threads: how many images to read and decode at a time; one for
             each core by default.
 
     Examples:
@@ -72,7 +72,7 @@ class Predictor:
         threads: int | None = None,
     ) -> None:
         self.answering = answering
-        self._read = read or read_photograph
+        self._read = read or read_image
         self._threads = threads or available_cores()
 
     def predict(
@@ -81,18 +81,18 @@ class Predictor:
         boxes: Sequence[Box] | np.ndarray | None = None,
         batch_size: int = 16,
     ) -> list[Prediction]:
-        """Answers for each photograph, in the order given.
+        """Answers for each image, in the order given.
 
         Args:
             photographs: paths of images, or a single one.
-            boxes: the garment in each photograph, x1, y1, x2, y2 in pixels,
+            boxes: the garment in each image, x1, y1, x2, y2 in pixels,
                 an array (N, 4) for instance, or a single one for a single
-                path; the whole photograph if left out.
-            batch_size: photographs a batch; it changes answers by rounding
+                path; the whole image if left out.
+            batch_size: images a batch; it changes answers by rounding
                 alone.
 
         Raises:
-            InputError: if one of them is no photograph.
+            InputError: if one of them is no image.
             ValueError: if there are not as many boxes, of four numbers.
         """
         if isinstance(photographs, str | Path):
@@ -107,7 +107,7 @@ class Predictor:
             if corners.shape != (len(photographs), 4):
                 raise ValueError(
                     f"boxes of the shape {corners.shape} for "
-                    f"{len(photographs)} photographs; it should be "
+                    f"{len(photographs)} images; it should be "
                     f"({len(photographs)}, 4)"
                 )
             given = map(tuple, corners.tolist())
@@ -123,15 +123,15 @@ class Predictor:
     def stream(
         self, listed: Iterable[Listed | InputError], batch_size: int = 16
     ) -> Iterator[Prediction | InputError]:
-        """Answers for photographs as they come, in the order given.
+        """Answers for images as they come, in the order given.
 
         While the network looks at a batch, the next ones are decoded. No
         more than a few batches are held at a time.
 
         Args:
-            listed: garments, as `list_photographs` gives them; taken shortly
+            listed: garments, as `list_images` gives them; taken shortly
                 before they are needed.
-            batch_size: photographs a batch; it changes answers by rounding
+            batch_size: images a batch; it changes answers by rounding
                 alone.
 
         Yields:
@@ -165,16 +165,16 @@ class Predictor:
     def maps(
         self, photograph: str | Path, box: Box | None = None
     ) -> Maps | None:
-        """What the network sees in a photograph; None if it does not show it.
+        """What the network sees in an image; None if it does not show it.
 
         A run, a `.keras` file and a SavedModel do.
 
         Args:
             photograph: path of the file.
-            box: x1, y1, x2, y2 in pixels; the whole photograph if left out.
+            box: x1, y1, x2, y2 in pixels; the whole image if left out.
 
         Raises:
-            InputError: if it is no photograph, or the box lies outside it.
+            InputError: if it is no image, or the box lies outside it.
         """
         shown = self._show(str(photograph), box)
         maps = self.answering.maps(shown.image[None])

@@ -20,11 +20,11 @@ class Prediction:
     """What the network says of one garment.
 
     Args:
-        photograph: path or name it was given by.
-        size: width and height of the upright photograph in pixels.
+        image: path or name it was given by.
+        size: width and height of the upright image in pixels.
         box: x1, y1, x2, y2 in pixels of what the network was shown.
         landmarks: for each landmark's name x and y in pixels of the
-            photograph, 0-based, the first pixel's center at 0.0, and the
+            image, 0-based, the first pixel's center at 0.0, and the
             height of its peak in 0..1.
         categories: the five best names with their probabilities, best first.
         attributes: the twenty best names with theirs, best first.
@@ -76,7 +76,7 @@ def predicted(
     """Names what a network answered for one crop.
 
     Args:
-        photograph: path or name of the photograph.
+        photograph: path or name of the image.
         shown: what the network was shown of it.
         answers: for each task its row, as `AnsweringModel` gives it.
         vocabulary: names of the labels.

@@ -22,7 +22,7 @@ class Written(NamedTuple):
     Attributes:
         count: predictions.
         outside: how many of them cannot be read back as data, since their
-            photograph does not lie in the file's folder.
+            image does not lie in the file's folder.
     """
 
     count: int
@@ -41,7 +41,7 @@ def write_results(
         predictions: taken one at a time.
         form: how to write them.
         vocabulary: names of the labels.
-        path: a new file. In a format that is data, photographs in its folder
+        path: a new file. In a format that is data, images in its folder
             are named relative to it; without a file all are named as given.
 
     Raises:
@@ -86,7 +86,7 @@ def check_results(path: Path) -> None:
 
 
 def _inside(photograph: str, folder: Path) -> str | None:
-    """A photograph's name relative to a folder; None if it is not in it."""
+    """An image's name relative to a folder; None if it is not in it."""
     path = Path(os.path.abspath(photograph))
     try:
         return path.relative_to(os.path.abspath(folder)).as_posix()

@@ -15,7 +15,7 @@ from afn_keras.outputs import AnsweringModel
 from afn_keras.training.devices import on_one_device
 from pipelines.vocabulary import Vocabulary
 
-# A head whose answers differ less than this between photographs, in fractions
+# A head whose answers differ less than this between images, in fractions
 # of the image or of certainty, answers the same whatever it is shown.
 _ALIKE = 1e-3
 # Epochs after which that is no longer the beginning.
@@ -46,14 +46,14 @@ class LandmarkDetails(keras.callbacks.Callback):
 
 
 class Watch(keras.callbacks.Callback):
-    """Looks at a few photographs after each epoch.
+    """Looks at a few images after each epoch.
 
     Draws the landmarks that are predicted beside the true ones, for
     TensorBoard, and warns where a head learns nothing: where its answer is
-    the same for every photograph.
+    the same for every image.
 
     Args:
-        image: (N, S, S, 3) RGB 0..255, photographs that are not trained on.
+        image: (N, S, S, 3) RGB 0..255, images that are not trained on.
         targets: as `load_split` gives them.
         vocabulary: names of the labels.
         decoding: how points are read off heatmaps.
@@ -104,13 +104,13 @@ class Watch(keras.callbacks.Callback):
             self._alike[what] = self._alike.get(what, 0) + 1
             if self._alike[what] == _BEGINNING:
                 print(
-                    f"warning: {what}: the same answer for every photograph, "
+                    f"warning: {what}: the same answer for every image, "
                     f"in {_BEGINNING} epochs; a larger or smaller "
                     "learning_rate, or more weight for its loss, may help"
                 )
 
     def _draw(self, answers: dict[str, np.ndarray]) -> np.ndarray:
-        """Photographs side by side, truth above and predictions below."""
+        """Images side by side, truth above and predictions below."""
         columns = []
         for i, photograph in enumerate(self.image[:_PICTURES]):
             picture = cv2.resize(
@@ -133,7 +133,7 @@ class Watch(keras.callbacks.Callback):
 
 
 _LEGEND = (
-    "Photographs of the val split: above the truth, below predictions, of "
+    "Images of the val split: above the truth, below predictions, of "
     "landmarks that are labeled."
 )
 
@@ -149,7 +149,7 @@ def same_answers(
 
     Returns:
         "category", "attributes" and names of landmarks. None of fewer than
-        four photographs, which may well have the same answer.
+        four images, which may well have the same answer.
     """
     alike = []
     if len(next(iter(answers.values()))) < _FEWEST:

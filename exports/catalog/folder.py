@@ -2,7 +2,7 @@
 
 `OUT` holds `predictions-*` and `failed-*`, and, from the moment that both are
 complete, `finished.json`. While it is made `OUT/unfinished/` lies beside them
-with what the job is told: photographs, and the network where workers could
+with what the job is told: images, and the network where workers could
 not see it otherwise.
 """
 
@@ -45,8 +45,8 @@ class Finished(NamedTuple):
     """What a finished job says of itself.
 
     Attributes:
-        predictions: photographs that were answered.
-        failed: photographs that could not be used.
+        predictions: images that were answered.
+        failed: images that could not be used.
         files: what holds them, relative to the folder.
     """
 
@@ -126,7 +126,7 @@ class Catalog:
         """Ends a job that went well.
 
         Raises:
-            InputError: if there are photographs and all failed; another call
+            InputError: if there are images and all failed; another call
                 then starts anew.
         """
         finished = _finished(self.folder)
@@ -137,7 +137,7 @@ class Catalog:
             )
         if not finished.predictions and finished.failed:
             raise InputError(
-                f"none of {finished.failed} photographs can be used; "
+                f"none of {finished.failed} images can be used; "
                 f"{join(self.folder, FAILED)}-* says why of each"
             )
         names = [
@@ -182,8 +182,8 @@ def finish(
 
     Args:
         folder: the catalog's.
-        predictions: photographs that were answered.
-        failed: photographs that could not be used.
+        predictions: images that were answered.
+        failed: images that could not be used.
         files: paths of what holds them.
     """
     names = sorted(

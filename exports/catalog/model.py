@@ -34,7 +34,7 @@ from pipelines.errors import InputError
 from pipelines.parallel import available_cores
 from pipelines.vocabulary import FILE_NAME
 
-# Photographs over a network are waited for, not worked on.
+# Images over a network are waited for, not worked on.
 _READERS = 16
 _BATCH = 16
 
@@ -43,10 +43,10 @@ _VERSION = re.compile(rf"(?:(.*)/)?([1-9][0-9]*)/{re.escape(_GRAPH)}")
 
 
 class Failed(NamedTuple):
-    """A photograph that could not be used.
+    """An image that could not be used.
 
     Attributes:
-        photograph: as it was named; empty where a row of a table names none.
+        image: as it was named; empty where a row of a table names none.
         box: what was asked for of it; None for all of it.
         reason: one line, as `afn-predict` prints it.
     """
@@ -64,7 +64,7 @@ class SavedModelHandler(ModelHandler[bytes, Prediction | Failed, Predictor]):
 
     Args:
         model: folder of a SavedModel, a path or URL.
-        folder: what paths of photographs are relative to.
+        folder: what paths of images are relative to.
         box: of whatever has none of its own.
         processes: workers that share a machine; 0 for one on each core.
     """
@@ -93,7 +93,7 @@ class SavedModelHandler(ModelHandler[bytes, Prediction | Failed, Predictor]):
         model: Predictor,
         inference_args: dict[str, Any] | None = None,
     ) -> list[Prediction | Failed]:
-        """Answers for photographs, or says why there is no answer."""
+        """Answers for images, or says why there is no answer."""
         asked: list[Listed | InputError] = []
         for line in batch:
             try:

@@ -1,6 +1,6 @@
-"""Which photographs a job of Beam is asked for, without holding their names.
+"""Which images a job of Beam is asked for, without holding their names.
 
-What is of this machine is listed once, by `list_photographs`, into a file of
+What is of this machine is listed once, by `list_images`, into a file of
 the job; lists and patterns elsewhere are read by the workers.
 """
 
@@ -23,9 +23,9 @@ from apache_beam.io.textio import ReadAllFromText
 
 from afn_keras.prediction import TEXT
 from afn_keras.prediction import Named
+from afn_keras.prediction import is_image_name
 from afn_keras.prediction import is_list
-from afn_keras.prediction import is_photograph_name
-from afn_keras.prediction import list_photographs
+from afn_keras.prediction import list_images
 from afn_keras.prediction import parse_line
 from afn_keras.prediction import read_table
 from afn_keras.prediction import to_line
@@ -59,7 +59,7 @@ def gather_names(
     """Sorts names by who reads them, and lists those of this machine.
 
     Args:
-        names: as for `list_photographs`, and URLs of photographs, of folders
+        names: as for `list_images`, and URLs of images, of folders
             with a `/` at their end, of patterns, of tables and of lists.
         lines: paths or URLs for `-`, one a line.
         folder: what paths are relative to.
@@ -67,7 +67,7 @@ def gather_names(
             themselves.
 
     Raises:
-        InputError: if a name stands for nothing, as `list_photographs`.
+        InputError: if a name stands for nothing, as `list_images`.
     """
     asked = Asked([], [])
     here: list[str] = []
@@ -95,7 +95,7 @@ def gather_names(
 
 
 class ReadNames(beam.PTransform):
-    """Gives a line of a list of objects for each photograph, well mixed.
+    """Gives a line of a list of objects for each image, well mixed.
 
     Args:
         asked: what `gather_names` returned.
@@ -137,7 +137,7 @@ class ReadNames(beam.PTransform):
 
 
 def parse_asked(line: bytes) -> Named:
-    """The photograph that a line of `ReadNames` stands for.
+    """The image that a line of `ReadNames` stands for.
 
     Raises:
         InputError: with what was wrong in the list that it comes from.
@@ -161,7 +161,7 @@ def _line(item: tuple[str, bytes]) -> Iterator[bytes]:
 
 def _matched(found: FileMetadata) -> Iterator[bytes]:
     name = posixpath.basename(found.path)
-    if is_photograph_name(name):
+    if is_image_name(name):
         yield to_line(Named(found.path))
 
 
@@ -180,7 +180,7 @@ def _listed(name: str, lines: Iterable[str]) -> Iterator[Named | InputError]:
     elif is_url(name):
         yield Named(name)
     else:
-        for item in list_photographs([name]):
+        for item in list_images([name]):
             if isinstance(item, InputError):
                 yield item
             else:

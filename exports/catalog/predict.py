@@ -1,8 +1,8 @@
-"""Photographs by the hundred million: a SavedModel in a job of Apache Beam.
+"""Images by the hundred million: a SavedModel in a job of Apache Beam.
 
 Names -> spread over the workers -> `RunInference` -> sharded answers, and
 beside them what could not be used. Beam distributes, tries again and renames
-into place what is complete; here is what a photograph and an answer are.
+into place what is complete; here is what an image and an answer are.
 """
 
 import json
@@ -69,7 +69,7 @@ SCHEMA = pyarrow.schema(
 """The columns of Parquet: those of a line of JSON, as lists of structs."""
 
 
-def predict_photographs(
+def predict_images(
     model: str,
     names: Sequence[str],
     output: str,
@@ -87,7 +87,7 @@ def predict_photographs(
         names: as `gather_names` takes them.
         output: the folder to write, a path or URL.
         options: what `job_options` returned.
-        folder: what paths of photographs and of the model are relative to,
+        folder: what paths of images and of the model are relative to,
             on all workers.
         lines: paths or URLs for `-`, one a line.
         box: x1, y1, x2, y2 of whatever has none of its own.
@@ -117,9 +117,7 @@ def predict_photographs(
         )
         run_job(
             options,
-            lambda pipeline: _build(
-                pipeline, asked, handler, catalog, parquet
-            ),
+            lambda pipeline: _build(pipeline, asked, handler, catalog, parquet),
         )
         return catalog.close()
 

@@ -1,4 +1,4 @@
-"""Encoded photographs to network input inside a graph, the bad ones marked.
+"""Encoded images to network input inside a graph, the bad ones marked.
 
 What `pipelines.images.files` does with Pillow before training has to happen
 in TensorFlow's own ops here: a server has nothing else.
@@ -31,7 +31,7 @@ class Shown(NamedTuple):
     Attributes:
         images: (B, S, S, 3) float32 RGB 0..255, zeros where not valid.
         boxes: (B, 4) float32 x1, y1, x2, y2 in pixels of the upright
-            photograph.
+            image.
         valid: (B,) bool, whether it decoded.
     """
 
@@ -40,17 +40,17 @@ class Shown(NamedTuple):
     valid: tf.Tensor
 
 
-def show_photographs(
+def show_images(
     image_bytes: tf.Tensor, boxes: tf.Tensor | None, side: int
 ) -> Shown:
-    """Decodes and resamples each photograph of a batch.
+    """Decodes and resamples each image of a batch.
 
     A graph cannot catch a decoder's error, but a tf.data pipeline inside it
-    can: it drops the photograph and goes on.
+    can: it drops the image and goes on.
 
     Args:
         image_bytes: (B,) JPEG, PNG or WebP files. EXIF rotation is honoured.
-        boxes: (B, 4) x1, y1, x2, y2 in pixels of the upright photograph;
+        boxes: (B, 4) x1, y1, x2, y2 in pixels of the upright image;
             None to show all of it.
         side: of the network's input, in pixels.
 
@@ -102,7 +102,7 @@ def show_photographs(
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes one photograph upright: (h, w, 3) uint8 RGB.
+    """Decodes one image upright: (h, w, 3) uint8 RGB.
 
     Fails, with the file's bytes as they are, unless it is a whole JPEG, PNG
     or WebP of at most `MAX_PIXELS`; TensorFlow 2.15 has no decoder of WebP.

@@ -15,7 +15,7 @@ _BLOCK_BYTES = 65_536
 
 
 def orientation(encoded: tf.Tensor, mark: bytes, skip: int = 0) -> tf.Tensor:
-    """How a photograph has to be turned, as its EXIF block says.
+    """How an image has to be turned, as its EXIF block says.
 
     Args:
         encoded: the file, a string scalar.

@@ -1,4 +1,4 @@
-"""The network as TF Serving sees it: photographs in, points and names out."""
+"""The network as TF Serving sees it: images in, points and names out."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from afn_keras.outputs import AnsweringModel
 from afn_keras.outputs import MapsModel
 from afn_keras.outputs import has_maps
 from exports.saved_model.decode import Shown
-from exports.saved_model.decode import show_photographs
+from exports.saved_model.decode import show_images
 
 TOP_CATEGORIES = 5
 TOP_ATTRIBUTES = 20
@@ -27,14 +27,14 @@ class ServedModel(tf.Module):
 
     - `serving_default`: `image_bytes` (B,), JPEG, PNG or WebP files, each
       shown whole and upright, as its EXIF says. Answers `landmarks` (B, L, 2)
-      in pixels of the upright photograph, the first pixel's center at 0.0;
+      in pixels of the upright image, the first pixel's center at 0.0;
       `landmark_scores` (B, L); `category_names` and `category_scores` (B, 5),
       `attribute_names` and `attribute_scores` (B, 20), best first, fewer
-      where the vocabulary has fewer; `valid` (B,). A photograph that does not
+      where the vocabulary has fewer; `valid` (B,). An image that does not
       decode, or has too many pixels, has `valid` false, zeros and empty
       names; its neighbors' answers do not change.
     - `boxes`: the same, and `boxes` (B, 4), x1, y1, x2, y2 of the garment in
-      pixels of the upright photograph. A box that shows nothing of it has
+      pixels of the upright image. A box that shows nothing of it has
       `valid` false.
     - `tensor`: `image` (B, S, S, 3) float32 RGB 0..255, a garment's box
       resized. Answers `landmarks` (B, L, 2) in 0..1 of the image,
@@ -43,7 +43,7 @@ class ServedModel(tf.Module):
     - `raw`: `image_bytes` and `boxes` as of `boxes`. Answers what `tensor`
       does, landmarks in 0..1 of the box, and `valid` (B,).
     - `maps`: `image_bytes` (B,). Answers `heatmaps` (B, S, S, L), `attention`
-      (B, S/8, S/8, F) in 0..1, both of the whole photograph squeezed into the
+      (B, S/8, S/8, F) in 0..1, both of the whole image squeezed into the
       square input, and `valid` (B,).
 
     Args:
@@ -95,16 +95,16 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[_BYTES])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Answers for photographs, each shown whole."""
-        shown = show_photographs(image_bytes, None, self._side)
+        """Answers for images, each shown whole."""
+        shown = show_images(image_bytes, None, self._side)
         return self._answers(shown, tf.shape(image_bytes)[0])
 
     @tf.function(input_signature=[_BYTES, _BOXES])
     def boxes(
         self, image_bytes: tf.Tensor, boxes: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Answers for one box in each photograph."""
-        shown = show_photographs(image_bytes, boxes, self._side)
+        """Answers for one box in each image."""
+        shown = show_images(image_bytes, boxes, self._side)
         return self._answers(shown, tf.shape(image_bytes)[0])
 
     @tf.function(input_signature=[_BYTES, _BOXES])
@@ -112,13 +112,13 @@ class ServedModel(tf.Module):
         self, image_bytes: tf.Tensor, boxes: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """All probabilities for one box in each image."""
-        shown = show_photographs(image_bytes, boxes, self._side)
+        shown = show_images(image_bytes, boxes, self._side)
         answers = self._ask(shown.images)
         return _answered(shown.valid, answers, tf.shape(image_bytes)[0])
 
     def _show(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the network saw in photographs, each shown whole."""
-        shown = show_photographs(image_bytes, None, self._side)
+        """What the network saw in images, each shown whole."""
+        shown = show_images(image_bytes, None, self._side)
         maps = self._see(shown.images)
         batch = tf.shape(image_bytes)[0]
         return _answered(shown.valid, maps, batch)

@@ -32,7 +32,7 @@ def export_saved_model(
         folder: the version's folder, named by an integer. It is written aside
             and renamed into place, so a server that watches its parent never
             sees half of it.
-        photograph: an encoded photograph to warm up with.
+        photograph: an encoded image to warm up with.
 
     Raises:
         InputError: if the version exists.

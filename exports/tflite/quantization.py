@@ -20,7 +20,7 @@ def quantize_int8(content: bytes, network: str, images: np.ndarray) -> bytes:
         content: a float32 TFLite file whose signature `serving_default` takes
             `image` in uint8.
         network: name of the network's layers in the graph.
-        images: (N, S, S, 3) uint8 RGB, photographs as the network will see
+        images: (N, S, S, 3) uint8 RGB, images as the network will see
             them. Their extremes become the ranges of the activations.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Which part of a photograph is shown, and where the landmarks come to lie.
+"""Which part of an image is shown, and where the landmarks come to lie.
 
-All of it is one matrix a photograph, `matrix` (..., 2, 3): it takes fractions
-of the image shown, (u, v, 1), to pixels of the photograph. Steps only change
-the matrix. The photograph is resampled with it once, and the landmarks go
+All of it is one matrix an image, `matrix` (..., 2, 3): it takes fractions
+of the image shown, (u, v, 1), to pixels of the image. Steps only change
+the matrix. The image is resampled with it once, and the landmarks go
 through the same matrix, so the two cannot drift apart.
 """
 
@@ -62,7 +62,7 @@ def scale(amount: float) -> Step:
 def rotate(degrees: float) -> Step:
     """Turns the window about its center, by up to so many degrees.
 
-    It turns in the photograph's pixels, so a right angle stays one there,
+    It turns in the image's pixels, so a right angle stays one there,
     whatever the aspect of the box.
     """
 

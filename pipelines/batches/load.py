@@ -174,7 +174,7 @@ def stages(
     """The stages of `load_split`, each a data set made from the one before.
 
     All that is numbers goes in blocks, where a step costs nearly the same for
-    many images as for one. Photographs are decoded one by one, as they are of
+    many images as for one. Images are decoded one by one, as they are of
     different sizes, and drawn in batches again.
     """
     result = {}
@@ -287,7 +287,7 @@ def plan(
     augmentation: Augmentation | None,
     wanted: Vocabulary | None = None,
 ) -> Step:
-    """All that is decided of examples before a photograph is decoded.
+    """All that is decided of examples before an image is decoded.
 
     Keeps what `draw` needs, and adds `targets`: labels of the vocabulary, by
     the names of the one that is wanted.

@@ -2,7 +2,7 @@
 
 Several processes that train one network share each batch: of `count`
 processes, process `index` takes the elements `index`, `index + count` and so
-on. Which photographs a batch has does not depend on their number, and each
+on. Which images a batch has does not depend on their number, and each
 reads only what it needs, as far as the shards allow: their order is woven of
 eight lanes, each with shards of its own, so that one, two, four or eight
 processes read whole lanes, and more of them share lanes.
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from pipelines.records import Records
 
-# As photographs are shuffled undecoded, this many take some 80 MB.
+# As images are shuffled undecoded, this many take some 80 MB.
 _SHUFFLE = 4096
 # Files that are read at a time.
 _OPEN = 8
@@ -112,7 +112,7 @@ def _shuffled(
     size: int,
     lane: int | tf.Tensor = 0,
 ) -> tf.data.Dataset:
-    # Shards first, then photographs, each with a seed of its own.
+    # Shards first, then images, each with a seed of its own.
     dataset = tf.data.Dataset.from_tensor_slices(files)
     dataset = _shuffle(dataset, count, seed, lane)
     dataset = dataset.interleave(

@@ -23,17 +23,17 @@ _ROUNDING = 1e-3
 def plan_crop(image_size: int) -> Step:
     """Decides what to decode: the pixels that the matrix shows, and no more.
 
-    A photograph of which less than every second pixel is needed is decoded at
+    An image of which less than every second pixel is needed is decoded at
     a half, a quarter or an eighth of its size, which libjpeg does inside the
     JPEG's transform, at the same places and without aliasing.
 
     Adds `crop` (..., 4) int32, x, y, width and height in pixels of the reduced
-    photograph, and `halvings` (...) int32; `matrix` now leads to the crop.
+    image, and `halvings` (...) int32; `matrix` now leads to the crop.
     """
 
     def step(example: Example) -> Example:
         matrix = example["matrix"]
-        # Pixels of the photograph to a pixel of the image, in x and y.
+        # Pixels of the image to a pixel of the image, in x and y.
         strides = tf.norm(matrix[..., :2], axis=-1) / image_size
         stride = tf.reduce_min(strides, -1)
         halvings = sum(
@@ -50,7 +50,7 @@ def plan_crop(image_size: int) -> Step:
         corners = matrix @ corners
         first = tf.floor(tf.reduce_min(corners, -1) + _ROUNDING)
         last = tf.math.ceil(tf.reduce_max(corners, -1) - _ROUNDING)
-        # A window that misses the photograph still needs a pixel to decode.
+        # A window that misses the image still needs a pixel to decode.
         first = tf.clip_by_value(first, 0.0, size - 1)
         last = tf.clip_by_value(last, first + 1, size)
         offset = matrix[..., 2:] - first[..., None]
@@ -93,7 +93,7 @@ def render(image_size: int) -> Step:
 
     Crop, resize and augmentation are one affine map. `part` (B, H, W, 3) may
     be padded at its right and bottom. Adds `image`, (B, image_size,
-    image_size, 3) float32 RGB 0..255; what lies outside the photograph is
+    image_size, 3) float32 RGB 0..255; what lies outside the image is
     black.
     """
     # Batches are worked on beside each other already; OpenCV's own threads

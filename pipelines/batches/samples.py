@@ -1,4 +1,4 @@
-"""Takes single photographs out of records again, to look at."""
+"""Takes single images out of records again, to look at."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ SAMPLES = "samples.csv"
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A photograph taken out of records.
+    """An image taken out of records.
 
     Args:
         path: the file, a JPEG or a PNG.
@@ -37,7 +37,7 @@ class Sample:
 def extract_samples(
     records: Records, split: str, count: int, folder: Path
 ) -> list[Sample]:
-    """Writes photographs from all over a split into files.
+    """Writes images from all over a split into files.
 
     Args:
         records: where to take them from.

@@ -14,7 +14,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.errors import InputError
-from pipelines.images import read_photograph
+from pipelines.images import read_image
 
 # Between attempts to read over a network, in seconds.
 _PAUSES = (1.0, 4.0)
@@ -49,7 +49,7 @@ def check_url(name: str) -> None:
 
 
 def read_anywhere(name: str, folder: str) -> bytes:
-    """Reads a photograph for `inspect_image` to take.
+    """Reads an image for `inspect_image` to take.
 
     Args:
         name: a URL, or a path.
@@ -60,7 +60,7 @@ def read_anywhere(name: str, folder: str) -> bytes:
             after some attempts.
     """
     if not is_url(name):
-        return read_photograph(os.path.join(folder, name), name)
+        return read_image(os.path.join(folder, name), name)
     for pause in (*_PAUSES, None):
         try:
             return read_file(name)

@@ -7,10 +7,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "files": [
             "MAX_PIXELS",
-            "Photograph",
+            "ImageFile",
             "SUFFIXES",
             "inspect_image",
-            "read_photograph",
+            "read_image",
         ],
         "jpeg": [
             "EXACT",
@@ -21,6 +21,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "resampling": ["resample", "crop_window", "decode_window", "show"],
         "resampling_numpy": ["resample_array"],
-        "store": ["PhotographStore", "spellings"],
+        "store": ["ImageStore", "spellings"],
     },
 )

@@ -1,4 +1,4 @@
-"""Photographs as bytes: is it one, how large, which way up."""
+"""Images as bytes: is it one, how large, which way up."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from pipelines.errors import UnusableError
 from pipelines.problems import Kind
 from pipelines.special_files import special_kind
 
-# Beyond this a file is more likely an attack than a photograph. It is the
+# Beyond this a file is more likely an attack than an image. It is the
 # bound of Pillow's own warning; at twice as many it refuses to open a file.
 MAX_PIXELS = 89_478_485
 
@@ -82,7 +82,7 @@ _SEGMENTS = frozenset(
 
 
 @dataclasses.dataclass(frozen=True)
-class Photograph:
+class ImageFile:
     """An image file that was looked at, and how to see it upright.
 
     Attributes:
@@ -126,8 +126,8 @@ class Photograph:
         return np.asarray(image)
 
 
-def read_photograph(path: str | Path, name: str | None = None) -> bytes:
-    """Reads a photograph for `inspect_image` to take.
+def read_image(path: str | Path, name: str | None = None) -> bytes:
+    """Reads an image for `inspect_image` to take.
 
     Args:
         path: of the file.
@@ -153,7 +153,7 @@ def read_photograph(path: str | Path, name: str | None = None) -> bytes:
         raise InputError(f"{name!r}: no file has such a name") from error
 
 
-def inspect_image(encoded: bytes, name: str) -> Photograph:
+def inspect_image(encoded: bytes, name: str) -> ImageFile:
     """Checks an image file and makes sure that all see the same pixels in it.
 
     A JPEG stays as it is, a gray one too; where EXIF says that it lies on its
@@ -166,7 +166,7 @@ def inspect_image(encoded: bytes, name: str) -> Photograph:
         name: what to call it in messages.
 
     Raises:
-        UnusableError: if it is no photograph, is cut off, or has more than
+        UnusableError: if it is no image, is cut off, or has more than
             `MAX_PIXELS` pixels.
     """
     if not encoded:
@@ -193,7 +193,7 @@ def inspect_image(encoded: bytes, name: str) -> Photograph:
                     raise UnusableError(name, kind, "no end marker")
                 if orientation >= 5:
                     width, height = height, width
-                return Photograph(
+                return ImageFile(
                     encoded,
                     None,
                     orientation,
@@ -210,7 +210,7 @@ def inspect_image(encoded: bytes, name: str) -> Photograph:
                     photograph.info["transparency"] *= scale
             photograph.load()
             upright = _upright_rgb(photograph)
-            return Photograph(
+            return ImageFile(
                 None, upright, 1, *upright.size, found, orientation
             )
     except Image.DecompressionBombError as error:
@@ -257,7 +257,7 @@ def _orientation(photograph: Image.Image) -> int:
 
 
 def _look(photograph: Image.Image, orientation: int) -> list[tuple[Kind, str]]:
-    """What the photograph's header says that training should know."""
+    """What the image's header says that training should know."""
     found = []
     if photograph.format not in _JPEG:
         found.append((Kind.OTHER_FORMAT, str(photograph.format)))

@@ -1,4 +1,4 @@
-"""Where photographs lie: in a folder, or still in the benchmark's zip file."""
+"""Where images lie: in a folder, or still in the benchmark's zip file."""
 
 import functools
 import lzma
@@ -18,7 +18,7 @@ from pipelines.errors import UnusableError
 from pipelines.problems import Kind
 from pipelines.special_files import special_kind
 
-# More than any photograph of as many pixels as we take; a file beyond it would
+# More than any image of as many pixels as we take; a file beyond it would
 # only fill the memory.
 MAX_BYTES = 256 * 2**20
 
@@ -37,8 +37,8 @@ def spellings(name: str) -> list[str]:
     return list(dict.fromkeys([name, slashes, decoded]))
 
 
-class PhotographStore:
-    """Photographs by the names that annotations give them.
+class ImageStore:
+    """Images by the names that annotations give them.
 
     A name must stay inside the folder: `..`, an absolute path or a symbolic
     link that leads out of it is refused: data from others could make files of
@@ -71,7 +71,7 @@ class PhotographStore:
         Raises:
             UnusableError: if there is no such file inside the folder, or it
                 is larger than `MAX_BYTES`.
-            InputError: if a zip file of photographs cannot be read at all.
+            InputError: if a zip file of images cannot be read at all.
         """
         place, real, found = self._locate(name)
         try:
@@ -206,7 +206,7 @@ def _alike(name: str) -> str:
 
 
 class _Folder:
-    """Photographs under `root`, none of which may lie outside `bound`."""
+    """Images under `root`, none of which may lie outside `bound`."""
 
     def __init__(self, root: Path, bound: Path | None) -> None:
         self._root = str(root)
@@ -273,7 +273,7 @@ class _Folder:
 
 
 class _Zip:
-    """Photographs in a zip file, with or without its own folder `img/`."""
+    """Images in a zip file, with or without its own folder `img/`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

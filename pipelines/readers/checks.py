@@ -1,4 +1,4 @@
-"""Checks of boxes and landmarks that need no photograph."""
+"""Checks of boxes and landmarks that need no image."""
 
 import posixpath
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def mend_boxes(
     boxes = np.sort(given, 1)
     swapped = (given[:, 0] > given[:, 1]).any(1)
     boxes[:, 0] -= first_pixel
-    # What lies left of and above the photograph is cut off later.
+    # What lies left of and above the image is cut off later.
     empty = (boxes[:, 1] <= np.maximum(boxes[:, 0], 0)).any(1)
     for kind, rows in (
         (Kind.BOX_SWAPPED, swapped & ~empty),

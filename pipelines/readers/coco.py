@@ -22,7 +22,7 @@ from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
 from pipelines.errors import InputError
-from pipelines.images import PhotographStore
+from pipelines.images import ImageStore
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 from pipelines.readers.checks import mend_boxes
@@ -75,7 +75,7 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     """
     folder = data_folder(paths)
     # Whether links that lead out may be read is decided later.
-    store = PhotographStore(folder, follow_links=True)
+    store = ImageStore(folder, follow_links=True)
     labels, garments = Labels(), []
     for path, content in _load_all(sorted(paths, key=_order), log):
         ids = read_labels(path, content, labels)
@@ -176,7 +176,7 @@ def _order(path: Path) -> tuple[int, str]:
 
 def _read_file(
     path: Path,
-    store: PhotographStore,
+    store: ImageStore,
     content: dict[str, Any],
     labels: Labels,
     log: ProblemLog,

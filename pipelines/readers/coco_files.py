@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.images import PhotographStore
+from pipelines.images import ImageStore
 from pipelines.readers.splits import split_named
 
 # What tools call the folder of all images: COCO, mmpose and DeepFashion2,
@@ -54,7 +54,7 @@ def split_of_file(path: Path) -> str | None:
     return next(filter(None, map(split_named, words)), None)
 
 
-def image_folder(path: Path, store: PhotographStore, names: list[str]) -> str:
+def image_folder(path: Path, store: ImageStore, names: list[str]) -> str:
     """Finds where the images of a file lie.
 
     Args:

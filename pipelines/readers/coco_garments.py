@@ -28,7 +28,7 @@ class Garment:
     """What an annotation says.
 
     Args:
-        image: path of the photograph.
+        image: path of the image.
         source: file and place in it.
         category: index, or `UNKNOWN`.
         box: x1, y1, x2, y2; NaN if there is none.

@@ -61,7 +61,7 @@ def is_fine(folder: Path) -> bool:
 
 
 def read_fine(anno: Path, log: ProblemLog) -> Annotations:
-    """Reads the folder that holds the lists; photographs lie beside it.
+    """Reads the folder that holds the lists; images lie beside it.
 
     Pixels count from 1 and boxes include their last row and column, as in the
     coarse layout. A landmark at (0, 0) is the layout's way to say that it is

@@ -191,7 +191,7 @@ _LABELS[[ord("1"), ord("n"), ord("0")]] = (1, 0, UNKNOWN)
 
 def decode(image: bytes) -> str:
     """The name of an image; bytes that are no UTF-8 become escapes."""
-    # A photograph of such a name is not found then, which is noted, where
+    # An image of such a name is not found then, which is noted, where
     # surrogates would break every file that the name is written to.
     return image.decode("utf-8", "backslashreplace")
 

@@ -17,7 +17,7 @@ from pipelines.annotations import SPLITS
 from pipelines.annotations import Annotations
 from pipelines.annotations import without_untaught_landmarks
 from pipelines.errors import InputError
-from pipelines.images import PhotographStore
+from pipelines.images import ImageStore
 from pipelines.parallel import WorkerDiedError
 from pipelines.parallel import ordered_map
 from pipelines.problems import Problem
@@ -33,7 +33,7 @@ from pipelines.records.shard_files import ShardFiles
 from pipelines.records.shard_plan import Shard
 from pipelines.records.shard_plan import fingerprint
 from pipelines.records.shard_plan import plan_shards
-from pipelines.records.shard_plan import stamp_photographs
+from pipelines.records.shard_plan import stamp_images
 from pipelines.records.shard_rows import rows_of
 from pipelines.records.unfinished import UnfinishedRecords
 
@@ -57,7 +57,7 @@ def write_records(
 
     Landmarks that no image teaches a network are left out of the vocabulary.
 
-    What is wrong with a photograph or its labels is listed in `problems.csv`
+    What is wrong with an image or its labels is listed in `problems.csv`
     and mended by the rule of its kind; it never stops the job. The bytes
     written depend neither on `workers` nor on `beam`, nor on whether the job
     was killed and called again: until it is done, finished shards are kept in
@@ -68,18 +68,18 @@ def write_records(
         output: folder to make; it must be new or empty.
         splits: which splits to convert.
         progress: show a progress bar.
-        workers: processes to read and check photographs in. With more than
+        workers: processes to read and check images in. With more than
             one the caller's script must be importable, as all that use
             `multiprocessing`.
         strict: stop at the first problem instead.
         beam: let Apache Beam have the shards written by its own workers, with
             these options (see `beam_jobs.job_options`) and without `workers`.
-            All machines must see `output` and the photographs where this one
+            All machines must see `output` and the images where this one
             does.
 
     Raises:
         InputError: if `output` holds something or cannot be written, no
-            photograph of one of the splits that have rows can be used, or
+            image of one of the splits that have rows can be used, or
             anything is wrong at all and `strict` is set.
     """
     annotations = without_untaught_landmarks(annotations)
@@ -91,7 +91,7 @@ def write_records(
             f"{' or '.join(splits)} is named in the annotations"
         )
     with UnfinishedRecords(output) as unfinished:
-        stamps = stamp_photographs(annotations, splits)
+        stamps = stamp_images(annotations, splits)
         shards = plan_shards(annotations, stamps[:, 0], splits)
         made_of = fingerprint(
             annotations,
@@ -181,7 +181,7 @@ def _write_here(
 
     Yields the notes on each; `watch` sees rows and problems as they come.
     """
-    store = PhotographStore(annotations.folder, annotations.follow_links)
+    store = ImageStore(annotations.folder, annotations.follow_links)
     prepare = partial(prepare_rows, store)
     tasks = (
         rows_of(annotations, rows) for shard in shards for rows in shard.tasks()

@@ -1,7 +1,7 @@
 """Conversion by the workers of Apache Beam, shard by shard.
 
 What goes through Beam is the names of shards. Everything else lies in folders
-that all machines see: the photographs, the rows of each shard, and the shards.
+that all machines see: the images, the rows of each shard, and the shards.
 So a shard that Beam has written twice, or by a worker that it had given up, is
 the same one, and a job that ended in the middle goes on, with Beam or without.
 """
@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines.annotations import Annotations
 from pipelines.beam import JobFailedError
 from pipelines.beam import run_job
-from pipelines.images import PhotographStore
+from pipelines.images import ImageStore
 from pipelines.records.description import versions
 from pipelines.records.prepare import Prepared
 from pipelines.records.prepare import prepare_rows
@@ -71,7 +71,7 @@ def write_shards(
                 watch(len(waiting.pop(name).rows), note["problems"])
 
     folder = annotations.folder.absolute()
-    store = PhotographStore(folder, annotations.follow_links)
+    store = ImageStore(folder, annotations.follow_links)
     write = partial(write_one, files, store, versions())
 
     def build(pipeline: apache_beam.Pipeline) -> None:
@@ -103,7 +103,7 @@ def write_shards(
 
 def write_one(
     files: ShardFiles,
-    store: PhotographStore,
+    store: ImageStore,
     made_with: dict[str, Any],
     name: str,
 ) -> None:
@@ -111,7 +111,7 @@ def write_one(
 
     Args:
         files: where shards are made.
-        store: where the photographs lie.
+        store: where the images lie.
         made_with: the versions that decide what the bytes will be.
         name: the shard's file name.
 
@@ -138,11 +138,11 @@ def write_one(
     if seen and not store.size(seen[0]):
         raise InterruptedConversionError(
             f"{store.folder}: {platform.node()} does not see {seen[0]} in it; "
-            "the photographs must lie where all workers see them"
+            "the images must lie where all workers see them"
         )
     files.write(name, _prepare(store, rows))
 
 
-def _prepare(store: PhotographStore, rows: list[dict]) -> Iterator[Prepared]:
+def _prepare(store: ImageStore, rows: list[dict]) -> Iterator[Prepared]:
     for row in rows:
         yield prepare_rows(store, [row])

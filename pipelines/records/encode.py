@@ -14,16 +14,16 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-from pipelines.images import Photograph
+from pipelines.images import ImageFile
 
 
 def make_example(
     row: dict,
-    photograph: Photograph,
+    photograph: ImageFile,
     box: np.ndarray,
     landmarks: np.ndarray,
 ) -> bytes:
-    """Serializes one row of the annotation table with its photograph.
+    """Serializes one row of the annotation table with its image.
 
     Names are those of TensorFlow's official vision models, and the project's
     own where they have none.
@@ -60,7 +60,7 @@ def make_example(
     integers("image/width", [width])
     integers("image/height", [height])
     integers("image/object/class/label", [int(row["category"])])
-    # Positions are fractions of the photograph, as those models have them;
+    # Positions are fractions of the image, as those models have them;
     # a landmark's pixel index gains the half pixel to its center.
     size = np.array([width, height], np.float64)
     for name, value in zip(

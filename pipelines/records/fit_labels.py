@@ -6,12 +6,12 @@ from pipelines.annotations import BOX
 from pipelines.annotations import SIZE
 from pipelines.annotations import TRUNCATED
 from pipelines.errors import UnusableError
-from pipelines.images import Photograph
+from pipelines.images import ImageFile
 from pipelines.problems import Kind
 
 
 def fit_labels(
-    row: dict, photograph: Photograph
+    row: dict, photograph: ImageFile
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[Kind, str]]]:
     """The row's box and landmarks, as far as they lie in the image.
 
@@ -61,7 +61,7 @@ def fit_labels(
 
 
 def _move_labels(
-    row: dict, photograph: Photograph, box: np.ndarray, landmarks: np.ndarray
+    row: dict, photograph: ImageFile, box: np.ndarray, landmarks: np.ndarray
 ) -> list[tuple[Kind, str]]:
     """Moves labels of another image to where they lie in this one, in place."""
     upright = (photograph.width, photograph.height)

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.annotations import VISIBLE
 from pipelines.errors import UnusableError
-from pipelines.images import PhotographStore
+from pipelines.images import ImageStore
 from pipelines.images import inspect_image
 from pipelines.problems import Kind
 from pipelines.records.encode import frame
@@ -33,13 +33,13 @@ class Prepared(NamedTuple):
     landmarks: np.ndarray | int
 
 
-def prepare_rows(store: PhotographStore, rows: list[dict]) -> Prepared:
-    """Reads and checks the photographs of some rows and makes records of them.
+def prepare_rows(store: ImageStore, rows: list[dict]) -> Prepared:
+    """Reads and checks the images of some rows and makes records of them.
 
-    A photograph that cannot be used is no more than a problem.
+    An image that cannot be used is no more than a problem.
 
     Args:
-        store: where the photographs lie.
+        store: where the images lie.
         rows: rows of the annotation table, each with its `position` in it.
     """
     records, problems = [], []

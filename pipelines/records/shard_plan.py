@@ -11,13 +11,13 @@ import numpy as np
 from pipelines.annotations import BOX
 from pipelines.annotations import SIZE
 from pipelines.annotations import Annotations
-from pipelines.images import PhotographStore
+from pipelines.images import ImageStore
 
 # Between 100 and 215 MB reads well from disks and object stores alike.
 SHARD_BYTES = 150_000_000
 
 # What a process is given at a time: long enough that passing it on costs
-# nothing, and bounded in bytes too, for photographs straight from a camera.
+# nothing, and bounded in bytes too, for images straight from a camera.
 _TASK_ROWS = 64
 _TASK_BYTES = 8_000_000
 
@@ -29,7 +29,7 @@ class Shard(NamedTuple):
         name: its file name.
         split: the split it is a part of.
         rows: positions in the annotation table, in order.
-        sizes: bytes of each row's photograph.
+        sizes: bytes of each row's image.
     """
 
     name: str
@@ -50,11 +50,9 @@ class Shard(NamedTuple):
             yield self.rows[start:]
 
 
-def stamp_photographs(
-    annotations: Annotations, splits: Sequence[str]
-) -> np.ndarray:
-    """(rows, 2) of each photograph's size and time; 0 where there is none."""
-    store = PhotographStore(annotations.folder, annotations.follow_links)
+def stamp_images(annotations: Annotations, splits: Sequence[str]) -> np.ndarray:
+    """(rows, 2) of each image's size and time; 0 where there is none."""
+    store = ImageStore(annotations.folder, annotations.follow_links)
     table = annotations.table
     wanted = table["split"].isin(splits)
     stamps = np.zeros((len(table), 2), np.int64)
@@ -70,7 +68,7 @@ def plan_shards(
 
     Args:
         annotations: what a reader returned.
-        sizes: (rows,) bytes of each photograph.
+        sizes: (rows,) bytes of each image.
         splits: which splits to convert; those without rows get no shard.
     """
     shards = []
@@ -104,7 +102,7 @@ def fingerprint(
 
     Args:
         annotations: what a reader returned.
-        stamps: (rows, 2) of each photograph's size and time.
+        stamps: (rows, 2) of each image's size and time.
         *options: what else does.
     """
     digest = hashlib.sha256()

@@ -1,7 +1,7 @@
 """A shard's rows of the annotation table, for the process that writes it.
 
 On this machine they are handed over; for others they lie in a file beside the
-shard, since a plan that held the labels of all photographs would be too large
+shard, since a plan that held the labels of all images would be too large
 for the engines that distribute work.
 """
 
@@ -54,7 +54,7 @@ def load_rows(files: ShardFiles, name: str) -> Iterator[dict]:
     """The rows of a shard, as far as records are made of them.
 
     Each has its `position` in the table, its `landmark_names`, and the `bytes`
-    of its photograph when the shards were planned, 0 if there was none.
+    of its image when the shards were planned, 0 if there was none.
 
     Args:
         files: where the shard is made.

@@ -18,7 +18,7 @@ _FREQUENT = 10
 
 
 def describe(records: Records) -> str:
-    """Counts everything that is labeled, without decoding a photograph.
+    """Counts everything that is labeled, without decoding an image.
 
     Returns:
         Markdown tables of images by split and category, visibility by

@@ -49,7 +49,7 @@ def draw_benchmark(
 
     Args:
         output: folder to make.
-        images: how many photographs, at least 10.
+        images: how many images, at least 10.
         seed: not negative; the same seed and number draw the same bytes.
         progress: whether to show a progress bar.
 

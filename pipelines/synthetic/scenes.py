@@ -113,7 +113,7 @@ def _aim(
         margins[rng.choice(sides)] = -rng.uniform(0.04, 0.15)
     low = low - margins[:2] * extent
     high = high + margins[2:] * extent
-    # A strip is no photograph: widen it, on both sides alike.
+    # A strip is no image: widen it, on both sides alike.
     width, height = high - low
     more = np.maximum(0, (0.6 * height - width, width / 1.3 - height))
     low, high = low - more / 2, high + more / 2

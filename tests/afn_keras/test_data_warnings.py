@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from conftest import TINY
-from conftest import write_photograph
+from conftest import write_image
 
 from afn_keras.commands import predict
 from afn_keras.commands import train
@@ -24,7 +24,7 @@ from pipelines.records.convert import write_records
 
 def records_of(folder, header, *rows):
     for row in rows:
-        write_photograph(folder / "data" / row.split(",")[0])
+        write_image(folder / "data" / row.split(",")[0])
     path = folder / "data" / "labels.csv"
     path.write_text("\n".join([header, *rows]))
     return write_records(read_annotations(path), folder / "records")
@@ -96,7 +96,7 @@ def test_one_category(tmp_path):
 
 def test_training_and_what_it_writes_warn(tmp_path, capsys):
     for i in range(8):
-        write_photograph(tmp_path / f"{i}.jpg", color=(28 * i, 90, 90))
+        write_image(tmp_path / f"{i}.jpg", color=(28 * i, 90, 90))
     rows = [f"{i}.jpg,train,Dress" for i in range(8)]
     labels = tmp_path / "labels.csv"
     labels.write_text("\n".join(["image,split,category", *rows]))
@@ -158,7 +158,7 @@ def test_scores_and_card_of_a_network_that_saw_no_photo(
     write_model_card(tmp_path, trained, recipe, drawn, scores)
     card = (tmp_path / "model_card.md").read_text()
     assert f"- Of these data: {warning}.\n" in card
-    assert "License of the data: none: the photographs were drawn." in card
+    assert "License of the data: none: the images were drawn." in card
 
 
 def test_what_a_network_has_seen_before_counts(

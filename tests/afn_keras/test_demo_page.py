@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import write_photograph
+from conftest import write_image
 from PIL import Image
 
 from afn_keras.demo_page import _given
@@ -116,7 +116,7 @@ def drop(browser, path):
 
 
 def canvas(browser):
-    """The photograph on the page, once it is there in full."""
+    """The image on the page, once it is there in full."""
     found = wait(
         browser, lambda: browser.find_elements(By.TAG_NAME, "canvas") or None
     )[0]
@@ -131,7 +131,7 @@ def canvas(browser):
 
 
 def shown_scale(element, width, height):
-    """Pixels of the page for one of a photograph that fills an element."""
+    """Pixels of the page for one of an image that fills an element."""
     rect = element.rect
     return min(rect["width"] / width, rect["height"] / height)
 
@@ -231,7 +231,7 @@ def test_a_text_file_is_named(browser, address, tmp_path):
 
 def test_on_a_phone(browser, address, tmp_path):
     path = tmp_path / "photo.jpg"
-    write_photograph(path, 300, 400)
+    write_image(path, 300, 400)
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True},
@@ -338,7 +338,7 @@ def test_only_what_was_dropped_is_looked_at(tmp_path):
         with pytest.raises(InputError, match="was not dropped here"):
             _given({"image": {"path": path}, "boxes": []}, scratch)
     for nothing in (None, {"image": None, "boxes": []}):
-        with pytest.raises(InputError, match="there is no photograph yet"):
+        with pytest.raises(InputError, match="there is no image yet"):
             _given(nothing, scratch)
 
 

@@ -305,7 +305,7 @@ def test_a_setting_that_does_not_fit(setting, expected, tmp_path, capsys):
 
 def test_a_photograph_that_is_none(run, tmp_path, capsys):
     photograph = tmp_path / "notes.jpg"
-    photograph.write_text("no photograph at all")
+    photograph.write_text("no image at all")
     message = fails(
         predict, [run, photograph, "--draw", tmp_path / "drawn"], capsys
     )
@@ -388,11 +388,11 @@ def test_the_run_has_all_its_parts(run):
 def test_categories_alone(tmp_path, capsys):
     """A labels file with nothing but categories goes all the way."""
     from conftest import TINY
-    from conftest import write_photograph
+    from conftest import write_image
 
     rows = ["image,split,category"]
     for i in range(9):
-        write_photograph(tmp_path / f"{i}.jpg", color=(28 * i, 90, 90))
+        write_image(tmp_path / f"{i}.jpg", color=(28 * i, 90, 90))
         split = ("train", "val", "test")[i % 3]
         rows.append(f"{i}.jpg,{split},{('Hat', 'Shoe')[i % 2]}")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
@@ -418,13 +418,13 @@ def test_categories_alone(tmp_path, capsys):
 def test_one_landmark_alone(tmp_path, capsys):
     """What no image of train labels has no output, in whatever is written."""
     from conftest import TINY
-    from conftest import write_photograph
+    from conftest import write_image
 
     names = ("left_hem", "right_hem", "left_collar")
     columns = [f"{name}_{axis}" for name in names for axis in "xy"]
     rows = [",".join(["image", "split", *columns])]
     for i in range(9):
-        write_photograph(tmp_path / f"{i}.jpg", color=(28 * i, 90, 90))
+        write_image(tmp_path / f"{i}.jpg", color=(28 * i, 90, 90))
         split = ("train", "val", "test")[i % 3]
         right = "40,60" if split == "val" else ","
         rows.append(f"{i}.jpg,{split},{10 + i},60,{right},,")

@@ -170,7 +170,7 @@ def test_nothing_to_calibrate_with(copy, capsys):
     shutil.rmtree(copy / "records")
     assert leave(export.main, copy, "--formats", "tflite_int8") == 2
     assert capsys.readouterr().err == (
-        "afn-export: --formats tflite_int8: needs training photographs to "
+        "afn-export: --formats tflite_int8: needs training images to "
         "calibrate with; name the data that the run was trained on with "
         "--data\n"
     )
@@ -181,7 +181,7 @@ def test_no_samples_to_check_with(copy, capsys):
     shutil.rmtree(copy / "samples")
     assert leave(export.main, copy) == 2
     assert capsys.readouterr().err == (
-        f"afn-export: {copy}/samples: holds no photograph to check the "
+        f"afn-export: {copy}/samples: holds no image to check the "
         "artifacts with; put some JPEG files there\n"
     )
 

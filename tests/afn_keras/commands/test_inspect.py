@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import write_photograph
+from conftest import write_image
 from PIL import Image
 
 from afn_keras.commands.inspect import main
@@ -47,14 +47,14 @@ def test_summary_counts(records):
     # Waistlines are of the four pairs of jeans and the four dresses.
     assert cells(text, "right waistline") == ["8", "0", "4"]
     assert cells(text, "right hem") == ["12", "0", "0"]
-    assert cells(text, "photograph's width") == ["60", "60", "60"]
+    assert cells(text, "image's width") == ["60", "60", "60"]
     assert cells(text, "box's height") == ["50", "50", "50"]
     assert "floral print 3" in text
     assert text.endswith("Problems: none.")
 
 
 def test_what_is_not_labeled_has_no_table(tmp_path, capsys):
-    write_photograph(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     (tmp_path / "labels.csv").write_text(
         "image,split,category\na.jpg,train,Skirt\n"
     )
@@ -77,7 +77,7 @@ def test_marks_of_a_sheet_lie_where_the_labels_are():
     )
     sheet = draw_sheet([tile], vocabulary.landmarks, "")
     rows, columns = np.nonzero(near(sheet, 0))
-    # The photograph keeps its size: 260 wide, its black tells where it is.
+    # The image keeps its size: 260 wide, its black tells where it is.
     assert columns.max() - columns.min() == 259
     top, left = rows.min(), columns.min()
     shown = sheet[top : top + 130, left : left + 260]
@@ -134,7 +134,7 @@ def test_augmented_samples_are_what_load_split_makes(records):
     assert len(set(serialized)) == 5
     image, targets = augment(serialized, records.vocabulary, 32, None, 0)
     assert image.shape == (5, 32, 32, 3)
-    # The hand-written photograph i is of red 20 i and category i mod 3.
+    # The hand-written image i is of red 20 i and category i mod 3.
     numbers = [round(float(red) / 20) for red in image[..., 0].mean((1, 2))]
     assert [i % 3 for i in numbers] == targets["category"].tolist()
     assert len(draw_lots(records, "test", 5, seed=1)) == 2
@@ -187,7 +187,7 @@ def test_bad_input_is_named(records, tmp_path, capsys):
 
 
 def test_split_without_images(tmp_path, capsys):
-    write_photograph(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     (tmp_path / "labels.csv").write_text("image,split\na.jpg,train\n")
     sheet = tmp_path / "sheet.png"
     with pytest.raises(SystemExit):

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_photograph
+from conftest import write_image
 
 from afn_keras.evaluation.scores import Scores
 from afn_keras.evaluation.scores import evaluate
@@ -196,7 +196,7 @@ def test_data_with_a_part_of_the_labels(evaluation, run, tmp_path):
     for i, (color, name) in enumerate(
         zip(colors, ("Tee", "Jeans", "Tee"), strict=True)
     ):
-        write_photograph(tmp_path / f"{i}.jpg", color=color)
+        write_image(tmp_path / f"{i}.jpg", color=color)
         rows.append(f"{i}.jpg,test,{name},10,20,50,70,{20 + i},60")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     own = write_records(read_annotations(tmp_path), tmp_path / "records")

@@ -14,7 +14,7 @@ def test_it_says_what_it_was_made_of(run):
     card = (run / "model_card.md").read_text()
     _, front, text = card.split("---\n", 2)
     assert yaml.safe_load(front)["library_name"] == "keras"
-    # Twelve photographs: eight to train on, two each of val and test.
+    # Twelve images: eight to train on, two each of val and test.
     assert "Trained on benchmark: 8 images of train, 2 images of val" in text
     assert "one of 3 categories: Tee, Jeans, Long Dress;" in text
     assert "AFN (paper)" in text
@@ -47,7 +47,7 @@ def test_a_stated_license_and_long_lists(run, records, tmp_path):
 
 
 def test_whose_weights_it_started_from(run, records, tmp_path):
-    """Drawings are nobody's; a network that went on from photographs is not."""
+    """Drawings are nobody's; a network that went on from images is not."""
     trained = load_model(run)
     changes = {"data": None, "weights": "/home/me/runs/bought"}
     recipe = load_recipe(str(run / "recipe.yaml"), changes)

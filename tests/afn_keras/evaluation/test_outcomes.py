@@ -90,7 +90,7 @@ def test_the_worst_come_first(records):
     # 0.25 to the right and down.
     assert error[3] == pytest.approx(0.25 * 2**0.5, abs=1e-6)
     sheet = landmark_mistakes(outcomes, records, "train")
-    # Each photograph has a color of its own.
+    # Each image has a color of its own.
     reds = image.numpy()[:, 16, 16, 0]
     assert abs(sheet[60, 60, 0] - reds[3]) < 6
     assert abs(sheet[60, 60 + 274, 0] - reds[1]) < 6

@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import write_photograph
+from conftest import write_image
 
 from afn_keras.prediction.inputs import Listed
-from afn_keras.prediction.inputs import first_photographs
-from afn_keras.prediction.inputs import list_photographs
+from afn_keras.prediction.inputs import first_images
+from afn_keras.prediction.inputs import list_images
 from pipelines.errors import InputError
 
 
@@ -30,22 +30,22 @@ def names(listed, folder):
 
 
 def test_a_folder_is_all_its_photographs_in_order(folder):
-    found = names(list_photographs([str(folder)]), folder)
+    found = names(list_images([str(folder)]), folder)
     assert found == ["a.PNG", "b.jpg", "deep/er/c.webp", "e [1].jpeg"]
 
 
 def test_a_pattern(folder):
-    found = names(list_photographs([f"{folder}/**/*.[jw]*"]), folder)
+    found = names(list_images([f"{folder}/**/*.[jw]*"]), folder)
     assert found == ["b.jpg", "deep/er/c.webp", "e [1].jpeg"]
     # A file whose name looks like a pattern is that file.
-    assert names(list_photographs([f"{folder}/e [1].jpeg"]), folder) == (
+    assert names(list_images([f"{folder}/e [1].jpeg"]), folder) == (
         ["e [1].jpeg"]
     )
 
 
 def test_the_order_is_that_of_the_names(folder):
     given = [str(folder / "deep"), str(folder / "b.jpg"), str(folder / "x.jpg")]
-    assert names(list_photographs(given), folder) == (
+    assert names(list_images(given), folder) == (
         ["deep/er/c.webp", "b.jpg", "x.jpg"]
     )
 
@@ -58,14 +58,14 @@ def test_lines_are_taken_as_they_come(folder):
             taken.append(name)
             yield name
 
-    listed = list_photographs(["-"], lines())
+    listed = list_images(["-"], lines())
     assert str(next(listed).photograph) == "b.jpg"
     assert len(taken) == 1
     assert [str(item.photograph) for item in listed] == ["with blank .jpg"]
 
 
 def test_names_in_tables_and_lists_as_tools_spell_them(tmp_path, monkeypatch):
-    write_photograph(tmp_path / "img" / "a b.jpg")
+    write_image(tmp_path / "img" / "a b.jpg")
     names = [
         "img\\a b.jpg",
         "img/a%20b.jpg",
@@ -75,7 +75,7 @@ def test_names_in_tables_and_lists_as_tools_spell_them(tmp_path, monkeypatch):
     (tmp_path / "names.txt").write_text("\n".join(names))
     monkeypatch.chdir(tmp_path)
     for source in ("names.csv", "names.txt"):
-        listed = [item.photograph for item in list_photographs([source])]
+        listed = [item.photograph for item in list_images([source])]
         assert listed == [Path("img/a b.jpg")] * 2 + [tmp_path / "img/a b.jpg"]
 
 
@@ -89,7 +89,7 @@ def test_a_table_of_paths_and_boxes(folder):
         ",,1,2,3,4,\n"
         "b.jpg,,5,6,7,8,\n"
     )
-    listed = list(list_photographs([str(table)], box=[0, 0, 9, 9]))
+    listed = list(list_images([str(table)], box=[0, 0, 9, 9]))
     errors = [str(item) for item in listed if isinstance(item, InputError)]
     assert [item for item in listed if isinstance(item, Listed)] == [
         Listed(folder / "b.jpg", (1, 2, 30.5, 40)),
@@ -114,7 +114,7 @@ def test_a_table_that_is_none(content, expected, folder):
     table = folder / "table.csv"
     table.write_text(content)
     with pytest.raises(InputError, match=expected):
-        list(list_photographs([str(table)]))
+        list(list_images([str(table)]))
 
 
 def test_a_folder_of_many_formats(tmp_path):
@@ -131,7 +131,7 @@ def test_a_folder_of_many_formats(tmp_path):
     others = ["i.svg", "j.psd", "k.nef", "l.dng", "m.ico", "n.jxl"]
     for name in [*read, *others, "notes.txt", ".hidden.jpg", "Thumbs.db"]:
         (tmp_path / name).write_bytes(b"?")
-    listed = list(list_photographs([str(tmp_path)]))
+    listed = list(list_images([str(tmp_path)]))
     assert [
         item.photograph.name if isinstance(item, Listed) else str(item)
         for item in listed
@@ -146,47 +146,47 @@ def test_a_folder_of_many_formats(tmp_path):
 
 
 def test_linked_folders_are_entered_once(tmp_path):
-    write_photograph(tmp_path / "elsewhere" / "a.jpg")
-    write_photograph(tmp_path / "photos" / "b.jpg")
+    write_image(tmp_path / "elsewhere" / "a.jpg")
+    write_image(tmp_path / "photos" / "b.jpg")
     (tmp_path / "photos" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "photos" / "again").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "photos" / "loop").symlink_to(tmp_path / "photos")
     (tmp_path / "elsewhere" / "up").symlink_to(tmp_path)
-    listed = list_photographs([str(tmp_path / "photos")])
+    listed = list_images([str(tmp_path / "photos")])
     found = [str(item.photograph.relative_to(tmp_path)) for item in listed]
     assert found == ["photos/again/a.jpg", "photos/b.jpg"]
 
 
 def test_nothing_there(folder):
     with pytest.raises(InputError, match="no file matches this pattern"):
-        list(list_photographs([f"{folder}/*.tiff"]))
+        list(list_images([f"{folder}/*.tiff"]))
     (folder / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty: holds no photograph; .*.png"):
-        list(list_photographs([str(folder / "empty")]))
+    with pytest.raises(InputError, match=r"empty: holds no image; .*.png"):
+        list(list_images([str(folder / "empty")]))
 
 
 def test_the_first_are_looked_at(tmp_path):
     for name in ("a.jpg", "b.jpg", "c.jpg"):
-        write_photograph(tmp_path / "some" / name)
+        write_image(tmp_path / "some" / name)
     some = tmp_path / "some"
-    first = first_photographs([str(some)], 2)
+    first = first_images([str(some)], 2)
     assert first == [Listed(some / "a.jpg"), Listed(some / "b.jpg")]
     letter = tmp_path / "letter.jpg"
     letter.write_text("Dear network,")
     for name, message in (
         (str(letter), "letter.jpg: not an image"),
         (str(tmp_path / "none.jpg"), "none.jpg: cannot be read"),
-        ("-", "-: name the photographs themselves"),
+        ("-", "-: name the images themselves"),
     ):
         with pytest.raises(InputError, match=message):
-            first_photographs([name], 2)
+            first_images([name], 2)
 
 
 def test_a_folder_that_may_not_be_read(folder):
     (folder / "deep" / "er").chmod(0)
     program = (
-        "from afn_keras.prediction.inputs import list_photographs\n"
-        f"try: list(list_photographs([{str(folder)!r}]))\n"
+        "from afn_keras.prediction.inputs import list_images\n"
+        f"try: list(list_images([{str(folder)!r}]))\n"
         "except ValueError as error: print(error)"
     )
     command = [sys.executable, "-c", program]
@@ -202,37 +202,37 @@ def test_a_folder_that_may_not_be_read(folder):
         (folder / "deep" / "er").chmod(0o755)
     assert done.stdout == (
         f"{folder}/deep/er: cannot be read (Permission denied); change its "
-        "permissions, or name the photographs themselves\n"
+        "permissions, or name the images themselves\n"
     ), done.stderr
 
 
 def test_a_text_list(folder):
     path = folder / "list.txt"
     path.write_bytes(b"\xef\xbb\xbfb.jpg\r\n\n with blank.jpg\ncaf\xe9.jpg")
-    listed = [item.photograph for item in list_photographs([str(path)])]
+    listed = [item.photograph for item in list_images([str(path)])]
     # As on standard input: relative to where the command is run.
     assert [os.fsencode(path) for path in listed] == (
         [b"b.jpg", b" with blank.jpg", b"caf\xe9.jpg"]
     )
     (folder / "more.txt").write_text("c.jpg")
-    listed = names(list_photographs([f"{folder}/[lm]*.txt"]), Path())
+    listed = names(list_images([f"{folder}/[lm]*.txt"]), Path())
     assert len(listed) == 4
     assert listed[-1] == "c.jpg"
     with pytest.raises(InputError, match=r"none.txt: cannot be read .No such"):
-        list(list_photographs([f"{folder}/none.txt"]))
+        list(list_images([f"{folder}/none.txt"]))
 
 
 def test_a_list_of_objects(folder):
     path = folder / "failed.jsonl"
     path.write_text(
-        '{"photograph": "a.jpg", "box": [1, 2, 3.5, 4], "reason": "moon"}\n'
-        '{"photograph": "b.jpg"}\n'
-        '{"photograph": "c.jpg", "box": [1, 2, 3]}\n'
-        '{"photograph": "c.jpg", "box": [1, 2, 3, NaN]}\n'
-        '["photograph"]\n'
+        '{"image": "a.jpg", "box": [1, 2, 3.5, 4], "reason": "moon"}\n'
+        '{"image": "b.jpg"}\n'
+        '{"image": "c.jpg", "box": [1, 2, 3]}\n'
+        '{"image": "c.jpg", "box": [1, 2, 3, NaN]}\n'
+        '["image"]\n'
         "b.jpg\n"
     )
-    first, second, *errors = list_photographs([str(path)], box=[0, 0, 9, 9])
+    first, second, *errors = list_images([str(path)], box=[0, 0, 9, 9])
     assert first == Listed(Path("a.jpg"), (1, 2, 3.5, 4))
     assert second == Listed(Path("b.jpg"), (0, 0, 9, 9))
     assert [str(error).split(": ")[0] for error in errors] == (

@@ -9,7 +9,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from conftest import write_photograph
+from conftest import write_image
 from PIL import Image
 
 from afn_keras.commands import predict
@@ -140,14 +140,14 @@ def test_a_crop_is_the_box_of_the_upright_photograph(tmp_path):
 )
 def test_boxes_that_make_no_sense(tmp_path, box, message):
     path = tmp_path / "photo.jpg"
-    write_photograph(path)
+    write_image(path)
     with pytest.raises(InputError, match=message):
         crop(path, 32, box)
 
 
 def test_a_box_may_leave_the_photograph(tmp_path):
     path = tmp_path / "photo.jpg"
-    write_photograph(path, color=(200, 200, 200))
+    write_image(path, color=(200, 200, 200))
     shown = crop(path, 32, (-60, 0, 60, 80)).image
     # What is not there is black.
     assert shown[:, :15].max() < 2
@@ -177,7 +177,7 @@ def test_json_lines_and_pictures(run, tmp_path, capsys):
 def test_bad_photographs_are_named_and_skipped(run, tmp_path, capsys):
     samples = sorted((run / "samples").glob("*.jpg"))
     notes = tmp_path / "notes.jpg"
-    notes.write_text("no photograph at all")
+    notes.write_text("no image at all")
     names = [samples[0], notes, tmp_path / "none.jpg", samples[1]]
     predict.main([str(run), *map(str, names), "--json"])
     out, errors = capsys.readouterr()
@@ -190,7 +190,7 @@ def test_bad_photographs_are_named_and_skipped(run, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         predict.main([str(run), str(notes), str(notes)])
     assert stop.value.code == 2
-    assert "none of 2 photographs can be used" in capsys.readouterr().err
+    assert "none of 2 images can be used" in capsys.readouterr().err
 
 
 def test_what_was_given_before_a_bad_name_is_answered(predictor, run):
@@ -198,12 +198,12 @@ def test_what_was_given_before_a_bad_name_is_answered(predictor, run):
 
     def listed():
         yield from map(Listed, samples)
-        raise InputError("empty: holds no photograph")
+        raise InputError("empty: holds no image")
 
     answers = predictor.stream(listed())
     for sample in samples:
         assert next(answers).photograph == str(sample)
-    with pytest.raises(InputError, match="holds no photograph"):
+    with pytest.raises(InputError, match="holds no image"):
         next(answers)
 
 
@@ -218,7 +218,7 @@ def test_names_that_no_file_has(run, capsys, monkeypatch):
 
 def test_the_longest_name_is_drawn(run, tmp_path):
     path = tmp_path / f"{'x' * 251}.jpg"
-    write_photograph(path)
+    write_image(path)
     for _ in range(2):
         predict.main([str(run), str(path), "--draw", str(tmp_path / "drawn")])
     assert len(list((tmp_path / "drawn").glob("xxx*.png"))) == 2
@@ -230,7 +230,7 @@ def test_the_longest_name_is_drawn(run, tmp_path):
 def test_answers_in_another_folder_are_data(
     run, tmp_path, capsys, monkeypatch, form, name
 ):
-    write_photograph(tmp_path / "shop" / "shoes" / "one.jpg")
+    write_image(tmp_path / "shop" / "shoes" / "one.jpg")
     monkeypatch.chdir(tmp_path / "shop")
     given = str(tmp_path / "shop" / "shoes")
     predict.main([str(run), given, f"--{form}", "--output", f"../shop/{name}"])
@@ -241,7 +241,7 @@ def test_answers_in_another_folder_are_data(
     output = tmp_path / "desk" / name
     predict.main([str(run), given, f"--{form}", "--output", str(output)])
     assert (
-        f"1 photographs lie outside {tmp_path / 'desk'}: to train on the "
+        f"1 images lie outside {tmp_path / 'desk'}: to train on the "
         "answers, write --output into their folder"
     ) in capsys.readouterr().err
 
@@ -291,7 +291,7 @@ def test_maps_lie_over_the_box(run, tmp_path):
     assert maps.heatmaps.shape == (32, 32, 8)
     picture = draw_maps(maps)
     assert picture.dtype == np.uint8
-    # Beyond the photograph there is nothing, not an error.
+    # Beyond the image there is nothing, not an error.
     draw_maps(maps._replace(box=(-5.5, -5, 200, 60)))
     draw_maps(maps._replace(heatmaps=None))
     draw_maps(maps._replace(attention=None))
@@ -460,7 +460,7 @@ def test_pictures_overwrite_nothing(tmp_path):
     cv2.imwrite(str(path), np.zeros((20, 20, 3), np.uint8))
     before = path.read_bytes()
     prediction = Prediction(str(path), (20, 20), (0, 0, 20, 20), {}, (), ())
-    # Into the folder of the photograph itself, and again.
+    # Into the folder of the image itself, and again.
     written = [save_prediction(prediction, tmp_path) for _ in range(2)]
     assert [file.name for file in written] == ["photo-2.png", "photo-3.png"]
     assert path.read_bytes() == before

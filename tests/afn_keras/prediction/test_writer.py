@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_photograph
+from conftest import write_image
 
 from afn_keras.prediction.formats import FORMATS
 from afn_keras.prediction.result import Prediction
@@ -80,7 +80,7 @@ def test_csv_cells():
 def test_what_is_written_can_be_trained_on(form, name, tmp_path):
     """Corrected by hand it is data like any other."""
     for image in ("a.jpg", "b.jpg"):
-        write_photograph(tmp_path / image)
+        write_image(tmp_path / image)
     predictions = [
         predicted("a.jpg"),
         predicted("b.jpg", category="Dress"),

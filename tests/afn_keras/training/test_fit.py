@@ -122,7 +122,7 @@ def test_same_seed_same_network(records, tmp_path, capsys):
 
 
 def test_learns_what_is_easy(records):
-    """Forty steps on eight photographs of three plain colors."""
+    """Forty steps on eight images of three plain colors."""
     from pipelines.batches.load import load_split
 
     recipe = load_recipe("demo", TINY | {"warmup": 0.0})

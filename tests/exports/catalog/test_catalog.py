@@ -20,7 +20,7 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystem import FileSystem
 from apache_beam.ml.inference.base import RunInference
 from conftest import ROOT
-from conftest import write_photograph
+from conftest import write_image
 from filelock import FileLock
 
 from afn_keras.commands import predict
@@ -137,9 +137,9 @@ def photographs(run, tmp_path):
         path = folder / f"deep/{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(samples[number % len(samples)].read_bytes())
-    write_photograph(folder / "wide.png", 90, 50, (10, 200, 30))
-    write_photograph(folder / "with blank.jpg", 50, 50)
-    (folder / "notes.jpg").write_text("no photograph at all")
+    write_image(folder / "wide.png", 90, 50, (10, 200, 30))
+    write_image(folder / "with blank.jpg", 50, 50)
+    (folder / "notes.jpg").write_text("no image at all")
     (folder / "empty.jpg").touch()
     (folder / "half.jpg").write_bytes(samples[0].read_bytes()[:-200])
     header = bytearray(samples[0].read_bytes())
@@ -281,7 +281,7 @@ def test_lists_tables_and_boxes(
     assert sorted(item["reason"] for item in failed) == skipped
     assert len(skipped) == 3
     # What failed is a list of what to ask again, with its boxes.
-    write_photograph(photographs / "none.jpg")
+    write_image(photographs / "none.jpg")
     again = "out/failed-*.jsonl"
     rows = by_name([f for f in failed if f["photograph"]])
     assert rows["shop/deep/2.jpg"]["box"] == [70, 0, 80, 80]
@@ -332,7 +332,7 @@ def test_parquet_says_what_json_says(saved, photographs, tmp_path):
 def test_another_file_system(
     saved, photographs, tmp_path, bucket, capsys, monkeypatch
 ):
-    """Everything there: network, photographs, lists, tables and answers."""
+    """Everything there: network, images, lists, tables and answers."""
     for path in sorted(saved.rglob("*")):
         if path.is_file():
             name = path.relative_to(saved).as_posix()
@@ -340,7 +340,7 @@ def test_another_file_system(
     for path in photographs.rglob("*.*"):
         name = path.relative_to(photographs).as_posix()
         bucket[f"memory://b/shop/{name}"] = path.read_bytes()
-    bucket["memory://b/shop/readme.txt"] = b"no photograph"
+    bucket["memory://b/shop/readme.txt"] = b"no image"
     bucket["memory://b/list.txt"] = b"memory://b/shop/wide.png\r\n"
     bucket["memory://b/table.csv"] = (
         b"image,x1,y1,x2,y2\nshop/wide.png,1,2,30,40\nshop/no.jpg,,,,\n"
@@ -471,7 +471,7 @@ def fails(arguments, capsys):
         ),
         (
             ["MODEL", "none.jpg", *ONE, "--output", "out"],
-            "none of 1 photographs can be used; ",
+            "none of 1 images can be used; ",
         ),
     ],
 )

@@ -105,7 +105,7 @@ def test_boxes(loaded, samples, trained):
 @pytest.mark.parametrize(
     "box",
     [
-        (60, 0, 90, 80),  # The photographs are 60 x 80.
+        (60, 0, 90, 80),  # The images are 60 x 80.
         (5, 5, 5, 9),
         (9, 5, 5, 9),
         (-9, -9, 0, 0),
@@ -153,7 +153,7 @@ def test_maps(loaded, samples, trained):
 
 
 def turned(orientation, kind):
-    """A photograph that only EXIF turns upright, and how it should look."""
+    """An image that only EXIF turns upright, and how it should look."""
     upright = np.zeros((48, 30, 3), np.uint8)
     upright[:10, :6] = 255  # Asymmetric both ways.
     upright[20:40, 15:] = (200, 40, 90)

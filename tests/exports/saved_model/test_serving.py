@@ -139,7 +139,7 @@ def test_clients(run, rest_server, grpc_server, tmp_path, script, box):
     server = rest_server if script == "ask_rest.py" else grpc_server
     sample = run / "samples" / "00.jpg"
     bad = tmp_path / "bad.jpg"
-    bad.write_text("no photograph")
+    bad.write_text("no image")
     arguments = [server, sample, bad]
     if box:
         arguments += ["--box", *box]

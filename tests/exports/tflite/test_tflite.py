@@ -32,7 +32,7 @@ def samples(run):
 @pytest.fixture(scope="module")
 def images():
     rng = np.random.default_rng(0)
-    # Smooth, as photographs are.
+    # Smooth, as images are.
     coarse = rng.uniform(0, 255, (12, 4, 4, 3))
     return coarse.repeat(8, 1).repeat(8, 2).astype(np.float32)
 

@@ -18,7 +18,7 @@ from pipelines.batches.load import load_split
 from pipelines.batches.load import plan
 from pipelines.batches.render import decode_crop
 from pipelines.batches.render import render
-from pipelines.images.files import Photograph
+from pipelines.images.files import ImageFile
 from pipelines.images.resampling import show
 from pipelines.records.encode import make_example
 from pipelines.steps import chances
@@ -34,7 +34,7 @@ NONE = Augmentation()
 def dot_record(x, y, box, size=(160, 120), sigma=2.0):
     """A record of one bright dot on black, its left collar.
 
-    x and y are its center in pixels from the photograph's corner.
+    x and y are its center in pixels from the image's corner.
     """
     width, height = size
     columns = np.exp(-((np.arange(width) + 0.5 - x) ** 2) / (2 * sigma**2))
@@ -52,7 +52,7 @@ def dot_record(x, y, box, size=(160, 120), sigma=2.0):
         "category": -1,
         "attributes": np.zeros(0, np.int8),
     }
-    photograph = Photograph(encoded.tobytes(), None, 1, width, height, [])
+    photograph = ImageFile(encoded.tobytes(), None, 1, width, height, [])
     return make_example(row, photograph, np.array(box), landmarks)
 
 
@@ -200,7 +200,7 @@ def test_flip_knows_no_side_whose_other_side_has_no_label():
     vocabulary = LANDMARKS_ALONE.with_landmarks([1, 6, 7])
     points = np.array([[10, 20, 0], [30, 40, 0], [50, 60, 0]], float)
     row = {"image": "a.jpg", "category": -1, "attributes": np.zeros(0, np.int8)}
-    photograph = Photograph(b"", None, 1, 100, 100, [])
+    photograph = ImageFile(b"", None, 1, 100, 100, [])
     record = make_example(row, photograph, np.array([0, 0, 100, 100]), points)
     step = plan(vocabulary, 32, Augmentation(flip=True))
     count = 40
@@ -303,7 +303,7 @@ def test_every_second_image_is_mirrored():
 
 
 def colors_of(image, **given):
-    """The image of one photograph as large as it, drawn with `given`."""
+    """The image of one image as large as it, drawn with `given`."""
     height, width = image.shape[:2]
     example = {
         "part": tf.constant(image)[None],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import write_benchmark
-from conftest import write_photograph
+from conftest import write_image
 
 from pipelines.annotations import make_vocabulary
 from pipelines.batches.augmentation import Augmentation
@@ -30,7 +30,7 @@ ALL = Augmentation(
 
 
 def numbers(images):
-    """Which hand-written photographs these are; its red says so."""
+    """Which hand-written images these are; its red says so."""
     return [round(float(image[..., 0].mean()) / 20) for image in images]
 
 
@@ -115,15 +115,15 @@ def test_values_are_those_that_were_written(records, split):
             # Left out, not merely small: it is 0 where it does not count.
             unseen = expected[:, 2] == 0
             assert not y["heatmaps"][i][unseen].any()
-            # The photographs' other colors: 90 and 200.
+            # The images' other colors: 90 and 200.
             middle = image[i, 16, 16]
             np.testing.assert_allclose(middle[1:], [90, 200], atol=3)
     assert sorted(seen) == [i for i in range(12) if i % 6 in rests]
 
 
 def test_only_tasks_of_the_vocabulary(tmp_path):
-    write_photograph(tmp_path / "a.jpg")
-    write_photograph(tmp_path / "b.jpg")
+    write_image(tmp_path / "a.jpg")
+    write_image(tmp_path / "b.jpg")
     (tmp_path / "labels.csv").write_text(
         "image,split,category\na.jpg,train,Skirt\nb.jpg,train,\n"
     )
@@ -366,7 +366,7 @@ def test_lanes_leave_nothing_out_where_shards_differ(
 def test_a_batch_is_filled_up_with_what_nobody_knows(records):
     options = {"image_size": 32, "batch_size": 6, "whole": True}
     first, second = epoch(load_split(records, "train", **options))
-    # Eight photographs, and four again.
+    # Eight images, and four again.
     assert numbers(second[0])[2:] == numbers(first[0])[:4]
     assert (second[1]["category"][2:] == -1).all()
     assert (second[1]["attributes"][2:] == -1).all()

@@ -1,4 +1,4 @@
-"""Thousands of damaged photographs, asked of a SavedModel as a server would."""
+"""Thousands of damaged images, asked of a SavedModel as a server would."""
 
 import io
 import struct
@@ -172,7 +172,7 @@ def test_damaged_photographs(run, tmp_path, count):
 
 
 def test_memory_is_bounded(run, tmp_path):
-    # Just under and over the largest photograph: 89,478,485 pixels.
+    # Just under and over the largest image: 89,478,485 pixels.
     rng = np.random.default_rng(0)
     jpeg, _ = photograph(rng)
     contents = [jpeg] * 64
@@ -182,5 +182,5 @@ def test_memory_is_bounded(run, tmp_path):
     # Over: refused by their header. Under: a PNG needs all it says, while
     # for a JPEG gray stands in for what is missing.
     assert valid.tolist() == [True] * 64 + [False, True] * 8 + [False] * 16
-    # Without floats of the whole photograph: bytes of a few of them.
+    # Without floats of the whole image: bytes of a few of them.
     assert megabytes < 1000

@@ -13,9 +13,9 @@ from PIL import Image
 from pipelines.errors import InputError
 from pipelines.errors import UnusableError
 from pipelines.images import files
-from pipelines.images.files import Photograph
+from pipelines.images.files import ImageFile
 from pipelines.images.files import inspect_image
-from pipelines.images.files import read_photograph
+from pipelines.images.files import read_image
 from pipelines.images.jpeg import decode_whole
 from pipelines.problems import Kind
 
@@ -38,7 +38,7 @@ def decode(photograph):
 
 def kept(encoded, *found):
     """What becomes of a JPEG of 40 x 20 pixels that needs no change."""
-    return Photograph(encoded, None, 1, 40, 20, list(found))
+    return ImageFile(encoded, None, 1, 40, 20, list(found))
 
 
 def kinds(photograph):
@@ -46,7 +46,7 @@ def kinds(photograph):
 
 
 def textured(width=90, height=60):
-    """A photograph that fills some thousand bytes."""
+    """An image that fills some thousand bytes."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (height // 6, width // 6, 3), np.uint8)
     return Image.fromarray(
@@ -329,6 +329,6 @@ def test_too_many_pixels_are_not_decoded():
 def test_a_pipe_is_no_photograph(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(InputError, match=r"pipe.jpg: is a pipe; name a file"):
-        read_photograph(tmp_path / "pipe.jpg")
+        read_image(tmp_path / "pipe.jpg")
     with pytest.raises(InputError, match=r"/dev/zero: is a device; name a"):
-        read_photograph("/dev/zero")
+        read_image("/dev/zero")

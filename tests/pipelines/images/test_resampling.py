@@ -73,7 +73,7 @@ def test_resampled_gradient_is_a_gradient(window, tolerance):
         tf.constant(image), tf.constant(window, tf.float32), 16
     ).numpy()
     x1, y1, x2, y2 = window
-    # The filter of the outermost pixels may leave the photograph.
+    # The filter of the outermost pixels may leave the image.
     for i in range(1, 15):
         for j in range(1, 15):
             # A pixel's value is that of its center.

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.errors import InputError
 from pipelines.errors import UnusableError
-from pipelines.images.store import PhotographStore
+from pipelines.images.store import ImageStore
 from pipelines.problems import Kind
 
 NAME = "img/Red_Dress/1.jpg"
@@ -37,7 +37,7 @@ def refused(store, name):
 @pytest.mark.parametrize("prefix", ["", "Img/", "img-001/"])
 def test_unpacked_anywhere_in_the_folder(tmp_path, prefix):
     write(tmp_path / prefix / NAME)
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     assert store.read(NAME) == (b"photograph", [])
     assert store.size(NAME) == 10
     assert refused(store, "img/Red_Dress/2.jpg") == Kind.IMAGE_MISSING
@@ -46,7 +46,7 @@ def test_unpacked_anywhere_in_the_folder(tmp_path, prefix):
 def test_pieces_of_a_download(tmp_path):
     write(tmp_path / "img-001" / NAME)
     write(tmp_path / "img-002" / "img/Tee/1.jpg", b"other")
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     assert store.read(NAME)[0] == b"photograph"
     assert store.read("img/Tee/1.jpg")[0] == b"other"
 
@@ -59,7 +59,7 @@ def test_read_in_place_from_a_zip_file(tmp_path, archive, inner):
         "../outside.jpg": b"secret",
     }
     write_zip(tmp_path / archive, members)
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     for _ in range(2):
         assert store.read(NAME) == (b"photograph", [])
         assert store.size(NAME) == 10
@@ -81,7 +81,7 @@ def test_a_damaged_member_spoils_no_other(tmp_path):
     place = 30 + len("img/a.jpg")
     spoilt = whole[:place] + b"\xff" + whole[place + 1 :]
     (tmp_path / "img.zip").write_bytes(spoilt)
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     with pytest.raises(UnusableError, match="damaged in its zip file") as error:
         store.read("img/a.jpg")
     assert error.value.kind == Kind.IMAGE_TRUNCATED
@@ -97,7 +97,7 @@ def test_damaged_lzma_spoils_no_other(tmp_path):
     for place in range(60, 400):
         content[place] ^= 0xFF
     (tmp_path / "img.zip").write_bytes(content)
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     with pytest.raises(UnusableError, match="damaged in its zip file"):
         store.read("img/a.jpg")
     assert store.read("img/b.jpg") == (b"b", [])
@@ -106,7 +106,7 @@ def test_damaged_lzma_spoils_no_other(tmp_path):
 def test_what_is_no_zip_file_stops_everything(tmp_path):
     write(tmp_path / "img.zip", b"<html>quota exceeded</html>")
     with pytest.raises(InputError) as error:
-        PhotographStore(tmp_path).read(NAME)
+        ImageStore(tmp_path).read(NAME)
     assert not isinstance(error.value, UnusableError)
     assert str(error.value) == (
         f"{tmp_path}/img.zip: is no zip file that can be read "
@@ -121,7 +121,7 @@ def test_an_encrypted_zip_file_stops_everything(tmp_path):
     content[content.index(b"PK\1\2") + 8] |= 1
     (tmp_path / "img.zip").write_bytes(content)
     with pytest.raises(InputError, match=r"img\.zip: is encrypted; unpack it"):
-        PhotographStore(tmp_path).read("img/a.jpg")
+        ImageStore(tmp_path).read("img/a.jpg")
 
 
 def test_a_compression_that_python_lacks_stops_everything(tmp_path):
@@ -132,7 +132,7 @@ def test_a_compression_that_python_lacks_stops_everything(tmp_path):
     content[content.index(b"PK\1\2") + 10] = 9
     (tmp_path / "img.zip").write_bytes(content)
     with pytest.raises(InputError) as error:
-        PhotographStore(tmp_path).read("img/a.jpg")
+        ImageStore(tmp_path).read("img/a.jpg")
     assert not isinstance(error.value, UnusableError)
     assert str(error.value) == (
         f"{tmp_path}/img.zip: cannot be read in place (That compression "
@@ -147,14 +147,14 @@ def test_a_compression_that_python_lacks_stops_everything(tmp_path):
 def test_a_name_that_leaves_the_folder(tmp_path, name):
     write(tmp_path / "secret.jpg")
     write(tmp_path / "data" / NAME)
-    store = PhotographStore(tmp_path / "data")
+    store = ImageStore(tmp_path / "data")
     name = name.format(folder=tmp_path)
     assert refused(store, name) == Kind.PATH_OUTSIDE
 
 
 def test_a_name_with_dots_that_stays_inside(tmp_path):
     write(tmp_path / NAME)
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     assert store.read(f"img/../{NAME}") == (b"photograph", [])
     assert store.read(f"./{NAME}") == (b"photograph", [])
 
@@ -168,7 +168,7 @@ def test_links_that_leave_the_folder_and_links_that_stay(tmp_path):
     (data / "Folder").symlink_to(tmp_path / "elsewhere")
     (data / "inside.jpg").symlink_to(data / NAME)
     (data / "nowhere.jpg").symlink_to(data / "none.jpg")
-    store = PhotographStore(data)
+    store = ImageStore(data)
     assert refused(store, "file.jpg") == Kind.PATH_OUTSIDE
     assert refused(store, "folder/1.jpg") == Kind.PATH_OUTSIDE
     assert refused(store, "FOLDER/1.jpg") == Kind.PATH_OUTSIDE
@@ -176,7 +176,7 @@ def test_links_that_leave_the_folder_and_links_that_stay(tmp_path):
     assert store.read("inside.jpg") == (b"photograph", [])
     # The folder itself may be a link.
     (tmp_path / "link").symlink_to(data)
-    assert PhotographStore(tmp_path / "link").read(NAME)[0] == b"photograph"
+    assert ImageStore(tmp_path / "link").read(NAME)[0] == b"photograph"
 
 
 def test_links_that_may_leave_the_folder(tmp_path):
@@ -186,12 +186,12 @@ def test_links_that_may_leave_the_folder(tmp_path):
     (data / "img").symlink_to(tmp_path / "disk")
     (data / "file.jpg").symlink_to(tmp_path / "disk" / "1.jpg")
     with pytest.raises(UnusableError) as error:
-        PhotographStore(data).read("img/1.jpg")
+        ImageStore(data).read("img/1.jpg")
     assert error.value.detail == (
         f"a link leads to {tmp_path}/disk/1.jpg; afn-convert --follow-links "
         "reads it"
     )
-    store = PhotographStore(data, follow_links=True)
+    store = ImageStore(data, follow_links=True)
     for found in (store, pickle.loads(pickle.dumps(store))):
         for name in ("img/1.jpg", "file.jpg"):
             assert found.read(name) == (b"photograph", [])
@@ -206,7 +206,7 @@ def test_what_may_never_end_is_not_opened(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket.jpg")
-        store = PhotographStore(tmp_path)
+        store = ImageStore(tmp_path)
         for name, kind in (
             ("pipe.jpg", "pipe"),
             ("PIPE.jpg", "pipe"),
@@ -218,13 +218,13 @@ def test_what_may_never_end_is_not_opened(tmp_path, monkeypatch):
             assert error.value.kind == Kind.NOT_A_FILE
             assert store.size(name) == 0
     with pytest.raises(UnusableError, match="it is a device"):
-        PhotographStore(Path("/dev")).read("zero")
+        ImageStore(Path("/dev")).read("zero")
 
 
 def test_other_capitals_are_found(tmp_path):
     write(tmp_path / NAME)
     write(tmp_path / "img/Red_Dress/2.JPG", b"second")
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     assert store.read("IMG/red_dress/2.jpg") == (
         b"second",
         [(Kind.PATH_CASE, "img/Red_Dress/2.JPG")],
@@ -257,7 +257,7 @@ COMPOSED, DECOMPOSED = "img/Caf\u00e9.jpg", "img/Cafe\u0301.jpg"
 def test_a_file_is_found_under_another_spelling(tmp_path, there, asked):
     write(tmp_path / there)
     asked = asked.format(folder=tmp_path)
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     listed = [(Kind.PATH_SPELLING, there)]
     assert store.read(asked) == (b"photograph", listed)
     assert store.size(asked) == 10
@@ -265,7 +265,7 @@ def test_a_file_is_found_under_another_spelling(tmp_path, there, asked):
 
 def test_another_spelling_is_found_in_a_zip_file(tmp_path):
     write_zip(tmp_path / "img.zip", {COMPOSED: b"photograph"})
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     for asked in (DECOMPOSED, "img\\Caf\u00e9.jpg", "img/Caf%C3%A9.jpg"):
         assert store.read(asked) == (
             b"photograph",
@@ -276,7 +276,7 @@ def test_another_spelling_is_found_in_a_zip_file(tmp_path):
 def test_an_absolute_path_through_a_link_to_the_folder(tmp_path):
     write(tmp_path / "data" / NAME)
     (tmp_path / "link").symlink_to(tmp_path / "data")
-    store = PhotographStore(tmp_path / "link")
+    store = ImageStore(tmp_path / "link")
     for folder in ("data", "link"):
         assert store.read(f"{tmp_path}/{folder}/{NAME}")[0] == b"photograph"
 
@@ -284,7 +284,7 @@ def test_an_absolute_path_through_a_link_to_the_folder(tmp_path):
 def test_a_file_of_exactly_that_name_comes_first(tmp_path):
     write(tmp_path / "50%20off.jpg", b"as it is")
     write(tmp_path / "50 off.jpg", b"decoded")
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     assert store.read("50%20off.jpg") == (b"as it is", [])
     assert store.read("50 off.jpg") == (b"decoded", [])
 
@@ -310,7 +310,7 @@ def test_a_file_of_exactly_that_name_comes_first(tmp_path):
 def test_no_spelling_leads_out(tmp_path, name, kind, detail):
     write(tmp_path / "secret.jpg")
     write(tmp_path / "data" / NAME)
-    store = PhotographStore(tmp_path / "data")
+    store = ImageStore(tmp_path / "data")
     with pytest.raises(UnusableError) as error:
         store.read(name.format(folder=tmp_path))
     assert (error.value.kind, error.value.detail) == (kind, detail)
@@ -319,7 +319,7 @@ def test_no_spelling_leads_out(tmp_path, name, kind, detail):
 def test_of_two_that_differ_by_capitals_none_is_guessed(tmp_path):
     write(tmp_path / "img/Tee/1.jpg", b"one")
     write(tmp_path / "img/TEE/1.jpg", b"other")
-    store = PhotographStore(tmp_path)
+    store = ImageStore(tmp_path)
     assert store.read("img/Tee/1.jpg") == (b"one", [])
     with pytest.raises(UnusableError) as error:
         store.read("img/tee/1.jpg")
@@ -333,14 +333,14 @@ def test_of_two_that_differ_by_capitals_none_is_guessed(tmp_path):
 def test_names_that_no_file_can_have(tmp_path, name):
     write(tmp_path / NAME)
     with pytest.raises(UnusableError) as error:
-        PhotographStore(tmp_path).read(name)
+        ImageStore(tmp_path).read(name)
     assert error.value.kind == Kind.IMAGE_MISSING
 
 
 def test_a_file_that_would_fill_the_memory(tmp_path):
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate(2**40)
-    assert refused_large(PhotographStore(tmp_path), "a.jpg")
+    assert refused_large(ImageStore(tmp_path), "a.jpg")
     with (
         zipfile.ZipFile(
             tmp_path / "img.zip", "w", zipfile.ZIP_DEFLATED
@@ -349,7 +349,7 @@ def test_a_file_that_would_fill_the_memory(tmp_path):
     ):
         for _ in range(257):
             member.write(bytes(2**20))
-    assert refused_large(PhotographStore(tmp_path), "img/b.jpg")
+    assert refused_large(ImageStore(tmp_path), "img/b.jpg")
 
 
 def refused_large(store, name):

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_photograph
+from conftest import write_image
 
 from pipelines.errors import InputError
 from pipelines.readers.detect import read_annotations
@@ -96,7 +96,7 @@ def test_without_attribute_ids_attributes_are_unknown(tmp_path):
 
 
 def test_one_file_a_split(tmp_path):
-    """Each with ids of its own, and photographs where COCO has them."""
+    """Each with ids of its own, and images where COCO has them."""
 
     def change(data):
         data["images"][0].update(file_name="c.jpg")
@@ -108,8 +108,8 @@ def test_one_file_a_split(tmp_path):
 
     write(tmp_path / "annotations" / "person_keypoints_val2017.json", change)
     write(tmp_path / "annotations" / "person_keypoints_train2017.json")
-    write_photograph(tmp_path / "images" / "train2017" / "a.jpg")
-    write_photograph(tmp_path / "val2017" / "c.jpg")
+    write_image(tmp_path / "images" / "train2017" / "a.jpg")
+    write_image(tmp_path / "val2017" / "c.jpg")
     annotations = read_annotations(tmp_path, strict=True)
     assert annotations.folder == tmp_path
     assert annotations.vocabulary.categories == ("jeans", "tee shirt")
@@ -143,7 +143,7 @@ def test_split_by_the_name_of_the_file(tmp_path, name, split):
 def test_roboflow_has_a_folder_for_each_split(tmp_path):
     for folder in ("train", "valid", "test"):
         write(tmp_path / folder / "_annotations.coco.json")
-        write_photograph(tmp_path / folder / "a.jpg")
+        write_image(tmp_path / folder / "a.jpg")
         # What macOS puts beside a file that it packs.
         (tmp_path / folder / "._annotations.coco.json").write_bytes(b"\0\5")
     table = read_annotations(tmp_path, strict=True).table
@@ -185,9 +185,9 @@ def test_where_images_lie(tmp_path, file, place):
     path = write(tmp_path / file, change)
     (tmp_path / "images").mkdir(exist_ok=True)
     for name in "bcd":
-        write_photograph(tmp_path / place / f"{name}.jpg")
+        write_image(tmp_path / place / f"{name}.jpg")
     # Images of another split with the same name.
-    write_photograph(tmp_path / "test" / "a.jpg")
+    write_image(tmp_path / "test" / "a.jpg")
     table = read_annotations(path, strict=True).table
     assert table["image"].tolist() == [f"{place}{name}.jpg" for name in "abcd"]
 
@@ -195,7 +195,7 @@ def test_where_images_lie(tmp_path, file, place):
 def test_images_of_another_split_are_not_taken_for_them(tmp_path):
     path = write(tmp_path / "annotations" / "instances_train.json")
     for name in "ab":
-        write_photograph(tmp_path / "images" / "val" / f"{name}.jpg")
+        write_image(tmp_path / "images" / "val" / f"{name}.jpg")
     table = read_annotations(path, strict=True).table
     assert table["image"].tolist() == ["a.jpg", "b.jpg"]
 
@@ -209,7 +209,7 @@ def test_names_as_windows_writes_them_relative_to_the_file(tmp_path):
         ],
     )
     for name in "ab":
-        write_photograph(tmp_path / "photos" / f"{name}.jpg")
+        write_image(tmp_path / "photos" / f"{name}.jpg")
     records = write_records(read_annotations(path), tmp_path / "records")
     assert records.images == {"train": 2}
 
@@ -282,7 +282,7 @@ def test_a_category_with_an_empty_list_of_keypoints_names_none(tmp_path):
 def test_a_name_that_is_no_text_leaves_one_image_out(tmp_path, name):
     # Half of a surrogate pair: JSON can say it, UTF-8 cannot.
     path = write(tmp_path / name, image(1, file_name="\ud800.jpg"))
-    write_photograph(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     annotations = read_annotations(path)
     assert annotations.table["image"].tolist() == ["a.jpg", "\\ud800.jpg"]
     annotations.table["split"] = "train"

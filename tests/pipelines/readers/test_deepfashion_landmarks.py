@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import write_photograph
+from conftest import write_image
 from layouts import table
 
 from pipelines.errors import InputError
@@ -14,7 +14,7 @@ def benchmark(tmp_path):
     """Four images, 60 x 80: upper, lower and full clothes, and upper again."""
     names = [f"img/img_{i:08d}.jpg" for i in range(1, 5)]
     for name in names:
-        write_photograph(tmp_path / name)
+        write_image(tmp_path / name)
     rows = [
         "1  3  0 011 021 1 012 022 2 000 000 0 014 024 0 015 025 0 016 026",
         "2  1  0 011 021 0 012 022 0 013 023 0 014 024",

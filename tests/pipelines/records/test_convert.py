@@ -16,7 +16,7 @@ from conftest import finish
 
 from afn_keras.commands import convert
 
-# A shard of 20 photographs, and a pause before each, so that there is time to
+# A shard of 20 images, and a pause before each, so that there is time to
 # kill it half-way on any machine.
 SCRIPT = """
 import resource
@@ -52,7 +52,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """300 photographs of a megapixel, a few of which are none."""
+    """300 images of a megapixel, a few of which are none."""
     folder = tmp_path_factory.mktemp("conversion") / "data"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -87,7 +87,7 @@ def undisturbed(script, data, tmp_path_factory):
     records = contents(output)
     assert len(records) > 10
     # 7, 57, ..., 257; and boxes of 9 in 20 end beyond 1000, but those of 57,
-    # 157 and 257 have no photograph.
+    # 157 and 257 have no image.
     assert records["problems.csv"].count(b"image truncated") == 6
     assert records["problems.csv"].count(b"box beyond the image") == 132
     return records

@@ -17,7 +17,7 @@ from conftest import finish
 
 from afn_keras.commands import convert
 from pipelines.errors import InputError
-from pipelines.images.store import PhotographStore
+from pipelines.images.store import ImageStore
 from pipelines.records.prepare import Prepared
 from pipelines.records.shard_files import InterruptedConversionError
 from pipelines.records.unfinished import UnfinishedRecords
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """120 photographs of 16 megapixels, a few of which are none."""
+    """120 images of 16 megapixels, a few of which are none."""
     folder = tmp_path_factory.mktemp("beam") / "data"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def undisturbed(script, data, tmp_path_factory):
     records = contents(output)
     assert sum(name.endswith(".tfrecord") for name in records) > 8
     # 7, 57 and 107. Boxes from 20 on end beyond 4000, but those of 57 and 107
-    # have no photograph.
+    # have no image.
     assert records["problems.csv"].count(b"image truncated") == 3
     assert records["problems.csv"].count(b"image missing") == 1
     assert records["problems.csv"].count(b"box beyond the image") == 98
@@ -405,22 +405,22 @@ def test_a_machine_that_is_not_fit_for_it(data, tmp_path):
     from pipelines.records.convert_with_beam import write_one
     from pipelines.records.description import versions
     from pipelines.records.shard_plan import plan_shards
-    from pipelines.records.shard_plan import stamp_photographs
+    from pipelines.records.shard_plan import stamp_images
     from pipelines.records.shard_rows import save_rows
 
     annotations = read_annotations(data)
-    sizes = stamp_photographs(annotations, SPLITS)[:, 0]
+    sizes = stamp_images(annotations, SPLITS)[:, 0]
     shard = plan_shards(annotations, sizes, SPLITS)[0]
     with UnfinishedRecords(tmp_path / "records") as unfinished:
         unfinished.resume("plan")
         files = unfinished.files
         with pytest.raises(InputError, match="does not see the folder beside"):
-            write_one(files, PhotographStore(data), versions(), shard.name)
+            write_one(files, ImageStore(data), versions(), shard.name)
         save_rows(files, annotations, shard)
         # A folder of that name is there, as where nothing has been mounted.
         with pytest.raises(InputError, match=r"does not see \d+.jpg in it"):
-            write_one(files, PhotographStore(tmp_path), versions(), shard.name)
-        store, other = PhotographStore(data), {"pillow": "1.0"}
+            write_one(files, ImageStore(tmp_path), versions(), shard.name)
+        store, other = ImageStore(data), {"pillow": "1.0"}
         with pytest.raises(InputError, match="has other packages than"):
             write_one(files, store, other, shard.name)
         assert unfinished.finished(shard.name) is None

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.images.files import Photograph
+from pipelines.images.files import ImageFile
 from pipelines.records.encode import frame
 from pipelines.records.encode import make_example
 
@@ -27,7 +27,7 @@ def test_bytes_are_those_of_tensorflow(landmarks, orientation):
     }
     made = make_example(
         row,
-        Photograph(b"\xff\xd8photo", None, orientation, 200, 300, []),
+        ImageFile(b"\xff\xd8photo", None, orientation, 200, 300, []),
         np.array([0, 30.5, 100, 300]),
         np.stack([x, y, visibility], -1).astype(np.float32),
     )

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_photograph
+from conftest import write_image
 from PIL import Image
 from PIL import ImageOps
 
@@ -16,7 +16,7 @@ from pipelines.readers.detect import read_annotations
 from pipelines.records.convert import write_records
 from pipelines.records.fit_labels import fit_labels
 from pipelines.records.shard_plan import plan_shards
-from pipelines.records.shard_plan import stamp_photographs
+from pipelines.records.shard_plan import stamp_images
 from pipelines.records.shard_rows import load_rows
 from pipelines.records.shard_rows import save_rows
 from pipelines.records.unfinished import UnfinishedRecords
@@ -157,7 +157,7 @@ def test_fractions_in_a_coco_file(tmp_path, size):
     path = write_coco(
         tmp_path / "train.json", size, [0.1, 0.1, 0.5, 0.8], POINTS
     )
-    write_photograph(tmp_path / "a.jpg", 60, 80)
+    write_image(tmp_path / "a.jpg", 60, 80)
     check_fractions(tmp_path, path, f"{path}, annotations[0]")
 
 
@@ -169,7 +169,7 @@ def test_fractions_in_a_csv_file(tmp_path):
     path.write_text(
         f"image,split,x1,y1,x2,y2,{header}\na.jpg,train,.1,.1,.6,.9,{points}\n"
     )
-    write_photograph(tmp_path / "a.jpg", 60, 80)
+    write_image(tmp_path / "a.jpg", 60, 80)
     check_fractions(tmp_path, path, f"{path}, line 2")
 
 
@@ -202,9 +202,9 @@ def test_sizes_reach_workers_on_other_machines(tmp_path):
     path = write_coco(
         tmp_path / "train.json", (120, 160), [10, 20, 60, 80], points
     )
-    write_photograph(tmp_path / "a.jpg", 60, 80)
+    write_image(tmp_path / "a.jpg", 60, 80)
     annotations = read_annotations(path)
-    stamps = stamp_photographs(annotations, SPLITS)
+    stamps = stamp_images(annotations, SPLITS)
     (shard,) = plan_shards(annotations, stamps[:, 0], SPLITS)
     with UnfinishedRecords(tmp_path / "records") as unfinished:
         unfinished.resume("plan")

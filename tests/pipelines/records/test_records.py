@@ -9,7 +9,7 @@ import numpy as np
 import PIL
 import pytest
 import tensorflow as tf
-from conftest import write_photograph
+from conftest import write_image
 
 from pipelines.errors import InputError
 from pipelines.open_data import open_records
@@ -45,12 +45,12 @@ def problems(folder):
 
 
 def write_labels(folder, *lines):
-    """A labels file whose photographs, where missing, are 60 x 80."""
+    """A labels file whose images, where missing, are 60 x 80."""
     folder.mkdir(exist_ok=True)
     for line in lines[1:]:
         path = folder / line.split(",")[0]
         if not path.exists():
-            write_photograph(path)
+            write_image(path)
     path = folder / "labels.csv"
     path.write_text("\n".join([*lines, ""]))
     return path
@@ -161,7 +161,7 @@ def test_records_know_whose_images_they_are(records, tmp_path):
         read_annotations(tmp_path / "drawn"), tmp_path / "records"
     )
     assert drawn.origin == "synthetic"
-    write_photograph(tmp_path / "own" / "a.jpg")
+    write_image(tmp_path / "own" / "a.jpg")
     (tmp_path / "own" / "labels.csv").write_text("image,category\na.jpg,Tee")
     own = write_records(read_annotations(tmp_path / "own"), tmp_path / "mine")
     assert own.origin == "other"
@@ -261,7 +261,7 @@ def test_boxes_outside_and_over_the_edge(tmp_path):
             "source": f"{path}, line 4",
             "kind": "box beyond the image",
             "detail": "-5 10 30.5 95 in 60 x 80 pixels",
-            "action": "cut to the photograph",
+            "action": "cut to the image",
         },
         "empty.jpg": {
             "source": f"{path}, line 5",
@@ -446,7 +446,7 @@ def test_photographs_inside_a_zip_file(records, benchmark, tmp_path):
 
 
 def test_names_that_lead_elsewhere(tmp_path):
-    write_photograph(tmp_path / "secret.jpg")
+    write_image(tmp_path / "secret.jpg")
     path = write_labels(
         tmp_path / "data",
         "image,split",
