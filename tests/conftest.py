@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from pipelines.readers.detect import read_annotations
 from pipelines.records.convert import write_records
@@ -174,14 +175,22 @@ def real_data():
 
 @pytest.fixture(scope="session")
 def run(hand_written, tmp_path_factory):
-    """A run: the whole of afn-train on the hand-written benchmark."""
+    """A run, for reading only: all of afn-train on the hand-written benchmark.
+
+    Both processes of pytest-xdist share it.
+    """
     from afn_keras.commands.train import main
 
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    main(
-        [
-            *("--data", str(hand_written), "--recipe", "small"),
-            *("--output", str(folder), "--set", *TINY),
-        ]
-    )
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "runs" / "tiny"
+    with FileLock(shared / "run.lock"):
+        if not (folder / "exports" / "report.md").exists():
+            main(
+                [
+                    *("--data", str(hand_written), "--recipe", "small"),
+                    *("--output", str(folder), "--set", *TINY),
+                ]
+            )
     return folder

@@ -20,9 +20,6 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 ELSEWHERE = {
     # The install by `.ci/run`, the command by tests/test_demo.py.
     "pip install . && afn-train",
-    # By `.ci/run`.
-    "pip install '.[test]' && pytest",
-    "pip install '.[addons]' pytest pytest-timeout && pytest -m 'not slow'",
     # By tests/test_demo_page.py, through a browser.
     "pip install '.[demo]' && afn-demo runs/small",
     # Against a server that speaks its protocol, by tests/test_serving.py.
@@ -41,7 +38,7 @@ def test_snippets_run(hand_written, records, tmp_path, monkeypatch, capsys):
     os.symlink(hand_written, "DeepFashion")
     os.symlink(records.folder, "records")
     write_image(tmp_path / "photo.jpg")
-    (tmp_path / "photographs").mkdir()
+    (tmp_path / "images").mkdir()
     shutil.copy("photo.jpg", "images/one.jpg")
     run = []
     for language, snippet in re.findall(
@@ -55,7 +52,13 @@ def test_snippets_run(hand_written, records, tmp_path, monkeypatch, capsys):
         else:
             _python(snippet)
         run.append(language)
-    assert run.count("python") >= 3
+    assert run.count("python") == 2
+    (snippet,) = re.findall(
+        r"```python\n(.*?)```",
+        (ROOT / "docs" / "exports.md").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    _python(snippet)
     assert Path("report/report.html").is_file()
     assert len(list(Path("pictures").glob("photo*.png"))) == 2
     assert "one.jpg" in Path("found.csv").read_text()

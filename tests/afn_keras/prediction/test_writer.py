@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from conftest import write_image
 
 from afn_keras.prediction.formats import FORMATS
@@ -232,6 +234,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", _FILL.replace("PATH", repr(str(path)))],
         cwd=Path(__file__).parent,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
         capture_output=True,
         text=True,
         # A file may not grow beyond this: writing fails as on a full disk.
