@@ -31,6 +31,11 @@ setup(
     ),
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The afn-keras maintainers",
+    keywords=[
+        *("fashion", "landmark detection", "clothing", "attributes"),
+        *("DeepFashion", "keras", "tensorflow", "computer vision"),
+    ],
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.14",
@@ -75,9 +80,10 @@ setup(
         "tqdm>=4.66",
     ],
     package_data={
-        "afn_keras": ["templates/*"],
+        "afn_keras": ["py.typed", "templates/*"],
+        "pipelines": ["py.typed"],
         # What TF Serving is configured with goes into every run.
-        "exports": ["serving/*"],
+        "exports": ["py.typed", "serving/*"],
     },
     extras_require={
         # The last release of tensorflow-addons, and what it runs on.
@@ -96,6 +102,8 @@ setup(
         "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"],
         "heic": ["pi-heif>=0.22"],
         "int8": ["ai-edge-quantizer>=0.5"],
+        "mlflow": ["mlflow>=2.16"],
+        "wandb": ["wandb>=0.19"],
         "jax": ["jax>=0.5"],
         "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.16"],
         "test": [
@@ -106,6 +114,7 @@ setup(
             "grimp>=3.9",
             "ipykernel>=6.29",
             "jax>=0.5",
+            "mlflow-skinny>=2.16",
             "nbclient>=0.10",
             "nbformat>=5.10",
             "onnx>=1.18",
@@ -118,6 +127,7 @@ setup(
             "ruff>=0.12",
             "selenium>=4.20",
             "tf2onnx>=1.16",
+            "wandb>=0.19",
         ],
     },
     entry_points={
@@ -130,6 +140,9 @@ setup(
         ]
     },
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",

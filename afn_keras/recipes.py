@@ -91,6 +91,8 @@ class Recipe:
     accumulate: int = Field(1, ge=1)
     # Epochs without a better score after which training stops.
     patience: int | None = Field(None, ge=1)
+    # Where to log beside `history.csv` and TensorBoard; extras of these names.
+    tracker: Literal["none", "wandb", "mlflow"] = "none"
 
     # Losses and their weights.
     landmark_weight: float = Field(10.0, ge=0)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tabulate import tabulate
+from tqdm import tqdm
 
 from afn_keras.backend import webp_decoder
 from afn_keras.evaluation import evaluate
@@ -36,6 +37,7 @@ def write_report(
     checks: Mapping[Path, Check],
     records: Records | None,
     split: str,
+    progress: bool = False,
 ) -> str:
     """Measures all artifacts of a run and writes `RUN/exports/report.md`.
 
@@ -45,6 +47,7 @@ def write_report(
         records: data to score the network and each artifact on; no scores
             without.
         split: which split of it.
+        progress: show a progress bar on a terminal.
 
     Returns:
         The report, as Markdown.
@@ -54,7 +57,13 @@ def write_report(
     photographs = sample_images(run)
     size = 4 * trained.model.count_params()
     rows = [_row("network (Keras)", size, None, trained, records, split)]
-    for path in written_artifacts(run):
+    bar = tqdm(
+        written_artifacts(run),
+        "measuring",
+        unit=" files",
+        disable=None if progress else True,
+    )
+    for path in bar:
         check = checks.get(path) or verify(trained, path, photographs, THREADS)
         name = str(path.relative_to(run / "exports"))
         files = [path] if path.is_file() else path.rglob("*")

@@ -108,6 +108,7 @@ def _run(options: argparse.Namespace) -> None:
             watch=outcomes.add if options.report else None,
             published=options.published,
             trained_on=opened.data,
+            progress=True,
         )
         # The page last: what was scored is not lost where it cannot be written.
         print(paper_tables(evaluation, model.name))

@@ -86,16 +86,27 @@ def _run(options: argparse.Namespace) -> None:
             data, Path(scratch) / "records", ["train", options.split]
         )
         import_tensorflow()
+        from tqdm import tqdm
+
         from exports.artifacts import export_run
         from exports.report import write_report
 
         checks = {}
-        for artifact, check in export_run(
-            options.run, options.formats, records, options.model_version
-        ):
+        artifacts = tqdm(
+            export_run(
+                options.run, options.formats, records, options.model_version
+            ),
+            "exporting",
+            len(options.formats),
+            unit=" files",
+            disable=None,
+        )
+        for artifact, check in artifacts:
             checks[artifact] = check
-            print(f"{artifact}: largest difference {check.difference:.1e}")
-        report = write_report(options.run, checks, records, options.split)
+            tqdm.write(f"{artifact}: largest difference {check.difference:.1e}")
+        report = write_report(
+            options.run, checks, records, options.split, progress=True
+        )
     print(f"\n{report}")
 
 

@@ -27,6 +27,7 @@ _FIELDS = (
     ("optimizer", "NAME", "adamw, or with the extra addons such as tfa.LAMB"),
     ("precision", "TYPE", "float32, mixed_bfloat16 or mixed_float16"),
     ("seed", "S", "of everything random"),
+    ("tracker", "NAME", "log to wandb or mlflow, too"),
 )
 
 # The last thing that is written.
@@ -38,12 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-train",
         "",
-        "Trains the network, evaluates it on the test split, and exports it. "
-        "Without --data it trains on synthetic images, as a demo.",
+        "Trains (without --data on synthetic images), evaluates and exports a "
+        "network.",
         "afn-train --data DeepFashion --recipe small --output runs/small",
     )
     flags = parser.add_argument_group(
-        "flags, of which those up to --seed change the recipe"
+        "flags, of which those up to --tracker change the recipe"
     )
     flags.add_argument(
         "--data",
@@ -166,14 +167,19 @@ def _hardware(options: argparse.Namespace) -> _Hardware:
 def _train(
     recipe: "Recipe", run: Path, resume: bool, hardware: _Hardware
 ) -> None:
+    from afn_keras.training import check_tracker
+
     if recipe.optimizer != "adamw":
         import_tensorflow()
         from afn_keras.training import check_addons
 
         check_addons(recipe)
+    check_tracker(recipe.tracker)
     # What is wrong with the data is said before TensorFlow is loaded.
     records = _prepare_records(recipe, run)
     import_tensorflow()
+    from tqdm import tqdm
+
     from afn_keras.drawing import save_prediction
     from afn_keras.evaluation import evaluate
     from afn_keras.evaluation import paper_tables
@@ -197,7 +203,9 @@ def _train(
     # Scored once, at the end: no choice was made on it.
     split = "test" if records.images.get("test") else "val"
     split = split if records.images.get(split) else "train"
-    evaluation = evaluate(trained, records, split, trained_on=trained.data)
+    evaluation = evaluate(
+        trained, records, split, trained_on=trained.data, progress=True
+    )
     write_evaluation(evaluation, trained.name, run)
     write_model_card(run, trained, recipe, records, evaluation)
     print(f"\n{paper_tables(evaluation, trained.name)}\n")
@@ -214,8 +222,10 @@ def _train(
     )
     for prediction in predictions:
         save_prediction(prediction, run / "pictures")
-    checks = dict(export_run(run))
-    print(write_report(run, checks, records, split))
+    checks = dict(
+        tqdm(export_run(run), "exporting", unit=" files", disable=None)
+    )
+    print(write_report(run, checks, records, split, progress=True))
     print(_what_is_where(run, samples[0].path))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from typing import get_args
 
 import numpy as np
+from tqdm import tqdm
 
 from afn_keras.data_warnings import score_warnings
 from afn_keras.data_warnings import synthetic_warning
@@ -38,6 +39,7 @@ def evaluate(
     watch: Callable[[dict, dict], None] | None = None,
     published: bool = False,
     trained_on: TrainingData | None = None,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Scores a network on a split, and the baseline it has to beat.
 
@@ -57,6 +59,7 @@ def evaluate(
         published: say that the published rows belong beside these scores,
             also where the data are not the benchmark's.
         trained_on: what the network was trained on, if that is known.
+        progress: show a progress bar on a terminal.
 
     Returns:
         What `evaluation.json` holds: fractions, None where the data has no
@@ -80,6 +83,12 @@ def evaluate(
     guesses = _baseline(records, vocabulary, trained_on)
     guess = Scores(vocabulary, protocol, size)
     images = 0
+    bar = tqdm(
+        desc="evaluating",
+        total=records.images.get(split),
+        unit=" images",
+        disable=None if progress else True,
+    )
     for targets, answers in _answered(answering, records, split, batch_size):
         network.update(targets, answers)
         if watch:
@@ -94,6 +103,8 @@ def evaluate(
                 },
             )
         images += count
+        bar.update(count)
+    bar.close()
     result = network.result()
     guessed = guess.result() if guesses else None
     warnings = score_warnings(vocabulary)

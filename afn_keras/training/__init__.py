@@ -14,5 +14,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "fit": ["train"],
         "jax_process": ["train_on_jax"],
+        "trackers": ["check_tracker"],
     },
 )

@@ -60,6 +60,22 @@ def on_devices(devices: Devices, part: Part) -> Iterator[int]:
         yield len(names)
 
 
+def device_name() -> str:
+    """Returns what training runs on, such as "cpu" or "2 x gpu"."""
+    if keras.backend.backend() == "jax":
+        names = keras.distribution.list_devices()
+    else:
+        import tensorflow as tf
+
+        if tf.distribute.has_strategy():
+            names = tf.distribute.get_strategy().extended.worker_devices
+        else:
+            gpus = tf.config.list_logical_devices("GPU")
+            names = ["gpu:0" if gpus else "cpu:0"]
+    kind = names[0].rpartition(":")[0].rpartition(":")[2].strip("/").lower()
+    return kind if len(names) == 1 else f"{len(names)} x {kind}"
+
+
 @contextlib.contextmanager
 def on_one_device() -> Iterator[bool]:
     """Within, on JAX, what is made and run concerns this process alone.

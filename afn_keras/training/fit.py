@@ -1,7 +1,9 @@
 """Training: Keras's own compile and fit, put together from a recipe."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 from afn_keras.backend import SwapEMAWeights
 from afn_keras.backend import keras
@@ -22,13 +24,16 @@ from afn_keras.training.checkpoints import DropoutByEpoch
 from afn_keras.training.checkpoints import KeepNetworks
 from afn_keras.training.checkpoints import go_on
 from afn_keras.training.cluster import Devices
+from afn_keras.training.devices import device_name
 from afn_keras.training.devices import on_devices
 from afn_keras.training.devices import synchronize
 from afn_keras.training.monitor import LandmarkDetails
 from afn_keras.training.monitor import Watch
 from afn_keras.training.optimizers import make_optimizer
 from afn_keras.training.pretrained import load_weights
+from afn_keras.training.progress import ProgressBar
 from afn_keras.training.progress import ProgressLine
+from afn_keras.training.trackers import tracking
 from afn_keras.training_data import TrainingData
 from pipelines.batches import ALONE
 from pipelines.batches import Part
@@ -78,7 +83,7 @@ def train(
     with on_devices(devices, part) as count:
         check_shares(recipe, records, count * part.count)
         keras.utils.set_random_seed(recipe.seed)
-        _train(recipe, records, Path(folder), resume, part)
+        _train(_Job(recipe, records, Path(folder), part), resume)
 
 
 def check_shares(recipe: Recipe, records: Records, count: int) -> None:
@@ -97,11 +102,33 @@ def check_shares(recipe: Recipe, records: Records, count: int) -> None:
         )
 
 
-def _train(
-    recipe: Recipe, records: Records, folder: Path, resume: bool, part: Part
-) -> None:
-    writes = part.index == 0
-    if writes:
+class _Job(NamedTuple):
+    """One run, as one of the processes that train it sees it."""
+
+    recipe: Recipe
+    records: Records
+    folder: Path
+    part: Part
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes the run."""
+        return self.part.index == 0
+
+    def dataset(self, split: str, **options: Any) -> Any:
+        """The batches of a split, as `load_split` returns them."""
+        return load_split(
+            self.records,
+            split,
+            image_size=self.recipe.image_size,
+            batch_size=self.recipe.batch_size,
+            **options,
+        )
+
+
+def _train(job: _Job, resume: bool) -> None:
+    recipe, records, folder, part = job
+    if job.writes:
         folder.mkdir(parents=True, exist_ok=True)
         recipe.save(folder)
         records.vocabulary.save(folder)
@@ -110,13 +137,13 @@ def _train(
     model = compiled_model(recipe, records.vocabulary, steps, metrics)
     done = 0
     if resume:
-        done = go_on(model, folder, writes)
+        done = go_on(model, folder, job.writes)
         if 0 < done < recipe.epochs and uses_addons(recipe):
             raise InputError(
                 f"--resume: Keras keeps no state of {recipe.optimizer}; go on "
                 f"from the weights: --weights {folder} and another --output"
             )
-    elif writes:
+    elif job.writes:
         (folder / HISTORY).unlink(missing_ok=True)
         TrainingData.of(records, recipe.weights).save(folder)
     # Of a run that is resumed, what it started from may be gone.
@@ -125,25 +152,28 @@ def _train(
     )
     if not done and recipe.weights != "none":
         loaded = load_weights(model, recipe.weights)
-        if writes:
+        if job.writes:
             print(loaded)
     keeping = KeepNetworks(
         folder,
         recipe.patience,
         done,
-        writes,
+        job.writes,
         Inference(records.vocabulary, recipe.decoding, trained_on),
     )
     if done >= recipe.epochs or keeping.has_waited(done):
         return
-    if writes:
+    if job.writes:
         for warning in training_warnings(records):
             print(f"warning: {warning}")
-    data = load_split(
-        records,
+        print(
+            f"training on {device_name()}: {woven_images(records, 'train'):,} "
+            f"images of {recipe.image_size} pixels, "
+            f"{model.count_params():,} parameters",
+            flush=True,
+        )
+    data = job.dataset(
         "train",
-        image_size=recipe.image_size,
-        batch_size=recipe.batch_size,
         training=True,
         augmentation=recipe.augmentation,
         seed=recipe.seed,
@@ -152,30 +182,26 @@ def _train(
     )
     validation = None
     if records.images.get("val"):
-        validation = load_split(
-            records,
-            "val",
-            image_size=recipe.image_size,
-            batch_size=recipe.batch_size,
-            whole=True,
-            part=part,
-        )
+        validation = job.dataset("val", whole=True, part=part)
     synchronize(model, True)
-    model.fit(
-        data,
-        validation_data=validation,
-        initial_epoch=done,
-        epochs=recipe.epochs,
-        steps_per_epoch=steps,
-        verbose=0,
-        shuffle=False,  # The data are shuffled already.
-        callbacks=[
-            *_callbacks(
-                recipe, records, metrics, validation, folder, done, writes
-            ),
-            keeping,
-        ],
-    )
+    with contextlib.ExitStack() as stack:
+        trackers = []
+        if job.writes:
+            trackers = stack.enter_context(tracking(recipe, folder))
+        model.fit(
+            data,
+            validation_data=validation,
+            initial_epoch=done,
+            epochs=recipe.epochs,
+            steps_per_epoch=steps,
+            verbose=0,
+            shuffle=False,  # The data are shuffled already.
+            callbacks=[
+                *_callbacks(job, metrics, steps, done),
+                *trackers,
+                keeping,
+            ],
+        )
     if keeping.failure:
         raise keeping.failure
     if keeping.diverged:
@@ -190,26 +216,23 @@ def _train(
 
 
 def _callbacks(
-    recipe: Recipe,
-    records: Records,
-    metrics: dict[str, list],
-    validation: Any,
-    folder: Path,
-    done: int,
-    writes: bool,
+    job: _Job, metrics: dict[str, list], steps: int, done: int
 ) -> list[keras.callbacks.Callback]:
     """What watches training; in this order, as some add to the logs."""
-    vocabulary = records.vocabulary
+    recipe, records, folder, _ = job
+    vocabulary, validates = records.vocabulary, bool(records.images.get("val"))
     callbacks: list[keras.callbacks.Callback] = []
-    if validation is not None and vocabulary.landmarks:
+    if validates and vocabulary.landmarks:
         error = metrics["heatmaps"][0]
         callbacks.append(LandmarkDetails(error, vocabulary.landmarks))
+    callbacks.append(DropoutByEpoch())
+    if job.writes:
+        callbacks.append(ProgressBar(steps, recipe.batch_size))
     callbacks += [
-        DropoutByEpoch(),
-        ProgressLine(writes),
+        ProgressLine(job.writes),
         keras.callbacks.TerminateOnNaN(),
     ]
-    if writes:
+    if job.writes:
         callbacks += [
             keras.callbacks.CSVLogger(folder / HISTORY, append=True),
             keras.callbacks.TensorBoard(folder / "logs", write_graph=False),
@@ -221,14 +244,8 @@ def _callbacks(
         # What was saved after an epoch has them in place already.
         averages._ema_weights_in_model = done > 0
         callbacks.append(averages)
-    if validation is not None and writes:
-        few = load_split(
-            records,
-            "val",
-            image_size=recipe.image_size,
-            batch_size=recipe.batch_size,
-        )
-        image, targets = next(iter(few))
+    if validates and job.writes:
+        image, targets = next(iter(job.dataset("val")))
         callbacks.append(
             Watch(
                 image.numpy(),

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+from tqdm import tqdm
 
 from afn_keras.backend import keras
 
@@ -56,6 +57,45 @@ class ProgressLine(keras.callbacks.Callback):
         parts += [f"{title} {value:.4f}" for title, value in values.items()]
         if self.shown:
             print("  ".join([*parts, f"{seconds:.0f} s"]), flush=True)
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """Shows how far an epoch is, with the time left, on a terminal alone.
+
+    Args:
+        steps: steps an epoch.
+        batch_size: images a step.
+    """
+
+    def __init__(self, steps: int, batch_size: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.batch_size = batch_size
+        self._bar: tqdm | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Starts the bar."""
+        self._title = f"epoch {epoch + 1}/{self.params['epochs']}"
+        self._bar = tqdm(
+            desc=self._title,
+            total=self.steps * self.batch_size,
+            unit=" images",
+            leave=False,
+            disable=None,
+        )
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Moves it."""
+        # `batch` is the last of those that ran since, which may be several.
+        self._bar.update((batch + 1) * self.batch_size - self._bar.n)
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Says that the epoch's training is done."""
+        self._bar.set_description(f"{self._title} val")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Removes it."""
+        self._bar.close()
 
 
 def score(values: dict[str, float]) -> float:
