@@ -12,7 +12,7 @@ _NAMED = 3
 
 def training_warnings(records: Records) -> list[str]:
     """What is odd about data to train on, a line each."""
-    vocabulary, guess = records.vocabulary, records.guess
+    vocabulary, baseline = records.vocabulary, records.baseline
     warnings = []
     if not records.images.get("val"):
         warnings.append(
@@ -27,8 +27,8 @@ def training_warnings(records: Records) -> list[str]:
         )
         warnings.append(f"no test split: the network is evaluated on {seen}")
     for what, names, frequencies in (
-        ("categories", vocabulary.categories, guess["category"]),
-        ("attributes", vocabulary.attributes, guess["attributes"]),
+        ("categories", vocabulary.categories, baseline["category"]),
+        ("attributes", vocabulary.attributes, baseline["attributes"]),
     ):
         share = dict(zip(names, frequencies, strict=True))
         if never := [name for name in names if share[name] == 0]:

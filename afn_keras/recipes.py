@@ -57,7 +57,7 @@ class Recipe:
     # How heatmaps become points.
     decoding: Literal["subpixel", "argmax"] = "argmax"
     # "none", "imagenet", a file of VGG16's weights in Keras's layout, or a
-    # run to go on from.
+    # run to start from.
     weights: str = "none"
     # With mixed precision weights and outputs stay float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"

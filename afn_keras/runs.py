@@ -17,7 +17,7 @@ CARD = "model_card.md"
 
 
 class InterruptedTrainingError(InputError):
-    """A process was killed or lost: the run is kept, to go on with it."""
+    """A process was killed or lost: the run is kept and can be resumed."""
 
 
 def looks_like_model(path: Path) -> bool:
@@ -47,7 +47,7 @@ def new_run(folder: Path) -> Iterator[Path]:
     if (folder / RECIPE).exists():
         raise InputError(
             f"{folder}: holds another run; choose another folder with "
-            "--output, or go on with this one: --resume"
+            "--output, or resume this one: --resume"
         )
     check_new(folder)
     existed = folder.exists()
@@ -62,7 +62,7 @@ def new_run(folder: Path) -> Iterator[Path]:
         yield folder
     except BaseException as error:
         # A network that finished an epoch is worth keeping, and what others
-        # are told to go on with.
+        # are told to resume.
         told = isinstance(error, InterruptedTrainingError)
         if not (folder / MODEL).exists() and not told:
             remove_contents(folder)
@@ -73,7 +73,7 @@ def new_run(folder: Path) -> Iterator[Path]:
 
 
 def existing_run(folder: Path | None, changed: bool) -> Path:
-    """Finds the run to go on with.
+    """Finds the run to resume.
 
     Args:
         folder: the run.
@@ -86,11 +86,11 @@ def existing_run(folder: Path | None, changed: bool) -> Path:
         raise InputError("--resume: say which run with --output RUN")
     if not (folder / RECIPE).exists():
         raise InputError(
-            f"{folder}: holds no run to go on with; leave out --resume"
+            f"{folder}: holds no run to resume; leave out --resume"
         )
     if changed:
         raise InputError(
-            f"--resume: goes on with the settings in {folder / RECIPE}; leave "
+            f"--resume: uses the settings in {folder / RECIPE}; leave "
             "out --data, --recipe, --weights, --optimizer, --precision, "
             "--seed and --set"
         )

@@ -20,11 +20,11 @@ class TrainingData:
     Args:
         origin: whose images they were; see `Annotations`. "synthetic" only if
             the network, wherever it started from, has seen no others.
-        guess: the baseline, in the network's vocabulary; see `Records`.
+        baseline: the baseline, in the network's vocabulary; see `Records`.
     """
 
     origin: Origin
-    guess: dict[str, Any] | None
+    baseline: dict[str, Any] | None
 
     @classmethod
     def of(cls, records: Records, weights: str) -> "TrainingData":
@@ -40,7 +40,7 @@ class TrainingData:
             before = cls.load(path)
             if before is None or before.origin != origin:
                 origin = "other"
-        return cls(origin, records.guess)
+        return cls(origin, records.baseline)
 
     def to_json(self) -> str:
         """JSON text; `from_json` reads it back."""
@@ -54,7 +54,9 @@ class TrainingData:
             ValueError, KeyError, TypeError: if the text is something else.
         """
         fields = json.loads(text)
-        return cls(fields["origin"], fields["guess"])
+        return cls(
+            fields["origin"], fields.get("baseline", fields.get("guess"))
+        )
 
     def save(self, folder: Path) -> None:
         """Writes `training_data.json` into `folder`."""

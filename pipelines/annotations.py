@@ -187,7 +187,7 @@ def make_vocabulary(
 
 
 def label_frequencies(annotations: Annotations, split: str) -> dict:
-    """How often each label occurs, the guess of one who never looks.
+    """How often each label occurs: the baseline for labels.
 
     Returns:
         dict of `category`, (C,) and `attributes`, (A,): the fraction of the

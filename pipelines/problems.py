@@ -1,4 +1,4 @@
-"""What may be wrong with data, and the rule by which each case is mended."""
+"""What may be wrong with data, and the rule by which each case is fixed."""
 
 import enum
 from typing import NamedTuple

@@ -140,7 +140,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("keras3"):
             item.add_marker(
-                pytest.mark.skip("Keras 2.15 has not what it tests")
+                pytest.mark.skip("Keras 2.15 does not have what it tests")
             )
 
 

@@ -176,7 +176,7 @@ def main() -> None:
     foreign = {"tensorflow", "keras", "afn_keras", "exports", "pipelines"}
     foreign &= set(sys.modules)
     if foreign:
-        sys.exit(f"imported what a server has not: {sorted(foreign)}")
+        sys.exit(f"imported what a server does not have: {sorted(foreign)}")
 
 
 if __name__ == "__main__":

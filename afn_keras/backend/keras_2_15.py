@@ -124,7 +124,7 @@ class SwapEMAWeights(keras.callbacks.Callback):
         self._ema_weights_in_model = False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Puts the weights back, to go on with them."""
+        """Puts the weights back, to continue with them."""
         self._put_averages(False)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

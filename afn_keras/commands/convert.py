@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="stop at the first problem, instead of listing it and going on",
+        help="stop at the first problem, instead of listing it",
     )
     parser.add_argument(
         "--follow-links",

@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in --output where it stopped",
+        help="resume the run in --output",
     )
     run_command(parser, _run, arguments)
 
@@ -134,7 +134,7 @@ def _run(options: argparse.Namespace) -> None:
     recipe = load_recipe(name, changes)
     output = options.output or free_folder(Path("runs") / recipe.name)
     with new_run(output) as run:
-        # At once, so that a run that is killed can go on.
+        # At once, so that a run that is killed can be resumed.
         recipe.save(run)
         _train(recipe, run, False, hardware)
 

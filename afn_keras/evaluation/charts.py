@@ -37,10 +37,10 @@ def landmark_chart(outcomes: Outcomes, evaluation: dict[str, Any]) -> Figure:
     rows = np.arange(len(names))[::-1]
     values = [_or_nan(mine[name]) for name in names]
     bars.barh(rows, values, 0.6, color=inks)
-    if evaluation["guess"]:
-        guess = evaluation["guess"]["landmarks"]["per_landmark"]
+    if evaluation["baseline"]:
+        baseline = evaluation["baseline"]["landmarks"]["per_landmark"]
         bars.plot(
-            [_or_nan(guess[name]) for name in names],
+            [_or_nan(baseline[name]) for name in names],
             rows,
             "|",
             color="black",
@@ -72,9 +72,9 @@ def confusion_chart(outcomes: Outcomes) -> Figure:
     """Which category is taken for which: rows are the truth, and sum to 1."""
     truth, scores = outcomes.category
     known = truth >= 0
-    guess = scores[known].argmax(axis=1)
+    predicted = scores[known].argmax(axis=1)
     count = scores.shape[1]
-    matrix = confusion_matrix(truth[known], guess, labels=np.arange(count))
+    matrix = confusion_matrix(truth[known], predicted, labels=np.arange(count))
     used = matrix.sum(1) + matrix.sum(0) > 0
     matrix = matrix[used][:, used]
     names = np.array(outcomes.vocabulary.categories, object)[used]

@@ -256,12 +256,14 @@ def _numbers(evaluation: dict[str, Any]) -> list[dict[str, str]]:
     if evaluation["attributes"]:
         keys = ("attributes", "recall@5", "all")
         chosen.append(("attribute recall@5", keys, "{:.1f}%", 100))
-    guess = evaluation["guess"]
+    baseline = evaluation["baseline"]
     return [
         {
             "title": title,
             "value": _shown(_at(evaluation, keys), form, factor),
-            "guess": _shown(_at(guess, keys), form, factor) if guess else "",
+            "baseline": _shown(_at(baseline, keys), form, factor)
+            if baseline
+            else "",
         }
         for title, keys, form, factor in chosen
     ]

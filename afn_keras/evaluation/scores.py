@@ -63,7 +63,7 @@ def evaluate(
 
     Returns:
         What `evaluation.json` holds: fractions, None where the data has no
-        such labels. `guess` has the scores of always answering with the mean
+        such labels. `baseline` has the scores of always answering with the mean
         landmark and the most frequent labels of the train split: the data's,
         or, where they have none, the one that the network was trained on.
         None if neither is known. `warnings` says which scores mean little.
@@ -80,8 +80,8 @@ def evaluate(
     vocabulary, size = answering.vocabulary, answering.image_size
     _check_vocabulary(vocabulary, records)
     network = Scores(vocabulary, protocol, size)
-    guesses = _baseline(records, vocabulary, trained_on)
-    guess = Scores(vocabulary, protocol, size)
+    baseline = _baseline(records, vocabulary, trained_on)
+    baseline_scores = Scores(vocabulary, protocol, size)
     images = 0
     bar = tqdm(
         desc="evaluating",
@@ -94,19 +94,19 @@ def evaluate(
         if watch:
             watch(targets, answers)
         count = len(next(iter(targets.values())))
-        if guesses:
-            guess.update(
+        if baseline:
+            baseline_scores.update(
                 targets,
                 {
                     name: np.repeat(value[None], count, axis=0)
-                    for name, value in guesses.items()
+                    for name, value in baseline.items()
                 },
             )
         images += count
         bar.update(count)
     bar.close()
     result = network.result()
-    guessed = guess.result() if guesses else None
+    baseline = baseline_scores.result() if baseline else None
     warnings = score_warnings(vocabulary)
     unseen = synthetic_warning(trained_on)
     if unseen and records.origin != "synthetic":
@@ -114,7 +114,7 @@ def evaluate(
     if result["landmarks"]:
         result["landmarks"] = {
             "ne": result["landmarks"]["ne"],
-            "mean_guess_ne": guessed and guessed["landmarks"]["ne"],
+            "baseline_ne": baseline and baseline["landmarks"]["ne"],
             **result["landmarks"],
         }
     return {
@@ -124,7 +124,7 @@ def evaluate(
         "published": published or records.origin == "deepfashion",
         "warnings": warnings,
         **result,
-        "guess": guessed,
+        "baseline": baseline,
     }
 
 
@@ -274,15 +274,19 @@ def _baseline(
 
     None if it is not known of all tasks: it is never made up.
     """
-    guess, names = records.guess, records.vocabulary
-    if not _is_whole(guess, names) and trained_on:
-        guess, names = trained_on.guess, vocabulary
-    if not _is_whole(guess, names):
+    baseline, names = records.baseline, records.vocabulary
+    if not _is_whole(baseline, names) and trained_on:
+        baseline, names = trained_on.baseline, vocabulary
+    if not _is_whole(baseline, names):
         return None
     # What only the network has is nowhere labeled, and any place will do.
-    points = dict(zip(names.landmarks, guess["landmarks"] or (), strict=True))
-    category = dict(zip(names.categories, guess["category"], strict=True))
-    attributes = dict(zip(names.attributes, guess["attributes"], strict=True))
+    points = dict(
+        zip(names.landmarks, baseline["landmarks"] or (), strict=True)
+    )
+    category = dict(zip(names.categories, baseline["category"], strict=True))
+    attributes = dict(
+        zip(names.attributes, baseline["attributes"], strict=True)
+    )
     return {
         "landmarks": np.array(
             [points.get(name, (0.5, 0.5)) for name in vocabulary.landmarks],
@@ -299,15 +303,15 @@ def _baseline(
     }
 
 
-def _is_whole(guess: dict[str, Any] | None, vocabulary: Vocabulary) -> bool:
-    if guess is None:
+def _is_whole(baseline: dict[str, Any] | None, vocabulary: Vocabulary) -> bool:
+    if baseline is None:
         return False
-    points = guess["landmarks"]
+    points = baseline["landmarks"]
     if vocabulary.landmarks and (points is None or None in points):
         return False
     # Zeros alone are of a train split without such labels.
     return all(
-        any(guess[task])
+        any(baseline[task])
         for task, names in (
             ("category", vocabulary.categories),
             ("attributes", vocabulary.attributes),

@@ -143,7 +143,7 @@ def what_was_scored(evaluation: dict[str, Any]) -> str:
         sentences.append(
             "Published rows are of the full DeepFashion benchmark."
         )
-    if evaluation["guess"]:
+    if evaluation["baseline"]:
         sentences.append(
             "The baseline is the mean landmark and the most frequent labels "
             "of the train split, whatever the image shows."
@@ -212,16 +212,16 @@ def top1_line(evaluation: dict[str, Any]) -> str:
     if top1 is None:
         return ""
     line = f"Category top-1: {100 * top1:.2f}%"
-    if evaluation["guess"]:
-        guess = evaluation["guess"]["category"]["top1"]
-        line += f" (baseline: {100 * guess:.2f}%)"
+    if evaluation["baseline"]:
+        baseline = evaluation["baseline"]["category"]["top1"]
+        line += f" (baseline: {100 * baseline:.2f}%)"
     return f"{line}."
 
 
 def _own(evaluation: dict[str, Any], name: str) -> list[tuple[str, dict]]:
     rows = [(name, evaluation)]
-    if evaluation["guess"]:
-        rows.append(("baseline", evaluation["guess"]))
+    if evaluation["baseline"]:
+        rows.append(("baseline", evaluation["baseline"]))
     return rows
 
 

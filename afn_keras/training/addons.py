@@ -153,7 +153,7 @@ class SwapAverages(keras.callbacks.Callback):
         self._weights: list[tuple[Any, Any]] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Puts the weights back, to go on with them."""
+        """Puts the weights back, to continue with them."""
         self._put_back()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

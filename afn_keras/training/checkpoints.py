@@ -1,7 +1,7 @@
-"""Keeps what training has reached: the best network, and the last to go on.
+"""Checkpoints: the best network, and the last one, to resume from.
 
 Everything is written aside and renamed, and the last network comes last: a
-process killed at any moment leaves a run that goes on from its last finished
+process killed at any moment leaves a run that resumes from its last finished
 epoch, and ends where it would have ended.
 """
 
@@ -45,7 +45,7 @@ class KeepNetworks(keras.callbacks.Callback):
         inference: what is kept with the weights, for whoever opens them.
 
     Attributes:
-        diverged: the epoch whose loss was no number, where training stopped.
+        diverged: the epoch whose loss became NaN, where training stopped.
         failure: why a network could not be written, where training stopped:
             to be raised when Keras has closed its files.
     """
@@ -129,7 +129,7 @@ class KeepNetworks(keras.callbacks.Callback):
             aside.unlink(missing_ok=True)
             raise InputError(
                 f"{path}: cannot be written ({error.strerror or error}); make "
-                f"room, then go on: --output {path.parent} --resume"
+                f"room, then resume: --output {path.parent} --resume"
             ) from error
 
 
@@ -148,7 +148,7 @@ class DropoutByEpoch(keras.callbacks.Callback):
                 set_draws(layer, epoch << 24)
 
 
-def go_on(model: keras.Model, folder: Path, writes: bool = True) -> int:
+def restore(model: keras.Model, folder: Path, writes: bool = True) -> int:
     """Puts a compiled model where a run's training stopped.
 
     Args:
@@ -174,8 +174,8 @@ def go_on(model: keras.Model, folder: Path, writes: bool = True) -> int:
     if not writes_files_like(version):
         # Its weights would fit, the optimizer's state would not.
         raise InputError(
-            f"{networks[done]}: was written by Keras {version}; go on with "
-            "that, or start anew from its weights: --weights "
+            f"{networks[done]}: was written by Keras {version}; resume with "
+            "that release, or start anew from its weights: --weights "
             f"{folder} and another --output"
         )
     try:

@@ -22,7 +22,7 @@ from afn_keras.training.addons import uses_addons
 from afn_keras.training.checkpoints import HISTORY
 from afn_keras.training.checkpoints import DropoutByEpoch
 from afn_keras.training.checkpoints import KeepNetworks
-from afn_keras.training.checkpoints import go_on
+from afn_keras.training.checkpoints import restore
 from afn_keras.training.cluster import Devices
 from afn_keras.training.devices import device_name
 from afn_keras.training.devices import on_devices
@@ -67,7 +67,7 @@ def train(
             `vocabulary.json` and `training_data.json`, so that `load_model`
             opens it with all that is known of it, `model.keras`,
             `last-N.keras`, `history.csv` and `logs/` for TensorBoard.
-        resume: go on where training in this folder stopped, and end where it
+        resume: resume where training in this folder stopped, and end where it
             would have ended.
         devices: how many GPUs share each batch, or "all"; without GPUs parts
             of the processor, to try it out.
@@ -77,7 +77,7 @@ def train(
     Raises:
         InputError: if there is no image of the train split, the weights to
             start from cannot be had, a batch cannot be shared evenly, the
-            loss becomes no number, or a network cannot be written.
+            loss becomes NaN, or a network cannot be written.
     """
     check_split(records, "train")
     with on_devices(devices, part) as count:
@@ -137,7 +137,7 @@ def _train(job: _Job, resume: bool) -> None:
     model = compiled_model(recipe, records.vocabulary, steps, metrics)
     done = 0
     if resume:
-        done = go_on(model, folder, job.writes)
+        done = restore(model, folder, job.writes)
         if 0 < done < recipe.epochs and uses_addons(recipe):
             raise InputError(
                 f"--resume: Keras keeps no state of {recipe.optimizer}; go on "
@@ -209,7 +209,7 @@ def _train(job: _Job, resume: bool) -> None:
         if (folder / MODEL).exists():
             kept = f"{folder / MODEL} is the best network before it; "
         raise InputError(
-            f"{folder}: the loss was no number in epoch {keeping.diverged}; "
+            f"{folder}: the loss became NaN in epoch {keeping.diverged}; "
             f"{kept}train again with a lower learning_rate (now "
             f"{recipe.learning_rate:g}), a clip_norm or precision=float32"
         )

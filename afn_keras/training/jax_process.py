@@ -109,7 +109,7 @@ def _death(
     if code == -9:  # SIGKILL, which Windows does not know.
         return InterruptedTrainingError(
             f"{run}: the process that trains was killed, perhaps for memory; "
-            f"go on: --output {run} --resume"
+            f"resume: --output {run} --resume"
         )
     return f"the process that trains ended with code {code}"
 

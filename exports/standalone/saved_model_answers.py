@@ -50,7 +50,7 @@ def main() -> None:
     np.savez(output, **answers, milliseconds=1000 * np.median(seconds))
     foreign = {"afn_keras", "exports", "pipelines"} & set(sys.modules)
     if foreign:
-        sys.exit(f"imported what a server has not: {sorted(foreign)}")
+        sys.exit(f"imported what a server does not have: {sorted(foreign)}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main() -> None:
     foreign = {"tensorflow", "keras", "afn_keras", "exports", "pipelines"}
     foreign &= set(sys.modules)
     if foreign:
-        sys.exit(f"imported what a phone has not: {sorted(foreign)}")
+        sys.exit(f"imported what a phone does not have: {sorted(foreign)}")
 
 
 if __name__ == "__main__":

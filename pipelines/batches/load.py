@@ -58,7 +58,7 @@ def load_split(
             batches.
         epochs: give these epochs of the training, one after another without
             a pause between them. Each depends on the seed and its number
-            alone, so that training goes on where it stopped, and has whole
+            alone, so that training resumes where it stopped, and has whole
             batches only: what is left over differs from epoch to epoch.
             `epoch_steps` says how many. None gives one epoch, another one
             each time it is iterated.

@@ -228,7 +228,7 @@ def _in_a_line(
     if killed:
         return JobFailedError(
             f"--runner {runner}: a worker was killed, perhaps for memory; "
-            "run it again to go on"
+            "run it again to resume"
         )
     return JobFailedError(
         f"--runner {runner}: the job failed: {_line(text) or repr(error)}"

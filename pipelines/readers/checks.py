@@ -63,7 +63,7 @@ def read_fractions(
     landmarks[labeled, :2] -= 0.5
 
 
-def mend_boxes(
+def fix_boxes(
     boxes: np.ndarray,
     first_pixel: int,
     images: Sequence[str],
@@ -101,7 +101,7 @@ def mend_boxes(
     return boxes.reshape(-1, 4), ~empty
 
 
-def mend_landmarks(
+def fix_landmarks(
     landmarks: np.ndarray,
     boxes: np.ndarray,
     first_pixel: int,

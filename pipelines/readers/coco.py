@@ -25,8 +25,8 @@ from pipelines.errors import InputError
 from pipelines.images import ImageStore
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
-from pipelines.readers.checks import mend_boxes
-from pipelines.readers.checks import mend_landmarks
+from pipelines.readers.checks import fix_boxes
+from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.checks import read_fractions
 from pipelines.readers.coco_attributes import attribute_table
 from pipelines.readers.coco_categories import Labels
@@ -94,8 +94,8 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     sources = [garment.source for garment in garments]
     source = sources.__getitem__
     read_fractions(boxes, landmarks, sizes, source, log)
-    boxes, usable = mend_boxes(boxes, 0, images, source, log)
-    mend_landmarks(landmarks, boxes, 0, images, source, log)
+    boxes, usable = fix_boxes(boxes, 0, images, source, log)
+    fix_landmarks(landmarks, boxes, 0, images, source, log)
     rows = join_garments(
         *(images, boxes, usable, category, landmarks, attributes),
         *(source, log),

@@ -205,7 +205,7 @@ class Cells:
                     result[row, column] = float(point)
                 # Neither what was no number nor a NaN is below anything.
                 if not abs(result[row, column]) < FARTHEST:
-                    self.drop(row, f"{name} is no number: {cell!r}")
+                    self.drop(row, f"{name} is not a number: {cell!r}")
         given = np.isfinite(result)
         for row in np.flatnonzero(given.any(1) & ~given.all(1)):
             self.drop(row, f"give all of {', '.join(names)} or none")

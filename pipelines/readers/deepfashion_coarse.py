@@ -16,8 +16,8 @@ from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
-from pipelines.readers.checks import mend_boxes
-from pipelines.readers.checks import mend_landmarks
+from pipelines.readers.checks import fix_boxes
+from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.deepfashion_names import PLACES
 from pipelines.readers.deepfashion_names import SYNTHETIC
 from pipelines.readers.deepfashion_names import category_labels
@@ -64,9 +64,9 @@ def read_coarse(folder: Path, log: ProblemLog) -> Annotations:
     attributes = read_labels(anno / "list_attr_img.txt", log, names.attributes)
 
     images = match_rows([split, box, packed, category, attributes], log)
-    boxes, usable = mend_boxes(box.values, 1, images, box.source, log)
+    boxes, usable = fix_boxes(box.values, 1, images, box.source, log)
     landmarks = landmarks_of(packed)
-    mend_landmarks(landmarks, boxes, 1, images, packed.source, log)
+    fix_landmarks(landmarks, boxes, 1, images, packed.source, log)
     labels = category_labels(category, len(names.categories), log)
     if not usable.all():
         images = images[usable]

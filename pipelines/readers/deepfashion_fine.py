@@ -32,8 +32,8 @@ from pipelines.errors import InputError
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
 from pipelines.readers.checks import first_garments
-from pipelines.readers.checks import mend_boxes
-from pipelines.readers.checks import mend_landmarks
+from pipelines.readers.checks import fix_boxes
+from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.deepfashion_names import PLACES
 from pipelines.readers.deepfashion_names import Names
 from pipelines.readers.deepfashion_names import category_labels
@@ -157,11 +157,11 @@ def _labels(
         # What is left out need not be checked.
         rows.values[~good] = np.nan
     category = category_labels(part.category, len(names.categories), log)
-    boxes, usable = mend_boxes(
+    boxes, usable = fix_boxes(
         part.boxes.values, 1, part.images, part.boxes.source, log
     )
     landmarks = _landmarks(part.landmarks, category, names, log)
-    mend_landmarks(landmarks, boxes, 1, part.images, part.landmarks.source, log)
+    fix_landmarks(landmarks, boxes, 1, part.images, part.landmarks.source, log)
     attributes = fine_labels(part.attributes, names, first, log)
     return category, boxes, landmarks, attributes, good & usable
 

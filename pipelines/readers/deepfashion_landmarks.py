@@ -17,8 +17,8 @@ from pipelines.annotations import Annotations
 from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
 from pipelines.problem_log import ProblemLog
-from pipelines.readers.checks import mend_boxes
-from pipelines.readers.checks import mend_landmarks
+from pipelines.readers.checks import fix_boxes
+from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.deepfashion_coarse import FOLDERS
 from pipelines.readers.deepfashion_coarse import check_landmark_rows
 from pipelines.readers.deepfashion_coarse import landmarks_of
@@ -61,9 +61,9 @@ def read_landmark_benchmark(folder: Path, log: ProblemLog) -> Annotations:
     packed.values = np.delete(packed.values, 1, axis=1)
     check_landmark_rows(packed, log)
     images = match_rows([split, box, packed], log)
-    boxes, usable = mend_boxes(box.values, 1, images, box.source, log)
+    boxes, usable = fix_boxes(box.values, 1, images, box.source, log)
     landmarks = landmarks_of(packed)
-    mend_landmarks(landmarks, boxes, 1, images, packed.source, log)
+    fix_landmarks(landmarks, boxes, 1, images, packed.source, log)
     rows = np.flatnonzero(usable)
     table = make_table(
         images[rows],

@@ -17,8 +17,8 @@ from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
-from pipelines.readers.checks import mend_boxes
-from pipelines.readers.checks import mend_landmarks
+from pipelines.readers.checks import fix_boxes
+from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.checks import read_fractions
 from pipelines.readers.csv_cells import MISSING
 from pipelines.readers.csv_cells import Cells
@@ -68,8 +68,8 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
         landmarks = np.zeros((len(images), 0, 3), np.float32)
     sizes = np.full((len(images), 2), np.nan)
     read_fractions(boxes, landmarks, sizes, cells.source, log)
-    boxes, usable = mend_boxes(boxes, 0, images, cells.source, log)
-    mend_landmarks(landmarks, boxes, 0, images, cells.source, log)
+    boxes, usable = fix_boxes(boxes, 0, images, cells.source, log)
+    fix_landmarks(landmarks, boxes, 0, images, cells.source, log)
     categories, category = _categories(cells)
     names, attributes = _attributes(cells)
     rows = join_garments(

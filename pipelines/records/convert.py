@@ -58,7 +58,7 @@ def write_records(
     Landmarks that no image teaches a network are left out of the vocabulary.
 
     What is wrong with an image or its labels is listed in `problems.csv`
-    and mended by the rule of its kind; it never stops the job. The bytes
+    and fixed by the rule of its kind; it never stops the job. The bytes
     written depend neither on `workers` nor on `beam`, nor on whether the job
     was killed and called again: until it is done, finished shards are kept in
     `OUTPUT.partial/`.
@@ -132,7 +132,7 @@ def _write_shards(
     left = sum(len(shard.rows) for shard in missing)
     if progress and left < total:
         print(
-            f"going on with {len(missing)} of {len(shards)} shards",
+            f"resuming with {len(missing)} of {len(shards)} shards",
             file=sys.stderr,
         )
     bar = tqdm(
@@ -204,7 +204,7 @@ def _next(results: Iterator[Prepared], annotations: Annotations) -> Prepared:
     except WorkerDiedError as error:
         raise InterruptedConversionError(
             f"{annotations.folder}: a process that converts was killed, "
-            "perhaps for memory; run it again to go on"
+            "perhaps for memory; run it again to resume"
         ) from error
 
 

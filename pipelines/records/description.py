@@ -52,7 +52,7 @@ def describe_records(
         "origin": annotations.origin,
         "images": images,
         "problems": Counter(problem.kind.value for problem in problems),
-        "guess": _baseline(annotations, shards, notes),
+        "baseline": _baseline(annotations, shards, notes),
         "shards": described,
     }
     annotations.vocabulary.save(folder)

@@ -28,7 +28,7 @@ class Records:
         images: images of each split.
         shards: file names of each split's shards, in order.
         counts: images of each of them.
-        guess: what somebody would answer who only knows the training split:
+        baseline: the mean landmarks and label frequencies of the train split:
             `landmarks` (L, 2) in units of the box, `category` (C,) and
             `attributes` (A,) frequencies. The baseline of `afn-evaluate`;
             None without a train split.
@@ -40,7 +40,7 @@ class Records:
     images: dict[str, int]
     shards: dict[str, list[str]]
     counts: dict[str, list[int]]
-    guess: dict[str, Any] | None
+    baseline: dict[str, Any] | None
     origin: Origin = "other"
 
 
@@ -78,7 +78,8 @@ def load_records(folder: Path) -> Records:
             content["images"],
             shards,
             counts,
-            content["guess"],
+            # As 0.1.0 wrote it.
+            content.get("baseline", content.get("guess")),
             # Older records do not say.
             content.get("origin", "other"),
         )

@@ -22,7 +22,7 @@ from pipelines.records.prepare import Prepared
 
 
 class InterruptedConversionError(InputError):
-    """Stopped by no fault of the data: the same call goes on from there."""
+    """Stopped by no fault of the data: the same call resumes from there."""
 
 
 @dataclasses.dataclass(frozen=True)

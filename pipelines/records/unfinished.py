@@ -1,4 +1,4 @@
-"""Records in the making: they survive being killed, and go on from there.
+"""Records in the making: they survive being killed, and resume.
 
 `OUT.partial/` beside the output holds `lock`, `records/` (finished shards, to
 become the output) and a folder named for what is being made of what, in which

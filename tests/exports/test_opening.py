@@ -28,7 +28,7 @@ def test_the_baseline_goes_with_every_artifact(run, records):
         exports / "tflite" / "afn_float32.tflite",
     ):
         data = open_model(path).data
-        assert data.guess == records.guess, path
+        assert data.baseline == records.baseline, path
         assert data.origin == "deepfashion"
 
 

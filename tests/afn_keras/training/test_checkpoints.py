@@ -1,4 +1,4 @@
-"""A run that is killed goes on, and ends where it would have ended."""
+"""A run that is killed is resumed, and ends where it would have ended."""
 
 import dataclasses
 import gc
@@ -176,7 +176,7 @@ def test_a_network_that_cannot_be_written(records, tmp_path):
         train(recipe, records, tmp_path)
     message = str(error.value)
     assert message.startswith(f"{blocked}: cannot be written (")
-    assert message.endswith(f"go on: --output {tmp_path} --resume")
+    assert message.endswith(f"resume: --output {tmp_path} --resume")
     assert not list(tmp_path.glob("partial-*"))
     # The best and the last network of the epoch before are there.
     assert (tmp_path / "model.keras").exists()
@@ -193,14 +193,14 @@ def test_another_network_is_refused(records, undisturbed):
     ("arguments", "message"),
     [
         ([], "--resume: say which run with --output RUN"),
-        (["--output", "{tmp}"], "{tmp}: holds no run to go on with"),
+        (["--output", "{tmp}"], "{tmp}: holds no run to resume"),
         (
             ["--output", "{run}", "--set", "epochs=9"],
-            "--resume: goes on with the settings in {run}/recipe.yaml",
+            "--resume: uses the settings in {run}/recipe.yaml",
         ),
         (
             ["--output", "{run}", "--recipe", "small"],
-            "--resume: goes on with the settings in {run}/recipe.yaml",
+            "--resume: uses the settings in {run}/recipe.yaml",
         ),
     ],
 )

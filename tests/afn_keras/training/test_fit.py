@@ -335,7 +335,7 @@ def test_training_stops_where_the_loss_is_no_number(records, tmp_path):
     with pytest.raises(InputError) as error:
         train(recipe, records, tmp_path)
     message = str(error.value)
-    assert "the loss was no number in epoch" in message
+    assert "the loss became NaN in epoch" in message
     assert "lower learning_rate (now 1e+30)" in message
     assert not list(tmp_path.glob("*.keras"))
 

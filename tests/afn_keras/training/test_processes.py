@@ -315,4 +315,4 @@ def test_a_process_that_is_killed_alone(recipe, tmp_path):
     for child in children:
         os.kill(int(child), 9)
     _, error = process.communicate(timeout=60)
-    assert f"go on: --output {run} --resume" in error
+    assert f"resume: --output {run} --resume" in error

@@ -14,7 +14,7 @@ from afn_keras.backend.versions import writes_files_like
 from afn_keras.network import build_afn
 from afn_keras.rebuild import keras_version
 from afn_keras.rebuild import rebuild_network
-from afn_keras.training.checkpoints import go_on
+from afn_keras.training.checkpoints import restore
 from pipelines.errors import InputError
 
 BENCHMARK = ROOT / "benchmarks" / "stacks.py"
@@ -61,10 +61,10 @@ def test_training_does_not_go_on_in_the_other(tmp_path):
         archive.writestr("metadata.json", metadata)
     assert keras_version(path) == other
     with pytest.raises(InputError) as error:
-        go_on(network, tmp_path)
+        restore(network, tmp_path)
     assert str(error.value) == (
-        f"{path}: was written by Keras {other}; go on with that, or start "
-        f"anew from its weights: --weights {tmp_path} and another --output"
+        f"{path}: was written by Keras {other}; resume with that release, or "
+        f"start anew from its weights: --weights {tmp_path} and another --output"
     )
 
 

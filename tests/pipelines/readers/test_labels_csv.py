@@ -121,19 +121,19 @@ HEM = "image,split,left_hem_x,left_hem_y,left_hem_visibility"
             BOX,
             "a,val,1,2,3,wide",
             "row does not parse",
-            "y2 is no number: 'wide'",
+            "y2 is not a number: 'wide'",
         ),
         (
             BOX,
             "a,val,1,2,3,inf",
             "row does not parse",
-            "y2 is no number: 'inf'",
+            "y2 is not a number: 'inf'",
         ),
         (
             HEM,
             "a,val,1,-1e300,0",
             "row does not parse",
-            "left_hem_y is no number: '-1e300'",
+            "left_hem_y is not a number: '-1e300'",
         ),
         (
             BOX,
@@ -180,7 +180,7 @@ def test_row_that_is_left_out(tmp_path, header, row, kind, detail):
     assert str(error.value) == f"{problem}; mend it or leave out --strict"
 
 
-def test_row_that_is_mended(tmp_path):
+def test_row_that_is_fixed(tmp_path):
     path = write(
         tmp_path,
         "image,split,x1,y1,x2,y2,left_hem_x,left_hem_y",
@@ -327,7 +327,7 @@ def test_a_comma_in_a_number_between_commas_is_no_number(tmp_path):
     # It may stand for thousands.
     lines = ["image,split,x1,y1,x2,y2", 'a,val,1,2,"1,250",4', "b,val,,,,"]
     (problem,) = read_annotations(write(tmp_path, *lines)).problems
-    assert problem.detail == "x2 is no number: '1,250'"
+    assert problem.detail == "x2 is not a number: '1,250'"
 
 
 @pytest.mark.parametrize(

@@ -160,10 +160,10 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
     os.kill(workers[0], signal.SIGKILL)
     code, errors = finish(process)
     assert code == 2
-    assert errors[0].startswith("going on with ")
+    assert errors[0].startswith("resuming with ")
     assert errors[1:] == [
         f"afn-convert: {data}: a process that converts was killed, perhaps "
-        "for memory; run it again to go on"
+        "for memory; run it again to resume"
     ]
 
     # Ctrl-C in a terminal goes to all of them.

@@ -33,7 +33,7 @@ if __name__ == "__main__":
     main()
 """
 BEAM = ("--runner", "DirectRunner", "--direct_num_workers", "2")
-LEFT = "going on with "
+LEFT = "resuming with "
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc").exists(), reason="looks for processes"
@@ -170,7 +170,7 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
         2,
         [
             "afn-convert: --runner DirectRunner: a worker was killed, perhaps "
-            "for memory; run it again to go on"
+            "for memory; run it again to resume"
         ],
     )
 

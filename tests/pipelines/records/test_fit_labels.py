@@ -194,7 +194,7 @@ def check_fractions(folder, path, source):
         read_annotations(path, strict=True)
     records = write_records(annotations, folder / "records")
     # The baseline, in units of the box: (15 - 6) / 30 and (20 - 8) / 64.
-    assert records.guess["landmarks"][0] == pytest.approx([0.3, 0.1875])
+    assert records.baseline["landmarks"][0] == pytest.approx([0.3, 0.1875])
 
 
 def test_sizes_reach_workers_on_other_machines(tmp_path):
@@ -239,6 +239,6 @@ def test_the_baseline_is_of_labels_as_they_were_turned(tmp_path):
     records = write_records(read_annotations(path), tmp_path / "records")
     # Turned clockwise, the box is 5 to 55 and 10 to 50, the first point is at
     # 60 - 10.5 and 20.5.
-    assert records.guess["landmarks"][0] == pytest.approx(
+    assert records.baseline["landmarks"][0] == pytest.approx(
         [(49.5 - 5) / 50, (20.5 - 10) / 40], abs=1e-5
     )

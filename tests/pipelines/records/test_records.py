@@ -169,14 +169,14 @@ def test_records_know_whose_images_they_are(records, tmp_path):
 
 def test_guess_is_worked_out_from_the_training_split(records):
     # Of images 0..3 and 6..9 categories are 0 1 2 0 0 1 2 0.
-    assert records.guess["category"] == [4 / 8, 2 / 8, 2 / 8]
+    assert records.baseline["category"] == [4 / 8, 2 / 8, 2 / 8]
     # Their attributes, i % 5, are 0 1 2 3 1 2 3 4.
-    assert records.guess["attributes"] == [1 / 8, 2 / 8, 2 / 8, 2 / 8, 1 / 8]
+    assert records.baseline["attributes"] == [1 / 8, 2 / 8, 2 / 8, 2 / 8, 1 / 8]
     left_collar = [(14.5 - 10) / 40, (24.5 - 20) / 50]
-    assert records.guess["landmarks"][0] == pytest.approx(left_collar)
+    assert records.baseline["landmarks"][0] == pytest.approx(left_collar)
     # Left waistline: first landmark of Jeans (twice), fifth of Long Dress.
     waistline = [(14.5 + 2 - 10) / 40, (24.5 + 2 - 20) / 50]
-    assert records.guess["landmarks"][4] == pytest.approx(waistline)
+    assert records.baseline["landmarks"][4] == pytest.approx(waistline)
 
 
 def test_bad_photographs_are_listed_and_left_out(benchmark, tmp_path):
@@ -312,7 +312,7 @@ def test_no_guess_without_a_train_split(tmp_path):
         tmp_path / "data", "image,split,category", "a.jpg,test,Tee"
     )
     records = write_records(read_annotations(path), tmp_path / "records")
-    assert records.guess is None
+    assert records.baseline is None
 
 
 def test_guess_where_the_box_is_the_whole_image(tmp_path):
@@ -326,14 +326,14 @@ def test_guess_where_the_box_is_the_whole_image(tmp_path):
     )
     annotations = read_annotations(path)
     records = write_records(annotations, tmp_path / "records")
-    left, right = records.guess["landmarks"]
+    left, right = records.baseline["landmarks"]
     x = (10.5 / 60 + (20.5 - 10) / 40) / 2
     y = (70.5 / 80 + (60.5 - 40) / 40) / 2
     assert left == pytest.approx([x, y], abs=1e-6)
     assert right == pytest.approx([50.5 / 60, 70.5 / 80], abs=1e-6)
     # Nobody has looked at the train split's images here.
     val = write_records(annotations, tmp_path / "val", ["val"])
-    assert val.guess["landmarks"] is None
+    assert val.baseline["landmarks"] is None
 
 
 def test_landmarks_without_labels_have_no_place(tmp_path):
