@@ -94,7 +94,7 @@ def demo_page(
             with gradio.Row():
                 with gradio.Column(min_width=320):
                     shown = image_annotator(
-                        label="photograph",
+                        label="image",
                         sources=["upload", "clipboard", "webcam"],
                         single_box=True,
                         disable_edit_boxes=True,

@@ -38,5 +38,5 @@ class UnusableError(InputError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns "; did you mean ...?" where a known word is close, else ""."""
     known = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), known, 1, 0.6)
+    close = difflib.get_close_matches(word.lower(), known, 1, 0.7)
     return f"; did you mean {known[close[0]]}?" if close else ""

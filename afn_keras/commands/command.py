@@ -97,8 +97,9 @@ class Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             raise argparse.ArgumentError(
                 action,
-                f"no {value!r}{did_you_mean(str(value), action.choices)}; "
-                f"there are {', '.join(action.choices)}",
+                f"invalid choice: {value!r} (choose from "
+                f"{', '.join(action.choices)})"
+                f"{did_you_mean(str(value), action.choices)}",
             )
 
     def error(self, message: str) -> NoReturn:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from afn_keras.backend import keras
 from afn_keras.recipes import Recipe
 from pipelines.errors import InputError
 
@@ -75,6 +74,8 @@ def _wandb(fields: dict, folder: Path) -> tuple:
 
 def _mlflow(fields: dict, folder: Path) -> tuple:
     import mlflow
+
+    from afn_keras.backend import keras
 
     mlflow.set_experiment(_PROJECT)
     run = mlflow.start_run(run_name=folder.name)

@@ -115,7 +115,7 @@ def _sizes(labels: dict) -> str:
     boxes = np.concatenate([values["window"] for values in labels.values()])
     rows = []
     for name, sides in (
-        ("photograph", sizes),
+        ("image", sizes),
         ("box", boxes[:, 2:] - boxes[:, :2]),
     ):
         for index, side in enumerate(("width", "height")):

@@ -64,7 +64,8 @@ def test_training_does_not_go_on_in_the_other(tmp_path):
         restore(network, tmp_path)
     assert str(error.value) == (
         f"{path}: was written by Keras {other}; resume with that release, or "
-        f"start anew from its weights: --weights {tmp_path} and another --output"
+        f"start anew from its weights: --weights {tmp_path} and another "
+        "--output"
     )
 
 
