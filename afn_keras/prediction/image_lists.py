@@ -88,7 +88,9 @@ def _object(text: str) -> Named:
     shown = text if len(text) <= 60 else f"{text[:60]}..."
     try:
         fields = json.loads(text)
-        photograph, box = fields["photograph"], fields.get("box")
+        # What failed names its `photograph`; by hand one writes `image`.
+        name = "photograph" if "photograph" in fields else "image"
+        photograph, box = fields[name], fields.get("box")
         if not isinstance(photograph, str):
             raise TypeError
         if box is not None:

@@ -137,7 +137,6 @@ import sys
 from pathlib import Path
 
 from afn_keras.recipes import load_recipe
-from afn_keras.training import check_shares
 from afn_keras.training import train
 from pipelines.records import load_records
 
