@@ -115,8 +115,12 @@ def test_same_seed_same_network(records, tmp_path, capsys):
         model = trained.model
         kernels.append(model.get_layer("category").kernel.numpy())
     np.testing.assert_allclose(*kernels, rtol=1e-5, atol=1e-6)
-    warning, line, *_ = capsys.readouterr().out.splitlines()
+    warning, start, line, *_ = capsys.readouterr().out.splitlines()
     assert warning.startswith("warning: no more than 5 attributes (5)")
+    assert start.startswith("training on ")
+    assert start.endswith(
+        f": 8 images of 32 pixels, {model.count_params():,} parameters"
+    )
     for word in ("epoch 1/1", "loss", "NE", "top-1", "top-5", "recall@5"):
         assert word in line
 

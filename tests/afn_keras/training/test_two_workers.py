@@ -89,7 +89,7 @@ def two_workers(folder, output):
     for each in sockets:
         each.close()
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     processes = []
     for i in range(2):
         config = {"cluster": {"worker": hosts}}
