@@ -21,7 +21,7 @@ class Named(NamedTuple):
     """A garment as a list has it.
 
     Attributes:
-        image: path or URL.
+        photograph: path or URL.
         box: x1, y1, x2, y2 in pixels; None for the whole image.
     """
 

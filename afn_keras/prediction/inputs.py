@@ -36,7 +36,7 @@ class Listed(NamedTuple):
     """A garment to look at.
 
     Attributes:
-        image: path of the file; a name, where something else reads it.
+        photograph: path of the file; a name, where something else reads it.
         box: x1, y1, x2, y2 in pixels; the whole image if None.
     """
 

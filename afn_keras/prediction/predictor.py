@@ -34,7 +34,7 @@ class Maps(NamedTuple):
     """What a network sees in a garment before it answers.
 
     Attributes:
-        image: path it was given by.
+        photograph: path it was given by.
         box: x1, y1, x2, y2 in pixels of what the network was shown.
         attention: (s, s, F), the weights of the features, 0..1 (-1..1 if it
             is the released code's); None without attention.

@@ -20,7 +20,7 @@ class Prediction:
     """What the network says of one garment.
 
     Args:
-        image: path or name it was given by.
+        photograph: path or name it was given by.
         size: width and height of the upright image in pixels.
         box: x1, y1, x2, y2 in pixels of what the network was shown.
         landmarks: for each landmark's name x and y in pixels of the
