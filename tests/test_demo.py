@@ -22,7 +22,8 @@ def test_afn_train_with_no_arguments(tmp_path):
     run = tmp_path / "runs" / "demo"
     evaluation = json.loads((run / "evaluation.json").read_text())
     landmarks = evaluation["landmarks"]
-    assert landmarks["ne"] <= landmarks["baseline_ne"] / 4
+    # .029 of .196 where it was measured: a quarter worse is a fault.
+    assert landmarks["ne"] <= landmarks["baseline_ne"] / 5.5
     assert evaluation["category"]["top1"] >= 0.8
     assert len(list((run / "pictures").glob("*.png"))) == 8
     assert "afn-predict runs/demo runs/demo/samples/00.jpg" in done.stdout

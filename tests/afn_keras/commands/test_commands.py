@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -145,16 +144,12 @@ def test_help_does_not_wait_for_tensorflow():
         "try: main(['--help'])\n"
         "finally: print(*sys.modules)"
     )
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True
     )
-    seconds = time.monotonic() - start
     modules = done.stdout.split()
     assert "argparse" in modules
     assert not {"tensorflow", "keras", "cv2", "pandas"} & set(modules)
-    # Some 0.1 s here; the promise is 2.
-    assert seconds < 2
 
 
 @pytest.mark.parametrize(
