@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import write_image
+from matplotlib import colormaps
 from PIL import Image
 
 from afn_keras.commands import predict
@@ -21,6 +22,7 @@ from afn_keras.drawing.predictions import save_prediction
 from afn_keras.loading import load_model
 from afn_keras.prediction.cropping import crop
 from afn_keras.prediction.inputs import Listed
+from afn_keras.prediction.predictor import Maps
 from afn_keras.prediction.predictor import Predictor
 from afn_keras.prediction.result import Prediction
 from exports.opening import open_model
@@ -442,17 +444,23 @@ def test_no_name_covers_a_point_or_another_name():
     assert heights == [19] * 4
 
 
-def test_attention_alone(run):
-    predictor = Predictor(load_model(run))
-    maps = predictor.maps(run / "samples" / "00.jpg", (10, 20, 50, 70))
-    # The lower half of the garment is looked at, twice as much.
-    maps.attention[:] = 0.2
-    maps.attention[len(maps.attention) // 2 :] = 0.4
+@pytest.mark.parametrize(
+    ("values", "shares"),
+    [((0.25, 0.5), (0.25, 0.5)), ((-0.5, 0.75), (0.25, 0.875))],
+)
+def test_attention_has_one_scale_for_all_images(tmp_path, values, shares):
+    """0..1, and -1..1 where it can be negative; not what one image has."""
+    path = tmp_path / "black.png"
+    cv2.imwrite(str(path), np.zeros((80, 80, 3), np.uint8))
+    attention = np.empty((4, 4, 6), np.float32)
+    attention[:2], attention[2:] = np.reshape(values, (2, 1, 1, 1))
+    maps = Maps(str(path), (0, 0, 80, 80), attention, None, ())
     picture = draw_attention(maps).astype(int)
-    assert picture.shape[0] > 400
-    upper, lower = picture[100:180].mean((0, 1)), picture[250:330].mean((0, 1))
-    # viridis goes from violet to yellow.
-    assert lower[1] > upper[1] + 30
+    # The upper and the lower quarter of the panel, which is between a title
+    # and a color bar, and its colors 60% over black.
+    for row, share in zip((70, 330), shares, strict=True):
+        expected = 0.6 * 255 * np.array(colormaps["viridis"](share)[:3])
+        np.testing.assert_allclose(picture[row, 210], expected, atol=4)
 
 
 def test_pictures_overwrite_nothing(tmp_path):
