@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,6 +19,13 @@ RIGHT = (230, 159, 0)
 BOX = (240, 228, 66)
 INK = (30, 30, 30)
 _WHITE = (255, 255, 255)
+
+Mark = Literal["dot", "ring", "cross"]
+"""What a landmark's mark means, in every picture.
+
+A dot is predicted or labeled visible; a ring is predicted with a score below
+`PRESENT` or labeled not visible; a cross is the truth beside a prediction.
+"""
 
 
 def color(name: str) -> tuple[int, int, int]:
@@ -40,26 +48,34 @@ def draw_box(picture: np.ndarray, box: Sequence[float], scale: float) -> None:
 
 
 def draw_point(
-    picture: np.ndarray, name: str, x: float, y: float, hollow: bool = False
+    picture: np.ndarray, name: str, x: float, y: float, mark: Mark = "dot"
 ) -> None:
-    """Draws a landmark as a disc, or as a ring.
+    """Draws a landmark.
 
     Args:
         picture: (h, w, 3) uint8 RGB; changed.
         name: the landmark's, for its color.
         x: in pixels from the picture's left edge.
         y: in pixels from its upper edge.
-        hollow: draw a ring.
+        mark: how to draw it.
     """
     # OpenCV draws between pixels if told how many bits are the fraction;
     # its pixel centers are whole numbers.
     center = (round((x - 0.5) * 16), round((y - 0.5) * 16))
-    if hollow:
-        for ink, width in ((_WHITE, 4), (color(name), 2)):
-            cv2.circle(picture, center, 5 * 16, ink, width, cv2.LINE_AA, 4)
+    if mark == "dot":
+        for radius, ink in ((6, _WHITE), (5, color(name))):
+            cv2.circle(picture, center, radius * 16, ink, -1, cv2.LINE_AA, 4)
         return
-    for radius, ink in ((6, _WHITE), (5, color(name))):
-        cv2.circle(picture, center, radius * 16, ink, -1, cv2.LINE_AA, 4)
+    for ink, width in ((_WHITE, 4), (color(name), 2)):
+        if mark == "ring":
+            cv2.circle(picture, center, 5 * 16, ink, width, cv2.LINE_AA, 4)
+            continue
+        for rise in (-1, 1):
+            ends = [
+                (center[0] + side * 5 * 16, center[1] + side * rise * 5 * 16)
+                for side in (-1, 1)
+            ]
+            cv2.line(picture, *ends, ink, width, cv2.LINE_AA, 4)
 
 
 def draw_tie(

@@ -91,7 +91,7 @@ def draw_landmarks(
     for name, x, y, _ in sorted(points, key=lambda point: point[3]):
         _draw_name(picture, name, (x, y), taken)
     for name, x, y, unsure in points:
-        draw_point(picture, name, x, y, hollow=unsure)
+        draw_point(picture, name, x, y, "ring" if unsure else "dot")
     return picture
 
 
