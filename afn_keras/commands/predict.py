@@ -268,7 +268,8 @@ def _drawn(
     for prediction in predictions:
         count += 1
         if options.draw:
-            save_prediction(prediction, options.draw)
+            model = predictor.answering.name
+            save_prediction(prediction, options.draw, model)
         if options.maps:
             name = prediction.photograph
             maps = draw_maps(predictor.maps(name, prediction.box))

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "upright_pixels",
         ],
         "sheets": [
+            "UNSURE",
             "draw_sheet",
             "prediction_sheet",
             "save_sheet",

@@ -25,9 +25,9 @@ _COLORS = "viridis"
 def draw_maps(maps: Maps) -> np.ndarray:
     """A garment, the attention over it, and one heatmap for each landmark.
 
-    Attention is the mean over the features, as the paper's Fig. 2 shows it,
-    in colors from its lowest to its highest value; heatmaps are all in the
-    same colors, from 0 to 1.
+    Attention is the mean over the features, as the paper's Fig. 2 shows it.
+    Its colors span all values that it can have, and those of heatmaps 0 to 1,
+    so that pictures of different images can be compared.
 
     Args:
         maps: what `Predictor.maps` gave; its `photograph` must be the path of
@@ -74,6 +74,8 @@ def draw_maps(maps: Maps) -> np.ndarray:
 def draw_attention(maps: Maps) -> np.ndarray:
     """The attention over a garment alone, as the paper's Fig. 2 shows it.
 
+    The colors are those of `draw_maps`, the same for every image.
+
     Args:
         maps: what `Predictor.maps` gave, with attention; its `photograph`
             must be the path of the file.
@@ -92,13 +94,34 @@ def draw_attention(maps: Maps) -> np.ndarray:
 def _draw_attention(
     figure: Figure, axes: Axes, maps: Maps, photograph: np.ndarray
 ) -> None:
-    _show(axes, _gray(photograph), maps.box, "attention")
-    drawn = _over(axes, maps.attention.mean(axis=-1), maps.box, alpha=0.6)
+    mean = maps.attention.mean(axis=-1)
+    # Stretched to its own contrast, a map that is nearly flat would look as
+    # telling as any other.
+    low, high = _limits(maps.attention)
+    title = f"attention {mean.min():.2f} to {mean.max():.2f}"
+    _show(axes, _gray(photograph), maps.box, title)
+    drawn = _over(axes, mean, maps.box, alpha=0.6)
+    drawn.set_clim(low, high)
     # Beneath, so that the panel is as wide as one above it.
     bar = figure.colorbar(
-        drawn, ax=axes, location="bottom", shrink=0.9, pad=0.02
+        drawn,
+        ax=axes,
+        location="bottom",
+        shrink=0.9,
+        pad=0.02,
+        ticks=(low, (low + high) / 2, high),
     )
     bar.ax.tick_params(labelsize=8)
+    bar.set_label("same scale for every image", fontsize=8)
+
+
+def _limits(attention: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest value that a network's attention can have.
+
+    The paper's ends in a sigmoid, the released code's in tanh. The latter is
+    negative somewhere among hundreds of features, the former nowhere.
+    """
+    return (-1.0, 1.0) if attention.min() < 0 else (0.0, 1.0)
 
 
 def _gray(photograph: np.ndarray) -> np.ndarray:

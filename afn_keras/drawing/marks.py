@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,47 +20,78 @@ BOX = (240, 228, 66)
 INK = (30, 30, 30)
 _WHITE = (255, 255, 255)
 
+Mark = Literal["dot", "ring", "cross"]
+"""What a landmark's mark means, in every picture.
+
+A dot is predicted or labeled visible; a ring is predicted with a score below
+`PRESENT` or labeled not visible; a cross is the truth beside a prediction.
+"""
+
 
 def color(name: str) -> tuple[int, int, int]:
     """A landmark's color (RGB): whether it is a left or a right one."""
     return LEFT if name.startswith("left") else RIGHT
 
 
-def draw_box(picture: np.ndarray, box: Sequence[float], scale: float) -> None:
-    """Draws the outline of a box.
+def draw_box(
+    picture: np.ndarray, box: Sequence[float], scale: float, width: int = 1
+) -> None:
+    """Draws the outline of a box, unless it is that of the whole picture.
 
     Args:
         picture: (h, w, 3) uint8 RGB; changed.
         box: x1, y1, x2, y2 in pixels of the image, half-open.
         scale: pixels of the picture for one of the image.
+        width: of the line in pixels of the picture.
     """
     x1, y1, x2, y2 = (round(float(side) * scale) for side in box)
-    # Dark around it, or it would not be seen on white.
-    cv2.rectangle(picture, (x1 - 1, y1 - 1), (x2, y2), INK, 1)
-    cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), BOX, 1)
+    bottom, right = picture.shape[:2]
+    if max(x1, y1) <= 0 and x2 >= right and y2 >= bottom:
+        return
+    for inset in range(-width, width):
+        # Dark around it, or it would not be seen on white.
+        ink = INK if inset < 0 else BOX
+        start = x1 + inset, y1 + inset
+        end = x2 - 1 - inset, y2 - 1 - inset
+        cv2.rectangle(picture, start, end, ink, 1)
 
 
 def draw_point(
-    picture: np.ndarray, name: str, x: float, y: float, hollow: bool = False
+    picture: np.ndarray,
+    name: str,
+    x: float,
+    y: float,
+    mark: Mark = "dot",
+    size: int = 1,
 ) -> None:
-    """Draws a landmark as a disc, or as a ring.
+    """Draws a landmark.
 
     Args:
         picture: (h, w, 3) uint8 RGB; changed.
         name: the landmark's, for its color.
         x: in pixels from the picture's left edge.
         y: in pixels from its upper edge.
-        hollow: draw a ring.
+        mark: how to draw it.
+        size: factor on its 12 pixels.
     """
     # OpenCV draws between pixels if told how many bits are the fraction;
     # its pixel centers are whole numbers.
     center = (round((x - 0.5) * 16), round((y - 0.5) * 16))
-    if hollow:
-        for ink, width in ((_WHITE, 4), (color(name), 2)):
-            cv2.circle(picture, center, 5 * 16, ink, width, cv2.LINE_AA, 4)
+    if mark == "dot":
+        for radius, ink in ((6 * size, _WHITE), (5 * size, color(name))):
+            cv2.circle(picture, center, radius * 16, ink, -1, cv2.LINE_AA, 4)
         return
-    for radius, ink in ((6, _WHITE), (5, color(name))):
-        cv2.circle(picture, center, radius * 16, ink, -1, cv2.LINE_AA, 4)
+    reach = 5 * size * 16
+    for ink, width in ((_WHITE, 4 * size), (color(name), 2 * size)):
+        if mark == "ring":
+            cv2.circle(picture, center, reach, ink, width, cv2.LINE_AA, 4)
+            continue
+        for rise in (-reach, reach):
+            ends = [
+                (center[0] + side * reach, center[1] + side * rise)
+                for side in (-1, 1)
+            ]
+            cv2.line(picture, *ends, ink, width, cv2.LINE_AA, 4)
 
 
 def draw_tie(

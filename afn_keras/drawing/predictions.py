@@ -25,11 +25,13 @@ from pipelines.images import read_image
 _BAR = (0, 114, 178)
 _PALE = (225, 225, 225)
 
-_LONG_SIDE = 640
-_PANEL = 340
-_ROW = 26
-_SMALL = 12
-_LARGE = 15
+_LONG_SIDE = 1280
+_PANEL = 680
+_ROW = 52
+_SMALL = 24
+_LARGE = 30
+# Factor on marks and lines.
+_SIZE = 2
 
 # Of a file's name without its end, in bytes.
 _LONGEST = 240
@@ -39,25 +41,33 @@ _Plate = tuple[int, int, int, int]
 
 
 def draw_prediction(
-    photograph: np.ndarray, prediction: Prediction
+    photograph: np.ndarray, prediction: Prediction, model: str = ""
 ) -> np.ndarray:
     """An image with its landmarks, beside it categories and attributes.
 
     Left landmarks are blue, right ones orange, and those rings whose peak is
-    below one half.
+    below one half. Below are the image's file name and the model's name.
 
     Args:
         photograph: (h, w, 3) uint8 RGB, upright.
         prediction: what the network said of it.
+        model: what to call the network.
 
     Returns:
-        (H, W, 3) uint8 RGB: the image scaled to a long side of 640
-        pixels, and a panel at its right.
+        (H, W, 3) uint8 RGB: the image scaled to a long side of 1280
+        pixels, a panel at its right and a line below.
     """
     picture = draw_landmarks(photograph, prediction)
     panel = _draw_panel(prediction)
     height = max(len(picture), len(panel))
-    return np.hstack([_padded(picture, height), _padded(panel, height)])
+    both = np.hstack([_padded(picture, height), _padded(panel, height)])
+    line = np.full((_ROW, both.shape[1], 3), 255, np.uint8)
+    told = [Path(prediction.photograph).name]
+    if model:
+        told.append(f"model: {model}")
+    text = cut(", ".join(told), _SMALL, line.shape[1] - 28)
+    write(line, text, (14, 36), _SMALL, INK)
+    return np.vstack([both, line])
 
 
 def draw_landmarks(
@@ -70,14 +80,14 @@ def draw_landmarks(
         prediction: what the network said of it.
 
     Returns:
-        (H, W, 3) uint8 RGB, the image scaled to a long side of 640
+        (H, W, 3) uint8 RGB, the image scaled to a long side of 1280
         pixels.
     """
     scale = _LONG_SIDE / max(photograph.shape[:2])
     size = [max(1, round(side * scale)) for side in photograph.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = cv2.resize(photograph, size, interpolation=way)
-    draw_box(picture, prediction.box, scale)
+    draw_box(picture, prediction.box, scale, _SIZE)
     points = [
         (name, (x + 0.5) * scale, (y + 0.5) * scale, score < PRESENT)
         for name, (x, y, score) in prediction.landmarks.items()
@@ -85,23 +95,27 @@ def draw_landmarks(
     # No name hides a point or another name; where it gets narrow, those of
     # landmarks that the network is sure of come first.
     taken = [
-        (round(x) - 7, round(y) - 7, round(x) + 8, round(y) + 8)
+        (round(x) - 14, round(y) - 14, round(x) + 15, round(y) + 15)
         for _, x, y, _ in points
     ]
     for name, x, y, _ in sorted(points, key=lambda point: point[3]):
         _draw_name(picture, name, (x, y), taken)
     for name, x, y, unsure in points:
-        draw_point(picture, name, x, y, hollow=unsure)
+        mark = "ring" if unsure else "dot"
+        draw_point(picture, name, x, y, mark, _SIZE)
     return picture
 
 
-def save_prediction(prediction: Prediction, folder: Path) -> Path:
+def save_prediction(
+    prediction: Prediction, folder: Path, model: str = ""
+) -> Path:
     """Draws a prediction over its image, into a PNG file.
 
     Args:
         prediction: its `photograph` must be the path of the file.
         folder: made if it is missing. The file is named as the image,
             with a number where there is such a file already.
+        model: what to call the network.
 
     Returns:
         The file written.
@@ -110,7 +124,7 @@ def save_prediction(prediction: Prediction, folder: Path) -> Path:
         InputError: if it cannot be written.
     """
     photograph = upright_pixels(Path(prediction.photograph))
-    picture = draw_prediction(photograph, prediction)
+    picture = draw_prediction(photograph, prediction, model)
     return save_picture(picture, folder, Path(prediction.photograph).stem)
 
 
@@ -163,7 +177,7 @@ def _draw_name(
 ) -> None:
     """Writes a landmark's name where no other stands, if there is room."""
     text = name.replace("_", " ")
-    width, height = text_width(text, _SMALL) + 6, _SMALL + 7
+    width, height = text_width(text, _SMALL) + 12, _SMALL + 14
     free = (
         plate
         for plate in _plates(picture, point, width, height)
@@ -176,7 +190,7 @@ def _draw_name(
     # On a plate, since an image may have any color there.
     left, top, right, bottom = plate
     cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), INK, -1)
-    write(picture, text, (left + 3, bottom - 5), _SMALL, color(name))
+    write(picture, text, (left + 6, bottom - 10), _SMALL, color(name))
 
 
 def _plates(
@@ -188,10 +202,10 @@ def _plates(
     """
     x, y = map(round, point)
     for left, top in (
-        (x - width // 2, y - 10 - height),
-        (x - width // 2, y + 11),
-        (x + 10, y - height // 2),
-        (x - 10 - width, y - height // 2),
+        (x - width // 2, y - 20 - height),
+        (x - width // 2, y + 21),
+        (x + 20, y - height // 2),
+        (x - 20 - width, y - height // 2),
     ):
         # Moved aside into the picture, but not up or down over its point.
         left = max(0, min(left, picture.shape[1] - width))
@@ -218,18 +232,18 @@ def _draw_panel(prediction: Prediction) -> np.ndarray:
         if scored
     ]
     rows = sum(len(scored) + 2 for _, scored in sections)
-    panel = np.full((_ROW * rows + 12, _PANEL, 3), 255, np.uint8)
-    y = 12
+    panel = np.full((_ROW * rows + 24, _PANEL, 3), 255, np.uint8)
+    y = 24
     for title, scored in sections:
-        write(panel, title, (14, y + 18), _LARGE, INK)
+        write(panel, title, (28, y + 36), _LARGE, INK)
         y += _ROW
         for name, score in scored:
-            write(panel, cut(name, _SMALL, 158), (14, y + 18), _SMALL, INK)
-            cv2.rectangle(panel, (180, y + 6), (279, y + 20), _PALE, -1)
-            end = 180 + round(99 * score)
-            cv2.rectangle(panel, (180, y + 6), (end, y + 20), _BAR, -1)
+            write(panel, cut(name, _SMALL, 316), (28, y + 36), _SMALL, INK)
+            cv2.rectangle(panel, (360, y + 12), (559, y + 40), _PALE, -1)
+            end = 360 + round(199 * score)
+            cv2.rectangle(panel, (360, y + 12), (end, y + 40), _BAR, -1)
             percent = f"{100 * score:.0f}%"
-            write(panel, percent, (290, y + 18), _SMALL, INK)
+            write(panel, percent, (580, y + 36), _SMALL, INK)
             y += _ROW
         y += _ROW
     return panel

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from afn_keras.drawing.marks import INK
+from afn_keras.drawing.marks import Mark
 from afn_keras.drawing.marks import cut
 from afn_keras.drawing.marks import draw_box
 from afn_keras.drawing.marks import draw_point
@@ -29,6 +30,9 @@ from pipelines.batches import draw_lots
 from pipelines.errors import InputError
 from pipelines.folders import check_sheet
 from pipelines.records import Records
+
+UNSURE = "unsure: below 50%"
+"""What a ring means in a sheet of predictions."""
 
 _SIDE = 260
 _GAP = 14
@@ -93,7 +97,7 @@ def prediction_sheet(
     ]
     title = f"{len(tiles)} of {total}, predicted"
     names = tuple(predictions[0].landmarks)
-    return draw_sheet(tiles, names, title, "unsure: below 50%")
+    return draw_sheet(tiles, names, title, UNSURE)
 
 
 def draw_sheet(
@@ -176,14 +180,18 @@ def _marked(tile: Tile, landmarks: Sequence[str]) -> np.ndarray:
         if tile.visibility[index] in (VISIBLE, OCCLUDED)
     ]
     if tile.truth is not None:
-        for index, name in visible:
-            x, y = tile.truth[index] * scale
-            draw_tie(picture, tile.points[index] * scale, (x, y))
-            draw_point(picture, name, x, y, hollow=True)
+        for index, _ in visible:
+            ends = tile.points[index] * scale, tile.truth[index] * scale
+            draw_tie(picture, *ends)
     for index, name in visible:
         x, y = tile.points[index] * scale
-        hollow = tile.visibility[index] == OCCLUDED
-        draw_point(picture, name, x, y, hollow)
+        occluded = tile.visibility[index] == OCCLUDED
+        draw_point(picture, name, x, y, "ring" if occluded else "dot")
+    # Above the dots, or the truth of a good prediction would not be seen.
+    if tile.truth is not None:
+        for index, name in visible:
+            x, y = tile.truth[index] * scale
+            draw_point(picture, name, x, y, "cross")
     return picture
 
 
@@ -221,29 +229,31 @@ def _wrapped(caption: Sequence[str]) -> list[str]:
 
 def _key(
     tiles: Sequence[Tile], landmarks: Sequence[str], hollow: str
-) -> list[tuple[str, str, bool]]:
-    """What the header explains: text, a landmark's name, whether hollow."""
-    key = []
+) -> list[tuple[str, str, Mark]]:
+    """What the header explains: text, a landmark's name, its mark."""
+    key: list[tuple[str, str, Mark]] = []
+    with_truth = any(tile.truth is not None for tile in tiles)
     if landmarks:
-        key = [("left", "left", False), ("right", "right", False)]
-    if any(tile.truth is not None for tile in tiles):
-        key.append(("where it is", "left", True))
-    elif any(OCCLUDED in tile.visibility for tile in tiles):
-        key.append((hollow, "left", True))
+        said = "predicted " if with_truth else ""
+        key = [(f"{said}{side}", side, "dot") for side in ("left", "right")]
+    if any(OCCLUDED in tile.visibility for tile in tiles):
+        key.append((hollow, "left", "ring"))
+    if with_truth:
+        key.append(("truth", "left", "cross"))
     return key
 
 
-def _header_width(key: list[tuple[str, str, bool]], title: str) -> int:
+def _header_width(key: list[tuple[str, str, Mark]], title: str) -> int:
     marks = sum(text_width(text, _TITLE) + 40 for text, _, _ in key)
     return 2 * _GAP + text_width(title, _TITLE) + 20 + marks
 
 
 def _draw_header(
-    sheet: np.ndarray, key: list[tuple[str, str, bool]], title: str
+    sheet: np.ndarray, key: list[tuple[str, str, Mark]], title: str
 ) -> None:
     write(sheet, title, (_GAP, 26), _TITLE, INK)
     x = _GAP + text_width(title, _TITLE) + 30
-    for text, name, hollow in key:
-        draw_point(sheet, name, x, 22, hollow)
+    for text, name, mark in key:
+        draw_point(sheet, name, x, 22, mark)
         write(sheet, text, (x + 12, 26), _TITLE, INK)
         x += text_width(text, _TITLE) + 40

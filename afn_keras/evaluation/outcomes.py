@@ -56,6 +56,11 @@ class Outcomes:
         return self._all(0, "heatmaps"), self._all(1, "landmarks")
 
     @functools.cached_property
+    def landmark_scores(self) -> np.ndarray:
+        """(N, L) heights of the landmarks' peaks in 0..1."""
+        return self._all(1, "landmark_scores")
+
+    @functools.cached_property
     def category(self) -> tuple[np.ndarray, np.ndarray]:
         """(N,) truth, -1 unknown, and (N, C) probabilities."""
         return self._all(0, "category").astype(int), self._all(1, "category")

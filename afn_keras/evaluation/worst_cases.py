@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from afn_keras.drawing import UNSURE
 from afn_keras.drawing import draw_sheet
 from afn_keras.drawing import image_tiles
 from afn_keras.evaluation.outcomes import Outcomes
+from afn_keras.prediction import PRESENT
+from pipelines.annotations import OCCLUDED
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE
 from pipelines.batches import examples_at
@@ -25,13 +28,16 @@ def landmark_mistakes(
         count: how many.
 
     Returns:
-        (h, w, 3) uint8 RGB: discs where landmarks were said to be, tied to
-        rings where they are. None if no landmark counts.
+        (h, w, 3) uint8 RGB: dots where landmarks were predicted, rings where
+        they were with a score below one half, tied to crosses where they are.
+        None if no landmark counts.
     """
     counts = ~np.isnan(outcomes.distances)
     error = np.where(counts, outcomes.distances, 0).sum(axis=1)
     error /= np.maximum(counts.sum(axis=1), 1)
     worst = _largest(error, count)
+    unsure = outcomes.landmark_scores < PRESENT
+    marks = np.where(unsure, OCCLUDED, VISIBLE)
     tiles = []
     for index, tile in zip(worst, _tiles(records, split, worst), strict=True):
         truth, points = (part[index] for part in outcomes.landmarks)
@@ -40,7 +46,7 @@ def landmark_mistakes(
             tile._replace(
                 points=start + points * (end - start),
                 truth=start + truth[:, :2] * (end - start),
-                visibility=np.where(counts[index], VISIBLE, TRUNCATED),
+                visibility=np.where(counts[index], marks[index], TRUNCATED),
                 caption=[f"error {error[index]:.3f}"],
             )
         )
@@ -125,4 +131,4 @@ def _said(names: Sequence[str], scores: np.ndarray, index: int) -> str:
 def _sheet(
     tiles: Sequence, landmarks: Sequence[str], title: str
 ) -> np.ndarray | None:
-    return draw_sheet(tiles, landmarks, title) if tiles else None
+    return draw_sheet(tiles, landmarks, title, UNSURE) if tiles else None

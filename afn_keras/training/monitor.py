@@ -12,6 +12,7 @@ from afn_keras.backend import keras
 from afn_keras.drawing import draw_point
 from afn_keras.heatmaps import Decoding
 from afn_keras.outputs import AnsweringModel
+from afn_keras.prediction import PRESENT
 from afn_keras.training.devices import on_one_device
 from pipelines.vocabulary import Vocabulary
 
@@ -123,18 +124,20 @@ class Watch(keras.callbacks.Callback):
             if names:
                 truth = self.targets["heatmaps"][i]
                 points = answers["landmarks"][i]
+                unsure = answers["landmark_scores"][i] < PRESENT
                 for k in np.flatnonzero(truth[:, 2]):
-                    for row, (x, y) in zip(
-                        rows, (truth[k, :2], points[k]), strict=True
+                    for row, (x, y), mark in (
+                        (rows[0], truth[k, :2], "dot"),
+                        (rows[1], points[k], "ring" if unsure[k] else "dot"),
                     ):
-                        draw_point(row, names[k], x * _SIDE, y * _SIDE)
+                        draw_point(row, names[k], x * _SIDE, y * _SIDE, mark)
             columns.append(np.vstack(rows))
         return np.hstack(columns)
 
 
 _LEGEND = (
     "Images of the val split: above the truth, below predictions, of "
-    "landmarks that are labeled."
+    "landmarks that are labeled; a ring is one with a score below 50%."
 )
 
 

@@ -183,8 +183,8 @@ def test_drop_drag_and_read(run, browser, address, tmp_path):
     steps.click_and_hold().move_by_offset(half[0], half[1])
     steps.move_by_offset(half[0], half[1]).release().perform()
     picture = ask(browser)
-    # The picture's long side is 640, the page's whole pixels are 1 / scale.
-    drawn = np.array(box_in(picture)) * height / 640
+    # The picture's long side is 1280, the page's whole pixels are 1 / scale.
+    drawn = np.array(box_in(picture)) * height / 1280
     expected = [width / 4, height / 4, 3 * width / 4, 3 * height / 4]
     np.testing.assert_allclose(drawn, expected, atol=2 / scale + 3)
     prediction = Predictor(load_model(run)).predict([path], [expected])[0]
@@ -211,8 +211,8 @@ def test_a_sample_has_its_box(browser, address):
 
     wait(browser, picked)
     canvas(browser)
-    # 60 x 80 pixels, shown eight times as large; the benchmark's box.
-    assert box_in(ask(browser)) == (80, 160, 400, 560)
+    # 60 x 80 pixels, shown 16 times as large; the benchmark's box.
+    assert box_in(ask(browser)) == (160, 320, 800, 1120)
 
 
 def test_a_text_file_is_named(browser, address, tmp_path):
@@ -266,7 +266,7 @@ def test_on_a_phone(browser, address, tmp_path):
                     "touchPoints": [{"x": x, "y": y} for x, y in points],
                 },
             )
-        drawn = np.array(box_in(ask(browser))) * 400 / 640
+        drawn = np.array(box_in(ask(browser))) * 400 / 1280
         np.testing.assert_allclose(
             drawn, (50, 100, 250, 300), atol=2 / scale + 2
         )

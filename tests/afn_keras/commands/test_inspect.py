@@ -9,6 +9,7 @@ from afn_keras.commands.inspect import main
 from afn_keras.drawing.marks import BOX
 from afn_keras.drawing.marks import LEFT
 from afn_keras.drawing.marks import RIGHT
+from afn_keras.drawing.sheets import _key
 from afn_keras.drawing.sheets import draw_sheet
 from afn_keras.drawing.tiles import Tile
 from pipelines.annotations import OCCLUDED
@@ -94,6 +95,49 @@ def test_marks_of_a_sheet_lie_where_the_labels_are():
     np.testing.assert_array_equal(shown[119, 25], BOX)
     np.testing.assert_array_equal(shown[60, 20], BOX)
     np.testing.assert_array_equal(shown[60, 239], BOX)
+
+
+def test_truth_is_a_cross_beside_the_prediction():
+    """A ring is what cannot be seen, in every picture, never the truth."""
+    image = np.zeros((260, 260, 3), np.uint8)
+    points = np.array([[50.5, 50.5], [200.5, 50.5], [100.5, 200.5]])
+    truth = np.array([[50.5, 150.5], [200.5, 150.5], [100.5, 200.5]])
+    names = ("left_hem", "right_hem", "left_sleeve")
+    tile = Tile(image, None, points, [VISIBLE] * 3, ["error"], truth=truth)
+    sheet = draw_sheet([tile], names, "")
+    rows, columns = np.nonzero(near(sheet, 0))
+    shown = sheet[rows.min() :, columns.min() :]
+    for (x, y), color in ((points[0], LEFT), (points[1], RIGHT)):
+        # A dot is filled beside its middle, too.
+        assert near(shown[int(y), int(x) - 3], color)
+    for (x, y), color in zip(truth, (LEFT, RIGHT, LEFT), strict=True):
+        x, y = int(x), int(y)
+        # Both strokes, up to their ends, where a ring has nothing.
+        for down in (-4, 0, 4):
+            for across in {-down, down}:
+                assert near(shown[y + down, x + across], color)
+    # Between the strokes there is nothing, and the dot if they meet.
+    assert near(shown[150, 45], 0)
+    assert near(shown[200, 105], LEFT)
+
+
+def test_a_key_explains_each_mark_that_is_there():
+    image, point = np.zeros((9, 9, 3), np.uint8), np.ones((1, 2))
+    seen = Tile(image, None, point, [VISIBLE], [])
+    hidden = seen._replace(visibility=[OCCLUDED])
+    judged = seen._replace(truth=point)
+    names = ("left_hem",)
+    sides = [("left", "left", "dot"), ("right", "right", "dot")]
+    assert _key([seen], names, "occluded") == sides
+    assert _key([seen, hidden], names, "unsure: below 50%") == [
+        *sides,
+        ("unsure: below 50%", "left", "ring"),
+    ]
+    assert _key([judged], names, "occluded") == [
+        ("predicted left", "left", "dot"),
+        ("predicted right", "right", "dot"),
+        ("truth", "left", "cross"),
+    ]
 
 
 def test_long_labels_stay_on_their_tiles():

@@ -85,7 +85,17 @@ def test_the_worst_come_first(records):
     points[1] += 0.125
     category = np.eye(3)[targets["category"]]
     category[2] = np.roll(category[2], 1)
-    outcomes.add(targets, {"landmarks": points, "category": category})
+    # Unsure of the worst, whose landmarks are to be rings.
+    sure = np.ones(points.shape[:2])
+    sure[3] = 0.4
+    outcomes.add(
+        targets,
+        {
+            "landmarks": points,
+            "landmark_scores": sure,
+            "category": category,
+        },
+    )
     error = np.nanmean(outcomes.distances, axis=1)
     # 0.25 to the right and down.
     assert error[3] == pytest.approx(0.25 * 2**0.5, abs=1e-6)
@@ -94,6 +104,15 @@ def test_the_worst_come_first(records):
     reds = image.numpy()[:, 16, 16, 0]
     assert abs(sheet[60, 60, 0] - reds[3]) < 6
     assert abs(sheet[60, 60 + 274, 0] - reds[1]) < 6
+    for column, index, is_dot in ((0, 3, False), (1, 1, True)):
+        # The last is drawn above the others: orange, for it is a right one.
+        last = np.flatnonzero(targets["heatmaps"][index, :, 2])[-1]
+        x, y = points[index, last] * (40, 50) + (10, 20)
+        # Images of 60 x 80 are drawn 195 pixels wide, in the middle of 260.
+        place = np.array((y, x)) * 3.25 + (44, 14 + 32 + 274 * column)
+        row, at = np.floor(place).astype(int)
+        middle = sheet[row, at].astype(int)
+        assert (np.abs(middle - (230, 159, 0)).max() < 25) == is_dot
     wrong = category_mistakes(outcomes, records, "train")
     assert abs(wrong[60, 60, 0] - reds[2]) < 6
     outcomes = Outcomes(records.vocabulary)
@@ -101,6 +120,7 @@ def test_the_worst_come_first(records):
         targets,
         {
             "landmarks": targets["heatmaps"][..., :2],
+            "landmark_scores": np.ones(points.shape[:2]),
             "category": np.eye(3)[targets["category"]],
         },
     )

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import os
@@ -10,17 +11,20 @@ import cv2
 import numpy as np
 import pytest
 from conftest import write_image
+from matplotlib import colormaps
 from PIL import Image
 
 from afn_keras.commands import predict
 from afn_keras.drawing.maps import draw_attention
 from afn_keras.drawing.maps import draw_maps
+from afn_keras.drawing.marks import write
 from afn_keras.drawing.predictions import draw_landmarks
 from afn_keras.drawing.predictions import draw_prediction
 from afn_keras.drawing.predictions import save_prediction
 from afn_keras.loading import load_model
 from afn_keras.prediction.cropping import crop
 from afn_keras.prediction.inputs import Listed
+from afn_keras.prediction.predictor import Maps
 from afn_keras.prediction.predictor import Predictor
 from afn_keras.prediction.result import Prediction
 from exports.opening import open_model
@@ -409,50 +413,88 @@ def test_landmarks_are_drawn_where_they_are():
         (("red", 0.3),),
     )
     picture = draw_prediction(photograph, prediction)
-    # Scaled by 6.4; blue dots are left ones.
+    # Scaled by 12.8; blue dots are left ones.
     blue = np.abs(picture.astype(int) - (86, 180, 233)).sum(-1) < 30
-    blue[: int(70.5 * 6.4) - 8] = False  # The name stands above it.
-    rows, columns = np.nonzero(blue[:, :320])
-    assert columns.mean() == pytest.approx(20.5 * 6.4 - 0.5, abs=0.5)
-    assert rows.mean() == pytest.approx(70.5 * 6.4 - 0.5, abs=0.5)
-    assert picture.shape[0] == 640
+    blue[: int(70.5 * 12.8) - 16] = False  # The name stands above it.
+    rows, columns = np.nonzero(blue[:, :640])
+    assert columns.mean() == pytest.approx(20.5 * 12.8 - 0.5, abs=0.5)
+    assert rows.mean() == pytest.approx(70.5 * 12.8 - 0.5, abs=0.5)
+    # The image, a panel beside it and a line below.
+    assert picture.shape == (1280 + 52, 640 + 680, 3)
+
+
+def test_a_picture_says_the_file_and_the_model():
+    photograph = np.full((100, 50, 3), 128, np.uint8)
+    box = (0, 0, 50, 100)
+    prediction = Prediction("a/photo.jpg", (50, 100), box, {}, (), ())
+    picture = draw_prediction(photograph, prediction, "demo")
+    expected = np.full((52, 640 + 680, 3), 255, np.uint8)
+    write(expected, "photo.jpg, model: demo", (14, 36), 24, (30, 30, 30))
+    np.testing.assert_array_equal(picture[1280:], expected)
+
+
+def test_a_box_is_outlined_unless_it_is_all_of_the_image():
+    photograph = np.full((100, 50, 3), 128, np.uint8)
+    whole = Prediction("photo.jpg", (50, 100), (0, 0, 50, 100), {}, (), ())
+    for box in ((0, 0, 50, 100), (-3.0, 0.0, 50.0, 101.5)):
+        picture = draw_landmarks(
+            photograph, dataclasses.replace(whole, box=box)
+        )
+        assert (picture == 128).all()
+    part = dataclasses.replace(whole, box=(0, 0, 50, 50))
+    picture = draw_landmarks(photograph, part)
+    # Two pixels of yellow inside, two dark ones outside.
+    yellow, dark = (240, 228, 66), (30, 30, 30)
+    assert picture[637:643, 320].tolist() == [
+        [128] * 3,
+        *(list(yellow), list(yellow), list(dark), list(dark)),
+        [128] * 3,
+    ]
 
 
 def test_no_name_covers_a_point_or_another_name():
     # As on a pair of trousers: three pairs crowded at the top.
-    photograph = np.full((640, 320, 3), 128, np.uint8)
+    photograph = np.full((1280, 640, 3), 128, np.uint8)
     landmarks = {
-        f"{side}_{part}": (70.0 + 150 * column + 9 * row, 4.0 + 20 * row, 0.9)
+        f"{side}_{part}": (140.0 + 300 * column + 18 * row, 8.0 + 40 * row, 0.9)
         for row, part in enumerate(("collar", "sleeve", "waistline"))
         for column, side in enumerate(("left", "right"))
     }
     prediction = Prediction(
-        "photo.jpg", (320, 640), (0, 0, 320, 640), landmarks, (), ()
+        "photo.jpg", (640, 1280), (0, 0, 640, 1280), landmarks, (), ()
     )
     picture = draw_landmarks(photograph, prediction).astype(int)
     for name, (x, y, _) in landmarks.items():
         ink = (86, 180, 233) if name.startswith("left") else (230, 159, 0)
-        dot = picture[round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3]
+        dot = picture[round(y) - 5 : round(y) + 6, round(x) - 5 : round(x) + 6]
         assert np.abs(dot - ink).sum(-1).max() < 30, name
-    # Plates are of one color that nothing else has, around letters of 12
-    # pixels; two that touched would be higher. The outline of the box is none.
-    plates = (np.abs(picture - 30).sum(-1) < 6).astype(np.uint8)[1:-1, 1:-1]
+    # Plates are of one color that nothing else has, around letters of 24
+    # pixels; two that touched would be higher.
+    plates = (np.abs(picture - 30).sum(-1) < 6).astype(np.uint8)
     _, _, found, _ = cv2.connectedComponentsWithStats(plates)
-    heights = [int(height) for _, _, _, height, area in found[1:] if area > 300]
-    assert heights == [19] * 4
+    heights = [
+        int(height) for _, _, _, height, area in found[1:] if area > 1200
+    ]
+    assert heights == [38] * 4
 
 
-def test_attention_alone(run):
-    predictor = Predictor(load_model(run))
-    maps = predictor.maps(run / "samples" / "00.jpg", (10, 20, 50, 70))
-    # The lower half of the garment is looked at, twice as much.
-    maps.attention[:] = 0.2
-    maps.attention[len(maps.attention) // 2 :] = 0.4
+@pytest.mark.parametrize(
+    ("values", "shares"),
+    [((0.25, 0.5), (0.25, 0.5)), ((-0.5, 0.75), (0.25, 0.875))],
+)
+def test_attention_has_one_scale_for_all_images(tmp_path, values, shares):
+    """0..1, and -1..1 where it can be negative; not what one image has."""
+    path = tmp_path / "black.png"
+    cv2.imwrite(str(path), np.zeros((80, 80, 3), np.uint8))
+    attention = np.empty((4, 4, 6), np.float32)
+    attention[:2], attention[2:] = np.reshape(values, (2, 1, 1, 1))
+    maps = Maps(str(path), (0, 0, 80, 80), attention, None, ())
     picture = draw_attention(maps).astype(int)
-    assert picture.shape[0] > 400
-    upper, lower = picture[100:180].mean((0, 1)), picture[250:330].mean((0, 1))
-    # viridis goes from violet to yellow.
-    assert lower[1] > upper[1] + 30
+    # The upper and the lower quarter of the panel, which is between a title
+    # and a color bar, and its colors 60% over black.
+    for row, share in zip((70, 330), shares, strict=True):
+        expected = 0.6 * 255 * np.array(colormaps["viridis"](share)[:3])
+        np.testing.assert_allclose(picture[row, 210], expected, atol=4)
 
 
 def test_pictures_overwrite_nothing(tmp_path):

@@ -5,12 +5,15 @@ import pytest
 import tensorflow as tf
 
 from afn_keras.backend.versions import keras
+from afn_keras.drawing.marks import LEFT
+from afn_keras.drawing.marks import RIGHT
 from afn_keras.loading import load_model
 from afn_keras.network import build_afn
 from afn_keras.recipes import RECIPES
 from afn_keras.recipes import load_recipe
 from afn_keras.training.fit import compiled_model
 from afn_keras.training.fit import train
+from afn_keras.training.monitor import Watch
 from afn_keras.training.monitor import same_answers
 from afn_keras.training.optimizers import AdamW
 from afn_keras.training.optimizers import make_optimizer
@@ -376,6 +379,26 @@ def test_head_that_answers_the_same_is_named():
     assert same_answers(answers, vocabulary) == ["right_sleeve", "category"]
     few = {name: value[:2] for name, value in answers.items()}
     assert same_answers(few, vocabulary) == []
+
+
+def test_unsure_predictions_are_rings_in_tensorboard(tmp_path):
+    """Below the truth, which is drawn as dots."""
+    vocabulary = make_vocabulary((), (), (), True)
+    truth = np.zeros((1, 8, 3), np.float32)
+    truth[0, :2] = [[0.25, 0.5, 1], [0.75, 0.5, 1]]
+    image = np.zeros((1, 32, 32, 3), np.float32)
+    watch = Watch(image, {"heatmaps": truth}, vocabulary, "argmax", tmp_path)
+    scores = np.full((1, 8), 0.49, np.float32)
+    scores[0, 1] = 0.5
+    picture = watch._draw(
+        {"landmarks": truth[..., :2], "landmark_scores": scores}
+    )
+    assert picture.shape == (512, 256, 3)
+    np.testing.assert_array_equal(picture[128, 64], LEFT)
+    np.testing.assert_array_equal(picture[128, 192], RIGHT)
+    # A ring around what is black; and a dot.
+    assert picture[256 + 128, 64].max() < 60
+    np.testing.assert_array_equal(picture[256 + 128, 192], RIGHT)
 
 
 def test_tensorboard_has_every_metric_and_pictures(run):
