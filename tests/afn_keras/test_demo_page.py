@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,11 +24,10 @@ from afn_keras.loading import load_model
 from afn_keras.prediction.predictor import Predictor
 from pipelines.errors import InputError
 
-webdriver = pytest.importorskip("selenium.webdriver")
+pytest.importorskip("selenium.webdriver")
 pytest.importorskip("gradio")
 
 from selenium.webdriver import ActionChains  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
@@ -65,33 +63,6 @@ def address(run, tmp_path_factory):
     assert errors.splitlines()[-1] == "afn-demo: interrupted"
     # Nothing that was dropped is left behind.
     assert not list(scratch.glob("afn-demo-*"))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    names = "chromium", "google-chrome", "chrome"
-    found = next(filter(None, map(shutil.which, names)), None)
-    driver = shutil.which("chromedriver")
-    if not (found and driver):
-        pytest.skip("no Chromium and chromedriver on this machine")
-    options = webdriver.ChromeOptions()
-    options.binary_location = found
-    profile = tmp_path_factory.mktemp("browser")
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "window-size=1200,1400",
-        f"user-data-dir={profile}",
-    ):
-        options.add_argument(f"--{flag}")
-    with webdriver.Chrome(options, Service(driver)) as browser:
-        yield browser
 
 
 def open_page(browser, address):
