@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 LARGEST = "50mb"
 """Size of the largest file that the page takes."""
 
-_TITLE = "Attentive Fashion Network"
+_TITLE = (
+    "Attentive Fashion Network: landmarks, category and attributes of a garment"
+)
 _HOW = (
-    "Drop an image or pick a sample. Drag a box around the garment, or "
-    "leave it out to show all of the image."
+    "Drop an image or pick a sample. To have a part of it looked at, drag a "
+    "box around the garment and press the button."
 )
 _KEY = (
     "Blue: left. Orange: right. A ring: the network is unsure, or the garment "
@@ -41,6 +43,14 @@ _KEY = (
 # Rotating would turn the picture on the page alone, not what is looked at.
 _STYLE = """
 button[aria-label^="Rotate"] { display: none; }
+"""
+# Each error stays until it is closed, so that it can be read; with the next
+# question it has had its time.
+_CLOSE_ERRORS = """
+() => {
+    document.querySelectorAll(".toast-close").forEach(one => one.click());
+    return [];
+}
 """
 # On a phone the answer comes below the samples, out of sight.
 _TO_ANSWER = """
@@ -88,9 +98,14 @@ def demo_page(
                     str(error), duration=None, print_exception=False
                 ) from error
 
+        def no_answers() -> list[None]:
+            return [None] * len(answers)
+
         vocabulary = predictor.answering.vocabulary
         with gradio.Blocks(title=_TITLE, analytics_enabled=False) as page:
-            gradio.Markdown(f"# {predictor.answering.name}\n{_HOW}")
+            gradio.Markdown(
+                f"# {_TITLE}\n{_HOW} Model: {predictor.answering.name}."
+            )
             with gradio.Row():
                 with gradio.Column(min_width=320):
                     shown = image_annotator(
@@ -106,12 +121,14 @@ def demo_page(
                         show_download_button=False,
                     )
                     ask = gradio.Button("Look at it", variant="primary")
+                    asked = [ask.click, shown.upload]
                     if samples:
-                        gradio.Examples(
+                        examples = gradio.Examples(
                             [[_annotated(sample)] for sample in samples],
                             shown,
                             label="samples",
                         )
+                        asked.append(examples.load_input_event.then)
                 with gradio.Column(min_width=320):
                     landmarks = gradio.Image(
                         show_label=False,
@@ -146,11 +163,27 @@ def demo_page(
                     show_label=False, format="png", buttons=["fullscreen"]
                 )
             answers = [landmarks, category, attributes, attention, maps]
-            # Preprocessing would store the image anew; the file itself
-            # gives the answers that afn-predict gives.
-            ask.click(answer, shown, answers, preprocess=False).success(
-                js=_TO_ANSWER
-            )
+            for event in (*asked, shown.clear):
+                emptied = event(
+                    no_answers,
+                    None,
+                    answers,
+                    js=_CLOSE_ERRORS,
+                    queue=False,
+                    show_progress="hidden",
+                    trigger_mode="multiple",
+                    api_visibility="private",
+                )
+                if event in asked:
+                    # Preprocessing would store the image anew; the file itself
+                    # gives the answers that afn-predict gives.
+                    emptied.then(
+                        answer,
+                        shown,
+                        answers,
+                        preprocess=False,
+                        trigger_mode="always_last",
+                    ).success(js=_TO_ANSWER)
         yield page
 
 

@@ -1,6 +1,7 @@
 """Fixtures that several test files share; the expensive ones run once."""
 
 import os
+import shutil
 import signal
 import sys
 from importlib import metadata
@@ -171,6 +172,37 @@ def real_data():
     if not folder:
         pytest.skip("AFN_REAL_DATA names no folder of real images")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Chromium without a window, 1200 x 1400 pixels."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    from selenium.webdriver.chrome.service import Service
+
+    names = "chromium", "google-chrome", "chrome"
+    found = next(filter(None, map(shutil.which, names)), None)
+    driver = shutil.which("chromedriver")
+    if not (found and driver):
+        pytest.skip("no Chromium and chromedriver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = found
+    profile = tmp_path_factory.mktemp("browser")
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "window-size=1200,1400",
+        f"user-data-dir={profile}",
+    ):
+        options.add_argument(f"--{flag}")
+    with webdriver.Chrome(options, Service(driver)) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,11 @@ from afn_keras.evaluation.outcomes import calibration_error
 # Okabe and Ito's, as in all pictures.
 _BLUE = "#0072b2"
 _GRAY = "#777777"
+_PALE = "#cccccc"
 _MAP = "cividis"
+
+FEW = 10
+"""Answers below which a bin's frequency is marked as saying little."""
 
 _SMALL_MULTIPLES = 24
 _COUNTED = 25
@@ -110,7 +114,10 @@ def confusion_chart(outcomes: Outcomes) -> Figure:
 
 
 def calibration_chart(outcomes: Outcomes) -> Figure:
-    """Whether what is said with 70% is so in 70 of 100 cases."""
+    """Whether what is said with 70% is so in 70 of 100 cases.
+
+    Bins of fewer than `FEW` answers are crosses, with pale bars below.
+    """
     told = []
     if outcomes.vocabulary.categories:
         truth, scores = outcomes.category
@@ -130,7 +137,18 @@ def calibration_chart(outcomes: Outcomes) -> Figure:
     for (above, below), (title, right, score) in zip(grid.T, told, strict=True):
         count, said, so = calibration(right, score)
         above.plot((0, 1), (0, 1), "--", color=_GRAY, linewidth=1)
-        above.plot(said, so, "o-", color=_BLUE)
+        many, few = count >= FEW, (count > 0) & (count < FEW)
+        above.plot(said[many | few], so[many | few], "-", color=_BLUE)
+        # Markers are whole, also where nothing was so, or all.
+        whole = {"clip_on": False, "zorder": 3, "markeredgewidth": 2}
+        if many.any():
+            above.plot(said[many], so[many], "o", color=_BLUE, **whole)
+        if few.any():
+            label = f"fewer than {FEW} answers"
+            above.plot(
+                said[few], so[few], "x", color=_GRAY, label=label, **whole
+            )
+            above.legend(loc="upper left", fontsize=8, frameon=False)
         error = calibration_error(right, score)
         above.set_title(f"{title}: ECE {100 * error:.1f}%", fontsize=10)
         above.set_ylabel("observed frequency")
@@ -138,8 +156,11 @@ def calibration_chart(outcomes: Outcomes) -> Figure:
         above.set_xlim(0, 1)
         above.grid(alpha=0.3)
         places = (np.arange(len(count)) + 0.5) / len(count)
-        below.bar(places, count, 0.9 / len(count), color=_GRAY)
+        inks = np.where(few, _PALE, _GRAY)
+        below.bar(places, count, 0.9 / len(count), color=inks)
         below.set_yscale("symlog")
+        # The scale's own are formulas, which `chart_settings` turns off.
+        below.yaxis.set_major_formatter("{x:,.0f}")
         below.set_ylabel("answers")
         below.set_xlabel("predicted probability")
     return figure

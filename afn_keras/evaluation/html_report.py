@@ -127,7 +127,10 @@ def write_report_page(
                 "category",
                 "Category",
                 [
-                    _Part(text=top1_line(evaluation), table=labels),
+                    _Part(
+                        text=top1_line(evaluation),
+                        table=_columns(labels, "Category"),
+                    ),
                     _Part(
                         "What is taken for what",
                         picture=picture(
@@ -147,7 +150,8 @@ def write_report_page(
         )
     if evaluation["attributes"]:
         scores = attribute_scores(outcomes)
-        parts = [] if evaluation["category"] else [_Part(table=labels)]
+        groups = (title for title in labels.header[1:] if title != "Category")
+        parts = [_Part("Recall by group", table=_columns(labels, *groups))]
         if scores:
             parts.append(
                 _Part(
@@ -219,8 +223,19 @@ _SAID = (
 )
 _CALIBRATED = (
     "On the dashed line, what is said with 70% is so in 70 of 100 cases; below "
-    "it, the network is too sure. Gray: how many answers there are."
+    "it, the network is too sure. The bars say how many answers there are; "
+    f"pale ones and crosses are of fewer than {charts.FEW}, which say little."
 )
+
+
+def _columns(table: Table, *titles: str) -> Table:
+    """A table's first column and some others, without rows they leave empty."""
+    kept = [0, *(table.header.index(title) for title in titles)]
+    rows = [[row[column] for column in kept] for row in table.body]
+    return Table(
+        [table.header[column] for column in kept],
+        [row for row in rows if any(cell != "-" for cell in row[1:])],
+    )
 
 
 def _scores(scores: list[AttributeScore]) -> Table:

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,11 +24,10 @@ from afn_keras.loading import load_model
 from afn_keras.prediction.predictor import Predictor
 from pipelines.errors import InputError
 
-webdriver = pytest.importorskip("selenium.webdriver")
+pytest.importorskip("selenium.webdriver")
 pytest.importorskip("gradio")
 
 from selenium.webdriver import ActionChains  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
@@ -67,33 +65,6 @@ def address(run, tmp_path_factory):
     assert not list(scratch.glob("afn-demo-*"))
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    names = "chromium", "google-chrome", "chrome"
-    found = next(filter(None, map(shutil.which, names)), None)
-    driver = shutil.which("chromedriver")
-    if not (found and driver):
-        pytest.skip("no Chromium and chromedriver on this machine")
-    options = webdriver.ChromeOptions()
-    options.binary_location = found
-    profile = tmp_path_factory.mktemp("browser")
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "window-size=1200,1400",
-        f"user-data-dir={profile}",
-    ):
-        options.add_argument(f"--{flag}")
-    with webdriver.Chrome(options, Service(driver)) as browser:
-        yield browser
-
-
 def open_page(browser, address):
     browser.get(address)
     wait(browser, lambda: button(browser, "Look at it"))
@@ -110,9 +81,8 @@ def button(browser, text):
 
 def drop(browser, path):
     # What a dropped file ends in, too.
-    browser.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(
-        str(path)
-    )
+    files = By.CSS_SELECTOR, "input[type=file]"
+    wait(browser, lambda: browser.find_elements(*files))[0].send_keys(str(path))
 
 
 def canvas(browser):
@@ -136,18 +106,33 @@ def shown_scale(element, width, height):
     return min(rect["width"] / width, rect["height"] / height)
 
 
+def address_shown(browser):
+    """Where the picture on the page comes from; None without one."""
+    script = "return document.querySelector('#landmarks img')?.src"
+    return browser.execute_script(script)
+
+
+def answered(browser, before=None):
+    """The picture of the next answer, (h, w, 3) RGB."""
+    found = wait(
+        browser,
+        lambda: (
+            address_shown(browser) not in (None, before)
+            and address_shown(browser)
+        ),
+    )
+    with urllib.request.urlopen(found) as answer:
+        return np.array(Image.open(io.BytesIO(answer.read())).convert("RGB"))
+
+
 def ask(browser):
     """Presses the button; gives the picture that comes, (h, w, 3) RGB."""
     script = "arguments[0].scrollIntoView({block: 'center'})"
     pressed = button(browser, "Look at it")
+    before = address_shown(browser)
     browser.execute_script(script, pressed)
     pressed.click()
-    found = wait(
-        browser,
-        lambda: browser.find_elements(By.CSS_SELECTOR, "#landmarks img"),
-    )
-    with urllib.request.urlopen(found[0].get_attribute("src")) as answer:
-        return np.array(Image.open(io.BytesIO(answer.read())).convert("RGB"))
+    return answered(browser, before)
 
 
 def box_in(picture):
@@ -174,6 +159,8 @@ def test_drop_drag_and_read(run, browser, address, tmp_path):
     open_page(browser, address)
     drop(browser, path)
     on_page = canvas(browser)
+    # At once, of the whole image.
+    assert answered(browser).shape == (1280, 1024, 3)
     scale = shown_scale(on_page, width, height)
     # From a quarter to three quarters of it; ActionChains counts from the
     # middle of the element.
@@ -212,21 +199,53 @@ def test_a_sample_has_its_box(browser, address):
     wait(browser, picked)
     canvas(browser)
     # 60 x 80 pixels, shown 16 times as large; the benchmark's box.
-    assert box_in(ask(browser)) == (160, 320, 800, 1120)
+    assert box_in(answered(browser)) == (160, 320, 800, 1120)
 
 
-def test_a_text_file_is_named(browser, address, tmp_path):
+def test_errors_are_named_one_at_a_time(browser, address, tmp_path):
     path = tmp_path / "letter.jpg"
     path.write_text("Dear network,")
     open_page(browser, address)
+
+    def errors():
+        script = """return [...document.querySelectorAll(".toast-message-item")]
+            .map(error => error.innerText)"""
+        return browser.execute_script(script)
+
+    def pressed():
+        # It may be drawn before it listens.
+        button(browser, "Look at it").click()
+        return errors()
+
+    wait(browser, pressed)
+    wait(browser, lambda: errors() == ["there is no image yet"])
     drop(browser, path)
-    wait(browser, lambda: button(browser, "Look at it")).click()
-    toast = wait(
-        browser, lambda: browser.find_elements(By.CLASS_NAME, "toast-body")
-    )[0]
-    # It comes in little by little.
     expected = "letter.jpg: not an image (no known image format)"
-    wait(browser, lambda: expected in toast.text)
+    # It takes the place of the first.
+    wait(browser, lambda: expected in errors())
+    assert errors() == [expected]
+
+
+def test_a_new_image_clears_old_answers(browser, address, tmp_path):
+    write_image(tmp_path / "photo.jpg", 300, 400)
+    (tmp_path / "letter.jpg").write_text("Dear network,")
+    open_page(browser, address)
+    title = browser.find_element(By.TAG_NAME, "h1").text
+    assert title == browser.title
+    assert title == (
+        "Attentive Fashion Network: landmarks, category and attributes of a "
+        "garment"
+    )
+    drop(browser, tmp_path / "photo.jpg")
+    assert answered(browser).shape == (1280, 960, 3)
+    assert read_labels(browser)
+    canvas(browser)
+    # An image is there: it goes first, and its answers with it.
+    browser.find_element(By.CSS_SELECTOR, "[aria-label='Remove Image']").click()
+    wait(browser, lambda: address_shown(browser) is None)
+    wait(browser, lambda: not read_labels(browser))
+    drop(browser, tmp_path / "photo.jpg")
+    assert answered(browser).shape == (1280, 960, 3)
 
 
 def test_on_a_phone(browser, address, tmp_path):

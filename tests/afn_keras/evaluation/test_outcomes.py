@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from afn_keras.commands import evaluate
+from afn_keras.evaluation.charts import calibration_chart
 from afn_keras.evaluation.charts import confusion_chart
 from afn_keras.evaluation.outcomes import Outcomes
 from afn_keras.evaluation.outcomes import attribute_scores
@@ -128,14 +129,23 @@ def test_the_worst_come_first(records):
     assert landmark_mistakes(outcomes, records, "train") is None
 
 
-def test_a_page_that_needs_no_other_file(run, records, tmp_path, capsys):
-    folder = tmp_path / "report"
-    arguments = [
+@pytest.fixture(scope="module")
+def page(run, records, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page") / "report"
+    evaluate.main(arguments(run, records, folder))
+    return folder / "report.html"
+
+
+def arguments(run, records, folder):
+    return [
         *(str(run), "--data", str(records.folder), "--split", "train"),
         *("--report", str(folder)),
     ]
-    evaluate.main(arguments)
-    page = (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_page_that_needs_no_other_file(page, run, records, capsys):
+    folder = page.parent
+    page = page.read_text(encoding="utf-8")
     # Everything it shows is inside it.
     assert not re.findall(r'(?:src|href)="(?!data:image/png;base64,|#)', page)
     pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
@@ -148,7 +158,7 @@ def test_a_page_that_needs_no_other_file(run, records, tmp_path, capsys):
         assert text in page
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
-        evaluate.main(arguments)
+        evaluate.main(arguments(run, records, folder))
     assert stop.value.code == 2
     assert "report: exists already" in capsys.readouterr().err
 
@@ -171,6 +181,84 @@ def test_scores_outlive_a_page_that_cannot_be_written(
     assert "AFN (paper)" in out
     assert errors.count("\n") == 1
     assert (tmp_path / "scores" / "evaluation.json").is_file()
+
+
+def test_bins_of_few_answers_are_marked():
+    outcomes = Outcomes(Vocabulary(("Tee", "Skirt"), (), ()))
+    # Ten answers with 95%, nine of them right; nine with 75%, all right.
+    best = np.array([0.95] * 10 + [0.75] * 9)
+    truth = np.array([0] * 9 + [1] + [0] * 9)
+    scores = np.stack([best, 1 - best], axis=1)
+    outcomes.add({"category": truth}, {"category": scores})
+    figure = calibration_chart(outcomes)
+    above, below = figure.axes
+    points = {line.get_marker(): line.get_xydata() for line in above.lines}
+    np.testing.assert_allclose(points["o"], [[0.95, 0.9]])
+    np.testing.assert_allclose(points["x"], [[0.75, 1.0]])
+    (label,) = above.get_legend().get_texts()
+    assert label.get_text() == "fewer than 10 answers"
+    bars = {bar.get_height(): bar.get_facecolor() for bar in below.patches}
+    assert bars[9][0] == pytest.approx(0xCC / 255)
+    assert bars[10][0] == pytest.approx(0x77 / 255)
+    # No formula, which would be shown as it is written.
+    figure.canvas.draw()
+    labels = [label.get_text() for label in below.get_yticklabels()]
+    assert {"1", "10"} <= set(labels)
+    assert not any("$" in label for label in labels)
+
+
+def test_category_and_attributes_have_their_own_tables(page):
+    """Each below its heading, with the rows that say something of it."""
+    text = page.read_text(encoding="utf-8")
+    tables = {}
+    for section in text.split("<h2 ")[1:]:
+        first = section.split("<table>")[1].split("</table>")[0]
+        tables[re.search(r">(\w+)</h2>", section)[1]] = [
+            re.findall(r"<t[hd]>([^<]*)", row) for row in first.split("<tr")[1:]
+        ]
+        if section.startswith('id="attributes"'):
+            break
+    assert tables["Category"][0] == ["top-3 / top-5, %", "Category"]
+    methods = [row[0] for row in tables["Category"]]
+    assert "Lu et al., 2017" in methods
+    header, *body = tables["Attributes"]
+    assert header[1:4] == ["Texture", "Fabric", "Shape"]
+    assert "Category" not in header
+    # It was published for categories alone.
+    methods = [row[0] for row in body]
+    assert "Lu et al., 2017" not in methods
+    paper = body[methods.index("AFN (paper), 2018")]
+    assert paper[1] == "56.17 / 65.83"
+
+
+def test_a_phone_scrolls_no_page_sideways(page, browser):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True},
+    )
+    try:
+        browser.get(page.as_uri())
+        script = "return document.documentElement.scrollWidth"
+        assert browser.execute_script(script) == 390
+        # All that is wider scrolls in a place of its own; what is not is one
+        # column.
+        script = """
+        const sizes = [...document.querySelectorAll("SELECTOR")].map(
+            e => e.getBoundingClientRect());
+        return sizes.map(size => [size.left, size.right]);
+        """
+        boxes = browser.execute_script(script.replace("SELECTOR", ".wide"))
+        assert len(boxes) > 8
+        assert max(right for _, right in boxes) <= 390
+        images = browser.execute_script(script.replace("SELECTOR", ".wide img"))
+        assert max(right for _, right in images) > 800
+        numbers = browser.execute_script(
+            script.replace("SELECTOR", ".numbers div")
+        )
+        assert len(numbers) == 5
+        assert len({left for left, _ in numbers}) == 1
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_names_are_escaped(records, tmp_path):
