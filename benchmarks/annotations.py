@@ -21,7 +21,6 @@ import numpy as np
 from tabulate import tabulate
 
 from pipelines.annotations import label_frequencies
-from pipelines.annotations import mean_landmarks
 from pipelines.readers.deepfashion_names import PLACES
 from pipelines.readers.detect import read_annotations
 
@@ -81,9 +80,6 @@ def _read(folder: Path) -> None:
     start = time.perf_counter()
     annotations = read_annotations(folder)
     step("read and check", start)
-    start = time.perf_counter()
-    mean_landmarks(annotations, "train")
-    step("mean landmarks", start)
     start = time.perf_counter()
     label_frequencies(annotations, "train")
     step("label frequencies", start)
