@@ -102,7 +102,7 @@ class FlipAveraged:
     """Answers with the average of an image's and its mirror image's.
 
     Points are averaged, not heatmaps, and probabilities. It costs twice as
-    much; how a network is judged without it is how it is served.
+    much; how a network is evaluated without it is how it is served.
 
     Args:
         answering: what answers for both.

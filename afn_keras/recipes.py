@@ -84,8 +84,8 @@ class Recipe:
     # Learning rate of VGG16's layers in units of all others', and no weight
     # decay, where they start from weights that were trained before.
     backbone_rate: float = Field(1.0, ge=0)
-    # Average of the weights of late steps, by which the network is judged and
-    # saved: each step keeps this share of it. None judges the weights alone.
+    # Moving average of the weights, which is what is evaluated and saved: each
+    # step keeps this share of it. None takes the weights themselves.
     ema: float | None = Field(None, gt=0, lt=1)
     # Batches whose gradients are averaged for one step of the optimizer.
     accumulate: int = Field(1, ge=1)

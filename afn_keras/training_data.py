@@ -54,9 +54,9 @@ class TrainingData:
             ValueError, KeyError, TypeError: if the text is something else.
         """
         fields = json.loads(text)
-        return cls(
-            fields["origin"], fields.get("baseline", fields.get("guess"))
-        )
+        # 0.1.0 called it `guess`.
+        name = "guess" if "guess" in fields else "baseline"
+        return cls(fields["origin"], fields[name])
 
     def save(self, folder: Path) -> None:
         """Writes `training_data.json` into `folder`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from afn_keras.backend import needs_keras_3
 from afn_keras.backend import needs_tensorflow
@@ -47,6 +48,7 @@ def export_run(
     formats: Sequence[str] = DEFAULT_FORMATS,
     records: Records | None = None,
     version: int | None = None,
+    progress: bool = False,
 ) -> Iterator[tuple[Path, Check]]:
     """Writes artifacts into `RUN/exports` and checks each.
 
@@ -55,6 +57,7 @@ def export_run(
         formats: which of `FORMATS` to write; "tflite" is in float32.
         records: data whose training split the 8-bit file is calibrated on.
         version: of the SavedModel; one more than the highest if None.
+        progress: show a progress bar on a terminal.
 
     Yields:
         Each artifact with what its check gave.
@@ -79,7 +82,13 @@ def export_run(
     calibration = None
     if "tflite_int8" in paths:
         calibration = _calibration(trained, records)
-    for name, path in paths.items():
+    bar = tqdm(
+        paths.items(),
+        "exporting",
+        unit=" files",
+        disable=None if progress else True,
+    )
+    for name, path in bar:
         existed = path.exists()
         with _no_folder_left_of(path):
             if name == "saved_model":

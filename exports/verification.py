@@ -93,15 +93,15 @@ def verify(
         or [every]
     )
     difference = float(every.max(initial=0.0))
-    bound, judged = BOUND, difference
+    bound, measured = BOUND, difference
     if artifact.stem in _QUANTIZED:
         # NaN does not vanish in a median either.
-        bound, judged = QUANTIZED_BOUND, float(np.median(scores))
-    # Not `judged > bound`, which a NaN would pass.
-    if not judged <= bound:
+        bound, measured = QUANTIZED_BOUND, float(np.median(scores))
+    # Not `measured > bound`, which a NaN would pass.
+    if not measured <= bound:
         raise VerificationError(
             f"{artifact}: its answers differ from the network's by "
-            f"{judged:.2g}, more than {bound:g}; it should not be used"
+            f"{measured:.2g}, more than {bound:g}; it should not be used"
         )
     return Check(
         difference,

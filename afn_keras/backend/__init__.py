@@ -4,7 +4,6 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["versions"],
     submod_attrs={
         "settings": ["check_jax", "keras_backend", "keras_settled"],
         "versions": [

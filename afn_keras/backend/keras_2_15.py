@@ -110,7 +110,7 @@ class AdamW(keras.optimizers.AdamW):
 
 
 class SwapEMAWeights(keras.callbacks.Callback):
-    """Puts the averages of the weights in their place where it judges.
+    """Puts the averages of the weights in their place where it evaluates.
 
     Args:
         swap_on_epoch: must be true: they stay there from the end of an epoch

@@ -52,7 +52,7 @@ def _help() -> str:
             "commands, each also as afn-COMMAND:",
             *lines,
             "",
-            "afn COMMAND --help says more; afn --version prints the release.",
+            "afn COMMAND --help shows its flags; --version prints the release.",
             "",
             "example:",
             "  afn predict runs/demo photo.jpg",

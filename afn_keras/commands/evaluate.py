@@ -25,22 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         help="run, .keras file, SavedModel, TFLite or ONNX file",
     )
-    judging = parser.add_argument_group("judging")
-    judging.add_argument(
+    scoring = parser.add_argument_group("scoring")
+    scoring.add_argument(
         "--data",
         metavar="DATA",
         type=Path,
         required=True,
         help="benchmark folder, labels file or records",
     )
-    judging.add_argument(
+    scoring.add_argument(
         "--split",
         metavar="SPLIT",
         choices=("train", "val", "test"),
         default="test",
         help="train, val or test (default test)",
     )
-    judging.add_argument(
+    scoring.add_argument(
         "--protocol",
         metavar="NAME",
         choices=("corrected", "released"),
@@ -48,12 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="corrected, or released: as the paper's authors' evaluator, with "
         "pixels W wide in the truth, W - 1 in answers (default corrected)",
     )
-    judging.add_argument(
+    scoring.add_argument(
         "--flip",
         action="store_true",
         help="average the answers for an image and its mirror image",
     )
-    judging.add_argument(
+    scoring.add_argument(
         "--published",
         action="store_true",
         help="show the published rows beside other data too",

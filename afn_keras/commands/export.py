@@ -92,14 +92,12 @@ def _run(options: argparse.Namespace) -> None:
         from exports.report import write_report
 
         checks = {}
-        artifacts = tqdm(
-            export_run(
-                options.run, options.formats, records, options.model_version
-            ),
-            "exporting",
-            len(options.formats),
-            unit=" files",
-            disable=None,
+        artifacts = export_run(
+            options.run,
+            options.formats,
+            records,
+            options.model_version,
+            progress=True,
         )
         for artifact, check in artifacts:
             checks[artifact] = check

@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _check_order(model: str, images: Sequence[str]) -> None:
-    """Raises InputError where images are named and no model, or it last."""
+    """Raises InputError if the model is missing, or comes last."""
     from afn_keras.prediction import is_image_name
     from afn_keras.runs import looks_like_model
     from pipelines.errors import InputError
@@ -115,18 +115,18 @@ def _check_order(model: str, images: Sequence[str]) -> None:
     if looks_like_model(Path(model)):
         if images:
             return
-        raise InputError(f"no image is named: afn-predict {model} photo.jpg")
+        raise InputError(f"no image given; try: afn-predict {model} photo.jpg")
     *others, last = images or [model]
     if looks_like_model(Path(last)):
         swapped = shlex.join(["afn-predict", last, model, *others])
         raise InputError(
-            f"{model}: is no model, and {last} is; the model comes first: "
+            f"{model}: not a model, but {last} is; put the model first: "
             f"{swapped}"
         )
     if is_image_name(model):
         missing = shlex.join(["afn-predict", "MODEL", model, *images])
         raise InputError(
-            f"{model}: is no model; name one before the images: {missing}"
+            f"{model}: not a model; put one before the images: {missing}"
         )
 
 
@@ -143,7 +143,7 @@ def _run_job(options: argparse.Namespace) -> None:
             "--parquet"
         )
     if not options.photographs:
-        raise InputError("no image is named")
+        raise InputError("no image given")
     if not options.output:
         raise InputError(
             f"--runner {options.runner}: needs --output, a folder or URL"

@@ -1,4 +1,4 @@
-"""afn-train: from images to a trained, judged and exported network."""
+"""afn-train: from images to a trained, evaluated and exported network."""
 
 import argparse
 import os
@@ -27,7 +27,7 @@ _FIELDS = (
     ("optimizer", "NAME", "adamw, or with the extra addons such as tfa.LAMB"),
     ("precision", "TYPE", "float32, mixed_bfloat16 or mixed_float16"),
     ("seed", "S", "of everything random"),
-    ("tracker", "NAME", "log to wandb or mlflow, too"),
+    ("tracker", "NAME", "also log to wandb or mlflow"),
 )
 
 # The last thing that is written.
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "afn-train --data DeepFashion --recipe small --output runs/small",
     )
     flags = parser.add_argument_group(
-        "flags, of which those up to --tracker change the recipe"
+        "flags; those up to --tracker override fields of the recipe"
     )
     flags.add_argument(
         "--data",
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="F=V",
         nargs="+",
         default=[],
-        help="other fields of the recipe, such as rotation=20",
+        help="override other fields, such as rotation=20",
     )
     for field, metavar, help in _FIELDS:
         flags.add_argument(
@@ -159,7 +159,7 @@ def _hardware(options: argparse.Namespace) -> _Hardware:
             )
         on_jax, devices = True, "all"
     if on_jax:
-        # A process of its own trains; this one judges and exports.
+        # A process of its own trains; this one evaluates and exports.
         os.environ["KERAS_BACKEND"] = "tensorflow"
     return _Hardware(on_jax, devices, cluster)
 
@@ -178,8 +178,6 @@ def _train(
     # What is wrong with the data is said before TensorFlow is loaded.
     records = _prepare_records(recipe, run)
     import_tensorflow()
-    from tqdm import tqdm
-
     from afn_keras.drawing import save_prediction
     from afn_keras.evaluation import evaluate
     from afn_keras.evaluation import paper_tables
@@ -222,9 +220,7 @@ def _train(
     )
     for prediction in predictions:
         save_prediction(prediction, run / "pictures")
-    checks = dict(
-        tqdm(export_run(run), "exporting", unit=" files", disable=None)
-    )
+    checks = dict(export_run(run, progress=True))
     print(write_report(run, checks, records, split, progress=True))
     print(_what_is_where(run, samples[0].path))
 

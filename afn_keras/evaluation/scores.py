@@ -133,7 +133,7 @@ class Scores:
 
     Args:
         vocabulary: names of the labels.
-        protocol: how landmarks are judged.
+        protocol: how landmarks are scored.
         image_size: side of the network's images in pixels.
     """
 
@@ -146,12 +146,12 @@ class Scores:
         self.vocabulary = vocabulary
         self._waiting: list[tuple[dict, dict]] = []
         count = len(vocabulary.landmarks)
-        judged = {"protocol": protocol, "image_size": image_size}
+        settings = {"protocol": protocol, "image_size": image_size}
         self.landmarks = [
-            NormalizedError(count, **judged),
-            CorrectKeypoints(0.1, count, **judged),
-            CorrectKeypoints(0.2, count, **judged),
-            AreaUnderCurve(0.2, count, **judged),
+            NormalizedError(count, **settings),
+            CorrectKeypoints(0.1, count, **settings),
+            CorrectKeypoints(0.2, count, **settings),
+            AreaUnderCurve(0.2, count, **settings),
         ]
         self.category = [TopKAccuracy(k) for k in (1, 3, 5)]
         columns = {"all": None, **group_columns(vocabulary)}

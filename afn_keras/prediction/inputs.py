@@ -56,7 +56,7 @@ def list_images(
     if there is no such file, in which folders of exactly those names come
     first; a table ending in .csv with a column `image`,
     relative to the table, perhaps with `x1`, `y1`, `x2`, `y2`, other columns
-    being ignored; a list, or a pattern of lists, as `photograph_lists` knows
+    being ignored; a list, or a pattern of lists, as `image_lists` reads
     them; or `-` for `lines`.
 
     Args:

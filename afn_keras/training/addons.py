@@ -141,7 +141,7 @@ def addons_optimizer(
 
 
 class SwapAverages(keras.callbacks.Callback):
-    """Puts averages of the weights in their place where it judges.
+    """Puts averages of the weights in their place where it evaluates.
 
     They stay there from the end of an epoch to the beginning of the next, so
     that they are what is saved. Without averages, or before SWA has taken its

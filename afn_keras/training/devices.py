@@ -63,7 +63,10 @@ def on_devices(devices: Devices, part: Part) -> Iterator[int]:
 def device_name() -> str:
     """Returns what training runs on, such as "cpu" or "2 x gpu"."""
     if keras.backend.backend() == "jax":
-        names = keras.distribution.list_devices()
+        spread = keras.distribution.distribution()
+        names = keras.distribution.list_devices()[:1]
+        if spread:
+            names = spread.device_mesh.devices.ravel().tolist()
     else:
         import tensorflow as tf
 

@@ -1,6 +1,6 @@
 """Training on JAX, in a process of its own.
 
-What comes after training, judging and exporting, runs on TensorFlow. And where
+What comes after training, evaluation and export, runs on TensorFlow. And where
 several processes train together, JAX ends each of them the moment another is
 gone, sometimes without a word: whoever started this one outlives it, and says
 what happened.

@@ -1,4 +1,4 @@
-"""Experiment trackers, through the callbacks that they have for Keras."""
+"""Experiment trackers: Weights & Biases and MLflow."""
 
 import contextlib
 import dataclasses
@@ -19,10 +19,13 @@ def check_tracker(name: str) -> None:
     Args:
         name: as in `Recipe.tracker`.
     """
-    if name != "none" and find_spec(name) is None:
+    if name == "none":
+        return
+    spec = find_spec(name)
+    # Both write a folder of their own name, which Python takes for a package.
+    if spec is None or spec.origin is None:
         raise InputError(
-            f"--tracker {name}: is not installed: pip install "
-            f"'afn-keras[{name}]'"
+            f"--tracker {name}: not installed; pip install 'afn-keras[{name}]'"
         )
 
 
@@ -82,7 +85,7 @@ def _mlflow(fields: dict, folder: Path) -> tuple:
     mlflow.log_params(fields)
 
     def log(epoch: int, logs: dict) -> None:
-        # MLflow's own callback keeps the "@" of recall@5, which it refuses.
+        # MLflow's own callback keeps the "@" of recall@5, which MLflow rejects.
         metrics = {
             name.replace("@", "_at_"): float(value)
             for name, value in logs.items()

@@ -73,7 +73,7 @@ def write_records(
             `multiprocessing`.
         strict: stop at the first problem instead.
         beam: let Apache Beam have the shards written by its own workers, with
-            these options (see `beam_jobs.job_options`) and without `workers`.
+            these options (of `pipelines.beam.job_options`), without `workers`.
             All machines must see `output` and the images where this one
             does.
 

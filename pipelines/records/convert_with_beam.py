@@ -48,7 +48,7 @@ def write_shards(
         annotations: the table that the shards refer to.
         shards: which are to be written.
         files: where.
-        options: of `beam_jobs.job_options`.
+        options: of `pipelines.beam.job_options`.
         watch: called with the number of rows and the problems of each shard
             that is finished.
 

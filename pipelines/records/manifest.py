@@ -78,8 +78,8 @@ def load_records(folder: Path) -> Records:
             content["images"],
             shards,
             counts,
-            # As 0.1.0 wrote it.
-            content.get("baseline", content.get("guess")),
+            # 0.1.0 called it `guess`.
+            content["guess" if "guess" in content else "baseline"],
             # Older records do not say.
             content.get("origin", "other"),
         )

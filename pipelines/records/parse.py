@@ -1,4 +1,4 @@
-"""One record, back from the tf.train.Example that `tfrecords` makes."""
+"""One record, back from the tf.train.Example that `encode` makes."""
 
 import tensorflow as tf
 

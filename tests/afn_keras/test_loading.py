@@ -13,6 +13,8 @@ from afn_keras.backend.versions import precision
 from afn_keras.loading import load_model
 from afn_keras.loading import save_model
 from afn_keras.rebuild import rebuild_network
+from afn_keras.recipes import load_recipe
+from afn_keras.recipes import load_run_recipe
 from afn_keras.training_data import TrainingData
 from pipelines.errors import InputError
 from pipelines.vocabulary import LANDMARK_PAIRS
@@ -115,6 +117,23 @@ def test_what_another_version_wrote_in_a_recipe_is_named(tmp_path, capsys):
         f"{tmp_path}/recipe.yaml: passed over warp, which another version "
         "wrote and this one does not know\n"
     )
+
+
+def test_names_of_an_earlier_release(tmp_path, capsys):
+    """0.1.0 wrote `colour`, `licence` and `guess`."""
+    (tmp_path / "recipe.yaml").write_text("colour: 0.25\nlicence: CC0\n")
+    recipes = [
+        load_recipe(f"{tmp_path}/recipe.yaml"),
+        load_run_recipe(tmp_path),
+    ]
+    for recipe in recipes:
+        assert (recipe.color, recipe.license) == (0.25, "CC0")
+    assert capsys.readouterr().err == ""
+    baseline = {"landmarks": None, "category": [0.5, 0.5], "attributes": []}
+    text = json.dumps({"origin": "other", "guess": baseline})
+    assert TrainingData.from_json(text) == TrainingData("other", baseline)
+    with pytest.raises(KeyError):
+        TrainingData.from_json('{"origin": "other"}')
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

@@ -1,5 +1,6 @@
 """Bad input: one clear line, exit code 2, nothing half-written."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from afn_keras.commands import inspect
 from afn_keras.commands import predict
 from afn_keras.commands import synthesize
 from afn_keras.commands import train
+from afn_keras.recipes import load_recipe
 
 COMMANDS = [
     convert,
@@ -104,37 +106,29 @@ def test_model_and_images_swapped(tmp_path, capsys):
     photo.touch()
     message = fails(predict, [photo, tmp_path], capsys)
     assert message == (
-        f"afn-predict: {photo}: is no model, and {tmp_path} is; the model "
-        f"comes first: afn-predict {tmp_path} '{photo}'\n"
+        f"afn-predict: {photo}: not a model, but {tmp_path} is; put the "
+        f"model first: afn-predict {tmp_path} '{photo}'\n"
     )
     assert fails(predict, [tmp_path], capsys) == (
-        f"afn-predict: no image is named: afn-predict {tmp_path} photo.jpg\n"
+        f"afn-predict: no image given; try: afn-predict {tmp_path} photo.jpg\n"
     )
 
 
-def test_flags_of_recipe_fields(tmp_path):
-    """They change what `--set` would, and are checked as that is."""
-    options = ["--epochs", "7", "--batch-size", "3", "--learning-rate", "0.5"]
-    with pytest.raises(SystemExit):
-        train.main(
-            [
-                *options,
-                *("--image-size", "32", "--set", "width=0.1"),
-                *("--data", str(tmp_path / "no"), "--output", str(tmp_path)),
-            ]
-        )
-    recipe = {}
-    original = train._train
-    train._train = lambda made, *_: recipe.update(vars(made))
-    try:
-        train.main([*options, "--output", str(tmp_path / "run")])
-    finally:
-        train._train = original
-    assert {name: recipe[name] for name in ("epochs", "batch_size")} == {
-        "epochs": 7,
-        "batch_size": 3,
-    }
-    assert recipe["learning_rate"] == 0.5
+def test_flags_of_recipe_fields(tmp_path, monkeypatch):
+    """They change what `--set` would change, and leave the rest alone."""
+    made = []
+    monkeypatch.setattr(train, "_train", lambda recipe, *_: made.append(recipe))
+    train.main(
+        [
+            *("--epochs", "7", "--batch-size", "3", "--learning-rate", "0.5"),
+            *("--image-size", "32", "--set", "width=0.1"),
+            *("--output", str(tmp_path / "run")),
+        ]
+    )
+    (recipe,) = made
+    changes = {"epochs": 7, "batch_size": 3, "learning_rate": 0.5}
+    changes |= {"image_size": 32, "width": 0.1}
+    assert recipe == dataclasses.replace(load_recipe("demo"), **changes)
 
 
 def test_help_does_not_wait_for_tensorflow():

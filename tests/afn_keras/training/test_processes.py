@@ -119,16 +119,18 @@ def check_same(folder, alone):
         np.testing.assert_allclose(a, b, atol=2e-4)
 
 
-def test_jax_trains_as_tensorflow(recipe, alone, tmp_path):
+def test_jax_trains_as_tensorflow(recipe, alone, tmp_path, capfd):
     run = prepared(recipe, tmp_path / "run")
     train_on_jax(run, resume=False)
+    assert "training on cpu: " in capfd.readouterr().out
     check_same(run, alone)
 
 
 @pytest.mark.slow
-def test_two_devices_of_jax_train_as_one(recipe, alone, tmp_path):
+def test_two_devices_of_jax_train_as_one(recipe, alone, tmp_path, capfd):
     run = prepared(recipe, tmp_path / "run")
     train_on_jax(run, resume=False, devices=2)
+    assert "training on 2 x cpu: " in capfd.readouterr().out
     check_same(run, alone)
 
 
@@ -148,13 +150,14 @@ train(recipe, load_records(records), run, devices=2)
 
 @pytest.mark.slow
 def test_two_devices_of_tensorflow_train_as_one(
-    recipe, alone, shards, tmp_path
+    recipe, alone, shards, tmp_path, capfd
 ):
     run = prepared(recipe, tmp_path / "run")
     # In a process of its own, as this one has one device already.
     subprocess.run(
         [sys.executable, "-c", ON_TWO, run, shards.folder], check=True
     )
+    assert "training on 2 x cpu: " in capfd.readouterr().out
     check_same(run, alone)
     # JAX, too, opens what was saved.
     config = keras.models.load_model(run / "model.keras").get_config()

@@ -19,6 +19,7 @@ def tracked(name):
     return dataclasses.replace(recipe, tracker=name, precision="float32")
 
 
+@pytest.mark.slow
 @pytest.mark.keras3
 def test_mlflow_has_every_epoch(records, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
@@ -42,6 +43,7 @@ def test_mlflow_has_every_epoch(records, tmp_path, monkeypatch):
     assert "attributes_recall_at_5" in run.data.metrics
 
 
+@pytest.mark.slow
 @pytest.mark.keras3
 def test_wandb_offline(records, tmp_path, monkeypatch):
     pytest.importorskip("wandb")
@@ -63,7 +65,7 @@ def test_a_tracker_that_is_not_installed(tmp_path, monkeypatch, capsys):
         )
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
-        "afn-train: --tracker mlflow: is not installed: pip install "
+        "afn-train: --tracker mlflow: not installed; pip install "
         "'afn-keras[mlflow]'\n"
     )
     assert not (tmp_path / "run").exists()
@@ -73,10 +75,18 @@ def test_a_tracker_that_does_not_start(tmp_path, monkeypatch):
     def start(fields, folder):
         raise OSError("no route to host\nand a page more")
 
-    monkeypatch.setattr(trackers, "find_spec", lambda name: name)
+    monkeypatch.setattr(trackers, "check_tracker", lambda name: None)
     monkeypatch.setattr(trackers, "_wandb", start)
     with (
         pytest.raises(InputError, match="^--tracker wandb: no route to host$"),
         trackers.tracking(tracked("wandb"), tmp_path),
     ):
         pass
+
+
+def test_a_folder_of_its_name_is_no_tracker(tmp_path, monkeypatch):
+    """Earlier runs leave `wandb/` and `mlflow/` where they were started."""
+    (tmp_path / "some_tracker").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="^--tracker some_tracker: not inst"):
+        trackers.check_tracker("some_tracker")

@@ -572,3 +572,15 @@ def test_a_split_that_no_row_names(hand_written, tmp_path):
     with pytest.raises(InputError, match="no image of the split test is named"):
         write_records(annotations, tmp_path / "records", ["test"])
     assert not list(tmp_path.iterdir())
+
+
+def test_records_of_an_earlier_release_have_their_baseline(records, tmp_path):
+    """0.1.0 called it `guess`."""
+    folder = tmp_path / "records"
+    shutil.copytree(records.folder, folder)
+    path = folder / "records.json"
+    content = json.loads(path.read_text())
+    content["guess"] = content.pop("baseline")
+    path.write_text(json.dumps(content))
+    assert load_records(folder).baseline == records.baseline
+    assert records.baseline["category"] == [4 / 8, 2 / 8, 2 / 8]
