@@ -219,7 +219,7 @@ def _train(
         [sample.box for sample in samples],
     )
     for prediction in predictions:
-        save_prediction(prediction, run / "pictures")
+        save_prediction(prediction, run / "pictures", trained.name)
     checks = dict(export_run(run, progress=True))
     print(write_report(run, checks, records, split, progress=True))
     print(_what_is_where(run, samples[0].path))
