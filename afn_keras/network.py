@@ -2,13 +2,18 @@
 
 Liu & Lu, "Deep Fashion Analysis with Feature Map Upsampling and
 Landmark-Driven Attention", ECCV Workshops 2018. Shapes in the comments are
-those of the paper: 224x224 input and width 1.
+those of the paper: 224x224 input, VGG-16 and width 1. On another backbone the
+same branches leave where its features are a sixteenth of the image's size.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from typing import Literal
 from typing import get_args
 
+from afn_keras.backbones import Channels
+from afn_keras.backbones import Front
+from afn_keras.backbones import get_backbone
 from afn_keras.backend import Dropout
 from afn_keras.backend import keras
 from afn_keras.backend import ops
@@ -19,9 +24,6 @@ from pipelines.vocabulary import Vocabulary
 layers = keras.layers
 
 Attention = Literal["paper", "released", "none"]
-
-# ImageNet's mean color, which VGG16's weights expect to be subtracted.
-_MEAN_RGB = (123.68, 116.779, 103.939)
 
 # Keras's default start halves the signal's variance at each ReLU. VGG16's
 # inputs of some 60 in size outlast that; the landmark branch, nine layers
@@ -35,6 +37,7 @@ def build_afn(
     num_categories: int | None = None,
     num_attributes: int | None = None,
     num_landmarks: int | None = None,
+    backbone: str = "vgg16",
     image_size: int = 224,
     width: float = 1.0,
     dropout: float = 0.0,
@@ -51,27 +54,30 @@ def build_afn(
         num_landmarks: landmarks, if there is no vocabulary; the benchmark's 8
             if left open. With 0 there is no landmark branch, and the
             attention sees the features alone.
+        backbone: "vgg16", the paper's, or one of "efficientnet_lite0",
+            "efficientnet_lite1" and "efficientnet_lite2", for phones.
         image_size: side of the square input in pixels; a multiple of 32.
         width: factor on the channels of VGG16, the attention branch and the
-            heads' hidden layers.
+            heads' hidden layers; 1 with another backbone.
         dropout: rate before and after the hidden layer of each head. The
             paper has none; it helps where images are few.
         attention: "paper", as printed; "released", the U-Net of its authors'
             code; or "none", to see what attention is worth.
         upsampling: whether heatmaps are upsampled to the image's size, as in
-            the paper, or stay at an eighth of it, to see what that is worth.
+            the paper (a quarter of it with EfficientNet-Lite), or stay at an
+            eighth (a sixteenth) of it, to see what that is worth.
 
     Returns:
         A model from `image`, (B, image_size, image_size, 3) RGB in 0..255, to
-        a dict with `heatmaps` (B, image_size, image_size, L), an eighth of
-        that size without upsampling, `category` (B, C) logits and
-        `attributes` (B, A) logits, all float32 under any precision policy. A
-        task without labels has no entry.
+        a dict with `heatmaps` (B, h, w, L) of the size that `upsampling`
+        says, `category` (B, C) logits and `attributes` (B, A) logits, all
+        float32 under any precision policy. A task without labels has no
+        entry.
 
     Raises:
-        ValueError: if `image_size` is no multiple of 32, `width` is not
-            positive, `attention` is none of the three, or nothing is to be
-            predicted.
+        ValueError: if `image_size` is no multiple of 32, there is no such
+            `backbone` or `attention`, `width` is not positive or the backbone
+            cannot have it, or nothing is to be predicted.
 
     Examples:
         >>> model = build_afn(num_categories=46, num_attributes=1000)
@@ -88,6 +94,9 @@ def build_afn(
         raise ValueError(f"image_size must be a multiple of 32: {image_size}")
     if width <= 0:
         raise ValueError(f"width must be positive: {width}")
+    trunk = get_backbone(backbone)
+    if width != 1 and not trunk.scales:
+        raise ValueError(f"width must be 1 with {backbone}: {width}")
 
     def channels(count: int) -> int:
         return max(1, round(count * width))
@@ -96,17 +105,22 @@ def build_afn(
         raise ValueError(
             f"attention must be one of {get_args(Attention)}: {attention!r}"
         )
+    if attention == "released" and backbone != "vgg16":
+        raise ValueError(f"attention='released' needs vgg16, not {backbone}")
 
     image = layers.Input((image_size, image_size, 3), name="image")
-    features = vgg16_to_conv4_3(image, channels)  # 28x28x512, F
+    front = trunk.front(image, channels)
+    features = front.features  # 28x28x512, F
     outputs = {}
     heatmaps = None
     if num_landmarks:
-        heatmaps = landmark_branch(features, num_landmarks, upsampling)
+        heatmaps = landmark_branch(
+            front, num_landmarks, trunk.branch_channels, upsampling
+        )
         outputs["heatmaps"] = heatmaps  # 224x224x8, M'
     if attention == "paper":
         # Below 1 filters out, above 1 magnifies: (1/2 + A) * F, 0 < A < 1.
-        weights = attention_branch(features, heatmaps, channels)
+        weights = attention_branch(features, heatmaps, channels, trunk.squeezes)
         attended = _attend(features, weights, offset=0.5)
     elif attention == "released":
         # (1 + A) * F, -1 < A < 1.
@@ -114,55 +128,47 @@ def build_afn(
         attended = _attend(features, weights, offset=1.0)
     else:
         attended = features
-    pooled = vgg16_from_pool4(attended, channels)  # 7x7x512
+    pooled = trunk.rear(attended, channels)  # 7x7x512
+    hidden = channels(trunk.hidden) if trunk.hidden else 0
     if num_categories:
         outputs["category"] = label_head(
-            pooled, num_categories, "category", channels, dropout
+            pooled, num_categories, "category", hidden, dropout
         )
     if num_attributes:
         outputs["attributes"] = label_head(
-            pooled, num_attributes, "attributes", channels, dropout
+            pooled, num_attributes, "attributes", hidden, dropout
         )
     if not outputs:
         raise ValueError("no landmark, category or attribute to predict")
     return keras.Model(image, outputs, name="afn")
 
 
-def vgg16_to_conv4_3(image: Any, channels: Any) -> Any:
-    """VGG-16 from its preprocessing to conv4_3: 224x224x3 -> 28x28x512."""
-    x = layers.Rescaling(
-        1.0, offset=[-mean for mean in _MEAN_RGB], name="subtract_mean"
-    )(image)
-    x = ops.flip(x, axis=-1)  # VGG16's weights were trained on BGR.
-    x = _vgg_block(x, 1, 2, channels(64))
-    x = layers.MaxPooling2D(name="block1_pool")(x)  # 112x112x64
-    x = _vgg_block(x, 2, 2, channels(128))
-    x = layers.MaxPooling2D(name="block2_pool")(x)  # 56x56x128
-    x = _vgg_block(x, 3, 3, channels(256))
-    x = layers.MaxPooling2D(name="block3_pool")(x)  # 28x28x256
-    return _vgg_block(x, 4, 3, channels(512))  # 28x28x512
-
-
 def landmark_branch(
-    features: Any, num_landmarks: int, upsampling: bool = True
+    front: Front,
+    num_landmarks: int,
+    stages: Sequence[tuple[int, int]],
+    upsampling: bool = True,
 ) -> Any:
     """Feature map upsampling: 28x28x512 -> heatmaps M', 224x224x8.
 
     Its 64 to 16 channels are few already, so `width` leaves them alone: at a
     quarter of them, some landmarks' heatmaps stayed flat. Without upsampling
-    the convolutions are the same, all at 28x28.
+    the convolutions are the same, all at 28x28. Features of a backbone that
+    are coarser than the paper's get back what finer ones have seen, by skips.
     """
-    x = _conv(64, 1, "landmark_conv1x1", _KEEP)(features)  # 28x28x64
-    # 56x56x64, 112x112x32, 224x224x16; the middle width is not printed in
-    # the paper, its released code has 32.
-    for stage, (count, upsampled) in enumerate(
-        ((64, 64), (64, 32), (32, 16)), start=1
-    ):
+    x = _conv(64, 1, "landmark_conv1x1", _KEEP)(front.features)  # 28x28x64
+    # 56x56x64, 112x112x32, 224x224x16.
+    for stage, (count, upsampled) in enumerate(stages, start=1):
         name = f"landmark{stage}"
         x = _conv(count, 3, f"{name}_conv1", _KEEP)(x)
         x = _conv(count, 3, f"{name}_conv2", _KEEP)(x)
         if upsampling:
             x = _upsample(upsampled, f"{name}_upsample")(x)
+            if front.skips:
+                skip = layers.Conv2D(upsampled, 1, name=f"{name}_skip")(
+                    front.skips[stage - 1]
+                )
+                x = layers.Add(name=f"{name}_add")([x, skip])
     return layers.Conv2D(num_landmarks, 1, dtype="float32", name="heatmaps")(x)
 
 
@@ -174,12 +180,15 @@ def landmark_information(heatmaps: Any, size: int) -> Any:
     return ops.max(x, axis=-1, keepdims=True)
 
 
-def attention_branch(features: Any, heatmaps: Any, channels: Any) -> Any:
+def attention_branch(
+    features: Any, heatmaps: Any, channels: Channels, squeezes: int = 2
+) -> Any:
     """Landmark-driven attention: 28x28x(512 + 1) -> A, 28x28x512 in 0..1.
 
-    The squeeze to 7x7 lets the attention at one place see most of the image.
-    The paper prints its last width (28); 32 before it, and 128 between the
-    two transposed convolutions, are this project's choice.
+    The squeeze to 7x7 lets the attention at one place see most of the image;
+    features of 14x14 need one. The paper prints its last width (28); 32 before
+    it, and 128 between the two transposed convolutions, are this project's
+    choice.
     """
     x = features
     if heatmaps is not None:
@@ -189,30 +198,25 @@ def attention_branch(features: Any, heatmaps: Any, channels: Any) -> Any:
     x = _conv(channels(32), 3, "attention_conv1")(x)
     x = layers.MaxPooling2D(name="attention_pool1")(x)  # 14x14x32
     x = _conv(channels(28), 3, "attention_conv2")(x)
-    x = layers.MaxPooling2D(name="attention_pool2")(x)  # 7x7x28
-    x = _upsample(channels(128), "attention_upsample1")(x)  # 14x14x128
+    if squeezes == 2:
+        x = layers.MaxPooling2D(name="attention_pool2")(x)  # 7x7x28
+        x = _upsample(channels(128), "attention_upsample1")(x)  # 14x14x128
     return _upsample(features.shape[-1], "attention", "sigmoid")(x)
 
 
-def vgg16_from_pool4(attended: Any, channels: Any) -> Any:
-    """The rest of VGG-16's convolutions: 28x28x512 -> 7x7x512."""
-    x = layers.MaxPooling2D(name="block4_pool")(attended)  # 14x14x512
-    x = _vgg_block(x, 5, 3, channels(512))
-    return layers.MaxPooling2D(name="block5_pool")(x)  # 7x7x512
-
-
 def label_head(
-    pooled: Any, count: int, name: str, channels: Any, dropout: float
+    pooled: Any, count: int, name: str, hidden: int, dropout: float
 ) -> Any:
     """Logits of the categories or the attributes: 7x7x512 -> `count`."""
-    x = layers.Flatten(name=f"{name}_flatten")(pooled)
+    x = pooled
+    if len(x.shape) > 2:
+        x = layers.Flatten(name=f"{name}_flatten")(x)
     if dropout:
         x = Dropout(dropout, name=f"{name}_dropout1")(x)
-    x = layers.Dense(channels(1024), activation="relu", name=f"{name}_hidden")(
-        x
-    )
-    if dropout:
-        x = Dropout(dropout, name=f"{name}_dropout2")(x)
+    if hidden:
+        x = layers.Dense(hidden, activation="relu", name=f"{name}_hidden")(x)
+        if dropout:
+            x = Dropout(dropout, name=f"{name}_dropout2")(x)
     return layers.Dense(count, dtype="float32", name=name)(x)
 
 
@@ -221,12 +225,6 @@ def _attend(features: Any, attention: Any, offset: float) -> Any:
         attention
     )
     return layers.Multiply(name="attended_features")([gate, features])
-
-
-def _vgg_block(x: Any, block: int, convs: int, count: int) -> Any:
-    for conv in range(1, convs + 1):
-        x = _conv(count, 3, f"block{block}_conv{conv}")(x)
-    return x
 
 
 def _conv(

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from afn_keras.backbones import LITE_VARIANTS
+from afn_keras.backbones import EfficientNetLite
 from afn_keras.backend import keras
 from afn_keras.backend import precision
 from afn_keras.network import build_afn
@@ -110,12 +112,15 @@ def _check_size(arguments: Mapping[str, Any], stored: int) -> None:
         value = arguments[name]
         if not isinstance(value, int) or not 0 <= value < 2**31:
             raise ValueError(f"{name} is {value!r}")
-    hidden = channels(1024)
-    pooled = (arguments["image_size"] // 32) ** 2 * channels(512)
-    count = 9 * channels(512) ** 2 + 16 * arguments["num_landmarks"]
+    count = 16 * arguments["num_landmarks"]
     for labels in (arguments["num_categories"], arguments["num_attributes"]):
-        if labels:
-            count += hidden * (pooled + labels)
+        if arguments["backbone"] != "vgg16":
+            count += 1280 * labels
+        elif labels:
+            pooled = (arguments["image_size"] // 32) ** 2 * channels(512)
+            count += channels(1024) * (pooled + labels)
+    if arguments["backbone"] == "vgg16":
+        count += 9 * channels(512) ** 2
     if 4 * count > stored:
         raise ValueError("it holds fewer weights than its layers have")
     size = arguments["image_size"]
@@ -138,20 +143,46 @@ def _arguments(layers: Mapping[str, Any]) -> dict[str, Any]:
     if "attention" in layers:
         released = "attention_inner2" in layers
         attention = "released" if released else "paper"
+    backbone = _backbone(layers)
     return {
+        "backbone": backbone,
         "num_categories": number("category", "units"),
         "num_attributes": number("attributes", "units"),
         "num_landmarks": number("heatmaps", "filters"),
         "image_size": number("image", "batch_shape", "batch_input_shape")[1],
         "width": _width(
             {name: number(name, "filters", "units") for name in _CHANNELS}
-        ),
+        )
+        if backbone == "vgg16"
+        else 1.0,
         "dropout": number("category_dropout1", "rate")
         or number("attributes_dropout1", "rate"),
         "attention": attention,
         "upsampling": "landmark1_upsample" in layers
         or "heatmaps" not in layers,
     }
+
+
+def _backbone(layers: Mapping[str, Any]) -> str:
+    """The backbone whose blocks are there, told by their number and width."""
+    if "stem_conv" not in layers:
+        return "vgg16"
+    for name in LITE_VARIANTS:
+        blocks, channels = [], []
+        for number, stage in enumerate(EfficientNetLite(name).stages, 1):
+            blocks += [f"block{number}{x}" for x in "abcdefgh"[: stage.blocks]]
+            channels.append(stage.channels)
+        theirs = [
+            layer.removesuffix("_dwconv")
+            for layer in layers
+            if layer.endswith("_dwconv")
+        ]
+        if theirs == blocks and channels == [
+            layers[f"block{number}a_project_conv"]["config"]["filters"]
+            for number in range(1, len(channels) + 1)
+        ]:
+            return name
+    raise ValueError("its layers are of no backbone that build_afn has")
 
 
 def _width(channels: Mapping[str, int]) -> float:

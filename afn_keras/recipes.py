@@ -47,6 +47,12 @@ class Recipe:
     seed: int = Field(0, ge=0, lt=2**31)
 
     # Network.
+    backbone: Literal[
+        "vgg16",
+        "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
+    ] = "vgg16"
     image_size: int = Field(224, gt=0, multiple_of=32)
     width: float = Field(1.0, gt=0)
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -56,8 +62,8 @@ class Recipe:
     upsampling: bool = True
     # How heatmaps become points.
     decoding: Literal["subpixel", "argmax"] = "argmax"
-    # "none", "imagenet", a file of VGG16's weights in Keras's layout, or a
-    # run to start from.
+    # "none", "imagenet", a file of the backbone's weights (VGG16's as Keras
+    # saves them), or a run to start from.
     weights: str = "none"
     # With mixed precision weights and outputs stay float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
@@ -81,8 +87,8 @@ class Recipe:
     weight_decay: float = Field(0.0, ge=0)
     # Largest norm of the gradient; None leaves it as it is.
     clip_norm: float | None = Field(None, gt=0)
-    # Learning rate of VGG16's layers in units of all others', and no weight
-    # decay, where they start from weights that were trained before.
+    # Learning rate of the backbone's layers in units of all others', and no
+    # weight decay, where they start from pretrained weights.
     backbone_rate: float = Field(1.0, ge=0)
     # Moving average of the weights, which is what is evaluated and saved: each
     # step keeps this share of it. None takes the weights themselves.

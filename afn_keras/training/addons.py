@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from afn_keras.backbones import get_backbone
 from afn_keras.backend import keras
 from afn_keras.recipes import Recipe
 from pipelines.errors import InputError
@@ -82,7 +83,7 @@ def check_addons(recipe: Recipe) -> None:
 
 
 def slows_backbone(recipe: Recipe) -> bool:
-    """Whether VGG16's layers learn at a rate of their own."""
+    """Returns whether the backbone's layers have a rate of their own."""
     return recipe.weights != "none" and recipe.backbone_rate != 1
 
 
@@ -129,8 +130,9 @@ def addons_optimizer(
     if not slows_backbone(recipe):
         return single(1.0, recipe.weight_decay)
     slow, others = [], []
+    prefixes = get_backbone(recipe.backbone).prefixes
     for layer in model.layers:
-        (slow if layer.name.startswith("block") else others).append(layer)
+        (slow if layer.name.startswith(prefixes) else others).append(layer)
     # Weights that were trained before do not decay.
     return optimizers.MultiOptimizer(
         [

@@ -151,7 +151,7 @@ def _train(job: _Job, resume: bool) -> None:
         records, recipe.weights
     )
     if not done and recipe.weights != "none":
-        loaded = load_weights(model, recipe.weights)
+        loaded = load_weights(model, recipe.weights, recipe.backbone)
         if job.writes:
             print(loaded)
     keeping = KeepNetworks(
@@ -268,6 +268,7 @@ def compiled_model(
     with precision(recipe.precision):
         model = build_afn(
             vocabulary,
+            backbone=recipe.backbone,
             image_size=recipe.image_size,
             width=recipe.width,
             dropout=recipe.dropout,

@@ -1,5 +1,6 @@
 """The optimizer and its learning rate, from a recipe."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from afn_keras.backend import AdamW as KerasAdamW
@@ -40,14 +41,17 @@ class AdamW(KerasAdamW):
         weight_decay: float = 0.004,
         *,
         backbone_rate: float = 1.0,
-        backbone: str = "block",
+        backbone: Sequence[str] = ("block", "stem_", "top_"),
         **kwargs: Any,
     ) -> None:
         super().__init__(
             learning_rate=learning_rate, weight_decay=weight_decay, **kwargs
         )
         self.backbone_rate = backbone_rate
-        self.backbone = backbone
+        # 0.1.0 wrote a single prefix.
+        if isinstance(backbone, str):
+            backbone = (backbone,)
+        self.backbone = tuple(backbone)
         self._slow: frozenset = frozenset()
 
     def build(self, variables: Any) -> None:
@@ -73,7 +77,7 @@ class AdamW(KerasAdamW):
         return {
             **super().get_config(),
             "backbone_rate": self.backbone_rate,
-            "backbone": self.backbone,
+            "backbone": list(self.backbone),
         }
 
     def update_step(

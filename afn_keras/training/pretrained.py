@@ -1,24 +1,26 @@
-"""Weights to start from: VGG16's or another run's, by layer name."""
+"""Weights to start from: a backbone's or another run's, by layer name."""
 
 from pathlib import Path
 
+from afn_keras.backbones import get_backbone
 from afn_keras.backend import keras
 from afn_keras.loading import load_model
 from pipelines.errors import InputError
 
-_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
-
-def load_weights(model: keras.Model, weights: str) -> str:
-    """Gives a network weights that were trained before.
+def load_weights(
+    model: keras.Model, weights: str, backbone: str = "vgg16"
+) -> str:
+    """Gives a network pretrained weights.
 
     Args:
-        model: what `build_afn` made.
-        weights: "imagenet" or a file of VGG16's weights, for `load_backbone`,
-            or a run or `.keras` file of this project, for `load_run`.
+        model: what `build_afn` returns.
+        weights: "imagenet" or a file of the backbone's weights, or a run or
+            `.keras` file of this project, for `load_run`.
+        backbone: of the model, as `build_afn` names it.
 
     Returns:
-        What was taken and what was left, in one line.
+        What was loaded and what was left, in one line.
 
     Raises:
         InputError: if the weights cannot be had or do not fit.
@@ -26,8 +28,7 @@ def load_weights(model: keras.Model, weights: str) -> str:
     path = Path(weights)
     if path.is_dir() or path.suffix == ".keras":
         return load_run(model, path)
-    load_backbone(model, weights)
-    return f"weights: VGG16's convolutions from {weights}"
+    return get_backbone(backbone).load_weights(model, weights)
 
 
 def load_run(model: keras.Model, path: Path) -> str:
@@ -66,50 +67,3 @@ def load_run(model: keras.Model, path: Path) -> str:
         f"weights: {len(taken)} layers from {path}; "
         f"left as they started: {', '.join(left) or 'none'}"
     )
-
-
-def load_backbone(model: keras.Model, weights: str) -> None:
-    """Copies VGG16's convolutions into the layers of the same name.
-
-    Args:
-        model: what `build_afn` made, with width 1.
-        weights: "imagenet", which Keras downloads once, or a file of VGG16's
-            weights without its top, as Keras saves them (.weights.h5, .h5).
-
-    Raises:
-        InputError: if the weights cannot be had or do not fit.
-    """
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise InputError(
-            f"{weights}: no such file; weights are none, imagenet, a file "
-            f"such as {_FILE}, or a run"
-        )
-    try:
-        vgg16 = keras.applications.VGG16(
-            include_top=False,
-            weights="imagenet" if weights == "imagenet" else None,
-        )
-        if weights != "imagenet":
-            vgg16.load_weights(weights)
-    except Exception as error:
-        # Keras raises a bare Exception where a download fails.
-        if weights == "imagenet":
-            raise InputError(
-                "imagenet: the weights could not be downloaded; put "
-                f"{_FILE} into ~/.keras/models/, or start from random weights "
-                "with --weights none"
-            ) from error
-        raise InputError(
-            f"{weights}: holds no weights of VGG16 without its top ({error})"
-        ) from error
-    for source in vgg16.layers:
-        if not source.weights:
-            continue
-        target = model.get_layer(source.name)
-        if target.weights[0].shape != source.weights[0].shape:
-            raise InputError(
-                f"weights: {source.name} has {source.weights[0].shape}, the "
-                f"network {target.weights[0].shape}; VGG16's weights need "
-                "width=1"
-            )
-        target.set_weights(source.get_weights())
