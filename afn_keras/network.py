@@ -115,12 +115,18 @@ def build_afn(
     heatmaps = None
     if num_landmarks:
         heatmaps = landmark_branch(
-            front, num_landmarks, trunk.branch_channels, upsampling
+            front,
+            num_landmarks,
+            trunk.branch_channels,
+            upsampling,
+            trunk.normalizes,
         )
         outputs["heatmaps"] = heatmaps  # 224x224x8, M'
     if attention == "paper":
         # Below 1 filters out, above 1 magnifies: (1/2 + A) * F, 0 < A < 1.
-        weights = attention_branch(features, heatmaps, channels, trunk.squeezes)
+        weights = attention_branch(
+            features, heatmaps, channels, trunk.squeezes, trunk.normalizes
+        )
         attended = _attend(features, weights, offset=0.5)
     elif attention == "released":
         # (1 + A) * F, -1 < A < 1.
@@ -148,6 +154,7 @@ def landmark_branch(
     num_landmarks: int,
     stages: Sequence[tuple[int, int]],
     upsampling: bool = True,
+    norm: bool = False,
 ) -> Any:
     """Feature map upsampling: 28x28x512 -> heatmaps M', 224x224x8.
 
@@ -156,18 +163,19 @@ def landmark_branch(
     the convolutions are the same, all at 28x28. Features of a backbone that
     are coarser than the paper's get back what finer ones have seen, by skips.
     """
-    x = _conv(64, 1, "landmark_conv1x1", _KEEP)(front.features)  # 28x28x64
+    x = _conv(
+        front.features, 64, 1, "landmark_conv1x1", norm, _KEEP
+    )  # 28x28x64
     # 56x56x64, 112x112x32, 224x224x16.
     for stage, (count, upsampled) in enumerate(stages, start=1):
         name = f"landmark{stage}"
-        x = _conv(count, 3, f"{name}_conv1", _KEEP)(x)
-        x = _conv(count, 3, f"{name}_conv2", _KEEP)(x)
+        x = _conv(x, count, 3, f"{name}_conv1", norm, _KEEP)
+        x = _conv(x, count, 3, f"{name}_conv2", norm, _KEEP)
         if upsampling:
-            x = _upsample(upsampled, f"{name}_upsample")(x)
+            x = _upsample(x, upsampled, f"{name}_upsample", norm)
             if front.skips:
-                skip = layers.Conv2D(upsampled, 1, name=f"{name}_skip")(
-                    front.skips[stage - 1]
-                )
+                finer = front.skips[stage - 1]
+                skip = _conv(finer, upsampled, 1, f"{name}_skip", norm, _KEEP)
                 x = layers.Add(name=f"{name}_add")([x, skip])
     return layers.Conv2D(num_landmarks, 1, dtype="float32", name="heatmaps")(x)
 
@@ -181,7 +189,11 @@ def landmark_information(heatmaps: Any, size: int) -> Any:
 
 
 def attention_branch(
-    features: Any, heatmaps: Any, channels: Channels, squeezes: int = 2
+    features: Any,
+    heatmaps: Any,
+    channels: Channels,
+    squeezes: int = 2,
+    norm: bool = False,
 ) -> Any:
     """Landmark-driven attention: 28x28x(512 + 1) -> A, 28x28x512 in 0..1.
 
@@ -194,14 +206,16 @@ def attention_branch(
     if heatmaps is not None:
         where = landmark_information(heatmaps, features.shape[1])  # 28x28x1
         x = layers.Concatenate(name="attention_input")([x, where])
-    x = _conv(channels(32), 1, "attention_conv1x1")(x)  # 28x28x32
-    x = _conv(channels(32), 3, "attention_conv1")(x)
+    x = _conv(x, channels(32), 1, "attention_conv1x1", norm)  # 28x28x32
+    x = _conv(x, channels(32), 3, "attention_conv1", norm)
     x = layers.MaxPooling2D(name="attention_pool1")(x)  # 14x14x32
-    x = _conv(channels(28), 3, "attention_conv2")(x)
+    x = _conv(x, channels(28), 3, "attention_conv2", norm)
     if squeezes == 2:
         x = layers.MaxPooling2D(name="attention_pool2")(x)  # 7x7x28
-        x = _upsample(channels(128), "attention_upsample1")(x)  # 14x14x128
-    return _upsample(features.shape[-1], "attention", "sigmoid")(x)
+        x = _upsample(
+            x, channels(128), "attention_upsample1", norm
+        )  # 14x14x128
+    return _upsample(x, features.shape[-1], "attention", False, "sigmoid")
 
 
 def label_head(
@@ -228,31 +242,46 @@ def _attend(features: Any, attention: Any, offset: float) -> Any:
 
 
 def _conv(
-    count: int, size: int, name: str, initializer: str = "glorot_uniform"
-) -> keras.layers.Layer:
-    return layers.Conv2D(
+    x: Any,
+    count: int,
+    size: int,
+    name: str,
+    norm: bool,
+    initializer: str = "glorot_uniform",
+) -> Any:
+    """Convolution and ReLU; between them, where the backbone has it, a norm."""
+    x = layers.Conv2D(
         count,
         size,
         padding="same",
-        activation="relu",
+        activation=None if norm else "relu",
+        use_bias=not norm,
         kernel_initializer=initializer,
         name=name,
-    )
+    )(x)
+    return _normalize(x, name) if norm else x
 
 
 def _upsample(
-    count: int, name: str, activation: str = "relu"
-) -> keras.layers.Layer:
+    x: Any, count: int, name: str, norm: bool, activation: str = "relu"
+) -> Any:
     """Transposed 4x4 convolution of stride 2: doubles height and width."""
     # He's variance, 2 / inputs: of 16 taps 4 meet at a pixel, and what Keras
     # calls a transposed kernel's fan_out are its inputs.
     initializer = keras.initializers.VarianceScaling(8.0, "fan_out")
-    return layers.Conv2DTranspose(
+    x = layers.Conv2DTranspose(
         count,
         4,
         2,
         padding="same",
-        activation=activation,
+        activation=None if norm else activation,
+        use_bias=not norm,
         kernel_initializer=initializer,
         name=name,
-    )
+    )(x)
+    return _normalize(x, name) if norm else x
+
+
+def _normalize(x: Any, name: str) -> Any:
+    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+    return layers.ReLU(6.0, name=f"{name}_relu6")(x)

@@ -36,6 +36,8 @@ class Backbone(Protocol):
         squeezes: poolings of the attention branch.
         hidden: units of the hidden layer of each head; 0 for none.
         scales: whether `width` can be other than 1.
+        normalizes: whether the branches have batch normalization, as the
+            backbone has; what they see is not scaled then.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Backbone(Protocol):
     squeezes: int
     hidden: int
     scales: bool
+    normalizes: bool
 
     def front(self, image: Any, channels: Channels) -> Front:
         """Returns the features of images, RGB 0..255, (B, H, W, 3)."""

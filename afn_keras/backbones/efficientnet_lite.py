@@ -63,6 +63,7 @@ class EfficientNetLite:
     squeezes = 1
     hidden = 0
     scales = False
+    normalizes = True
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -32,6 +32,7 @@ class VGG16:
     squeezes = 2
     hidden = 1024
     scales = True
+    normalizes = False
 
     def front(self, image: Any, channels: Channels) -> Front:
         """Preprocessing to conv4_3: 224x224x3 -> 28x28x512."""
