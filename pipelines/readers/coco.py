@@ -5,11 +5,14 @@ A file holds `images` (`id`, `file_name`), `annotations` (`image_id`,
 names of its `keypoints`), see https://cocodataset.org/#format-data; each
 annotation is one garment. Attributes are as Fashionpedia has them: a list
 `attributes` (`id`, `name`, `supercategory`: the group) and `attribute_ids` in
-each annotation; or as CVAT has them (see `pipelines.readers.coco_attributes`).
+each annotation; or as CVAT has them (see `pipelines.readers.coco_garments`).
 """
 
 import json
+import os
+import re
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +31,15 @@ from pipelines.problems import Kind
 from pipelines.readers.checks import fix_boxes
 from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.checks import read_fractions
-from pipelines.readers.coco_attributes import attribute_table
-from pipelines.readers.coco_categories import Labels
-from pipelines.readers.coco_categories import read_id
-from pipelines.readers.coco_categories import read_labels
-from pipelines.readers.coco_files import data_folder
-from pipelines.readers.coco_files import image_folder
-from pipelines.readers.coco_files import split_of_file
 from pipelines.readers.coco_garments import Garment
+from pipelines.readers.coco_garments import Labels
+from pipelines.readers.coco_garments import attribute_table
 from pipelines.readers.coco_garments import read_garment
+from pipelines.readers.coco_garments import read_id
+from pipelines.readers.coco_garments import read_labels
 from pipelines.readers.coco_garments import read_size
 from pipelines.readers.join import join_garments
+from pipelines.readers.splits import split_named
 from pipelines.readers.splits import splits_of_paths
 from pipelines.special_files import check_not_special
 from pipelines.vocabulary import LANDMARKS
@@ -62,7 +63,7 @@ def read_coco(paths: list[Path], log: ProblemLog) -> Annotations:
     name, in the spellings of `readers.splits`; without one, each image's
     comes from the name of its folder or the hash of its path. Images lie beside
     the file, beside its folder if that is called `annotations`, or in folders
-    of the usual names there (see `pipelines.readers.coco_files`).
+    of the usual names there (see `pipelines.readers.coco`).
 
     Keypoints have 0-based places and COCO's visibility: 2 becomes visible, 1
     occluded, 0 truncated; pairs of x and y are visible. A garment without a
@@ -234,3 +235,99 @@ def _read_file(
         if key not in named:
             log.note(Kind.ROW_MISSING, name, str(path), "has no annotation")
     return garments
+
+
+# What tools call the folder of all images: COCO, mmpose and DeepFashion2,
+# FiftyOne.
+_FOLDERS = ("images", "img", "image", "data")
+
+# So many names are looked for in a folder before it is taken for the one.
+_SAMPLE = 50
+
+
+def coco_files(folder: Path) -> list[Path]:
+    """Returns the JSON files of a data set.
+
+    Args:
+        folder: they lie in its `annotations/`, or else in it, or else, as
+            Roboflow writes them, in folders that are called as splits.
+    """
+    splits = [path for path in folder.glob("*/") if split_named(path.name)]
+    for places in ([folder / "annotations"], [folder], splits):
+        # macOS puts "._train.json" beside what it packs.
+        files = [
+            path
+            for place in sorted(places)
+            for path in sorted(place.glob("*.json"))
+            if not path.name.startswith(".")
+        ]
+        if files:
+            return files
+    return []
+
+
+def data_folder(paths: Sequence[Path]) -> Path:
+    """Returns the folder of a data set, which its images lie in.
+
+    Args:
+        paths: of its JSON files.
+    """
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    return folder.parent if folder.name == "annotations" else folder
+
+
+def split_of_file(path: Path) -> str | None:
+    """Returns the split that a JSON file or else its folder is named for."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    words.append(path.absolute().parent.name)
+    return next(filter(None, map(split_named, words)), None)
+
+
+def image_folder(path: Path, store: ImageStore, names: list[str]) -> str:
+    """Finds where the images of a file lie.
+
+    Args:
+        path: of the JSON file.
+        store: of the data set's folder.
+        names: of the images, as the file has them.
+
+    Returns:
+        What to put before a name to have its path in the store: the first
+        folder that has half of the images, or else the one that has most.
+    """
+    sample = names[:: len(names) // _SAMPLE + 1]
+    most, best = 0, ""
+    for place in _places(path, store.folder):
+        found = sum(store.has(place + name) for name in sample)
+        if 2 * found >= len(sample) > 0:
+            return place
+        if found > most:
+            most, best = found, place
+    return best
+
+
+def _places(path: Path, folder: Path) -> list[str]:
+    """Folders that a file's images may be in, the likeliest first."""
+    # COCO's own folders are named as its files end: train2017, val2017.
+    # CVAT calls a task without a split so.
+    own = {re.split(r"[_\-. ]", path.stem.lower())[-1], "default"}
+    split = split_of_file(path)
+
+    def fits(name: str) -> bool:
+        return name.lower() in own or (split and split_named(name) == split)
+
+    def inside(place: Path) -> list[Path]:
+        there = [entry for entry in sorted(place.glob("*/")) if entry.is_dir()]
+        return [
+            *(entry for entry in there if entry.name.lower() in _FOLDERS),
+            *(entry for entry in there if fits(entry.name)),
+        ]
+
+    near = inside(folder)
+    places = [path.parent, folder, *near]
+    places += [deeper for place in near for deeper in inside(place)]
+    if split == "val" and path.stem.startswith("instances_attributes"):
+        # Fashionpedia packs the images of val and test together.
+        places.append(folder / "test")
+    found = [place.relative_to(folder).as_posix() for place in places]
+    return ["" if place == "." else f"{place}/" for place in found]

@@ -1,6 +1,8 @@
-"""One annotation of a COCO file."""
+"""What the numbers in a COCO file stand for."""
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,237 @@ from pipelines.annotations import OCCLUDED
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import UNKNOWN
 from pipelines.annotations import VISIBLE
+from pipelines.errors import InputError
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
-from pipelines.readers.coco_attributes import Attributes
-from pipelines.readers.coco_attributes import read_attributes
-from pipelines.readers.coco_categories import Labels
-from pipelines.readers.coco_categories import places_by_count
-from pipelines.readers.coco_categories import read_id
+from pipelines.readers.csv_cells import MISSING
+from pipelines.readers.deepfashion_names import PLACES
 from pipelines.vocabulary import LANDMARKS
+
+OTHER = "other"
+"""The group of attributes that have none."""
+
+# Without names, as many keypoints as a clothes type has are that type's.
+_BY_COUNT = {len(places): places for places in PLACES.values()}
+
+
+@dataclasses.dataclass
+class Labels:
+    """Names of labels over all files, and the ids of one file.
+
+    Args:
+        categories: names, each with its index.
+        attributes: the column of each group and name; in their order.
+        category_ids: index of a category for its id, as `read_id` has it.
+        attribute_ids: column of an attribute for its id.
+        listed: the columns of the attributes that this file lists.
+        places: for a category's id where its keypoints are among our
+            landmarks; `None` for a category that does not name them.
+    """
+
+    categories: dict[str, int] = dataclasses.field(default_factory=dict)
+    attributes: dict[tuple[str, str], int] = dataclasses.field(
+        default_factory=dict
+    )
+    category_ids: dict[str, int] = dataclasses.field(default_factory=dict)
+    attribute_ids: dict[str, int] = dataclasses.field(default_factory=dict)
+    listed: tuple[int, ...] = ()
+    places: dict[str, tuple[int, ...] | None] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def column(self, group: str, name: str) -> int:
+        """Returns the column of an attribute, a new one if it has none."""
+        return self.attributes.setdefault((group, name), len(self.attributes))
+
+
+def read_id(value: Any) -> str:
+    """Returns an id as text: 7, "7" and pandas' 7.0 are the same.
+
+    Raises:
+        TypeError: if it is neither a number nor text.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, (int, float, str)):
+        raise TypeError(f"{value!r} is no id")
+    return str(value).strip()
+
+
+def read_labels(path: Path, content: dict[str, Any], labels: Labels) -> Labels:
+    """The labels of a file, whose names are added to those of other files.
+
+    Args:
+        path: of the file, for messages.
+        content: of the file.
+        labels: gains the names that it has not.
+
+    Returns:
+        The same names with the ids of this file.
+
+    Raises:
+        InputError: if a category or attribute has no id and name, or a
+            keypoint's name is none of ours.
+    """
+    result = Labels(labels.categories, labels.attributes)
+    for index, entry in enumerate(content.get("categories") or []):
+        where = f"{path}, categories[{index}]"
+        name = _name(entry, where)
+        key = read_id(entry["id"])
+        result.category_ids[key] = result.categories.setdefault(
+            name, len(result.categories)
+        )
+        names = entry.get("keypoints")
+        result.places[key] = _places(names, where) if names else None
+    for index, entry in enumerate(content.get("attributes") or []):
+        name = _name(entry, f"{path}, attributes[{index}]")
+        group = str(entry.get("supercategory") or OTHER)
+        key = read_id(entry["id"])
+        result.attribute_ids[key] = result.column(group, name)
+    result.listed = tuple(result.attribute_ids.values())
+    return result
+
+
+def places_by_count(count: int) -> tuple[int, ...]:
+    """Places of keypoints that no category names: 8, 6 upper or 4 lower.
+
+    Raises:
+        ValueError: if there is another number of them.
+    """
+    if count not in _BY_COUNT:
+        raise ValueError(f"{count} keypoints without names")
+    return _BY_COUNT[count]
+
+
+def _name(entry: Any, where: str) -> str:
+    try:
+        name = entry["name"].strip()
+        read_id(entry["id"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{where}: needs an id and a name") from error
+    return name
+
+
+def _places(names: Any, where: str) -> tuple[int, ...]:
+    places = []
+    for name in names if isinstance(names, list) else [names]:
+        plain = str(name).strip().lower().replace(" ", "_").replace("-", "_")
+        if plain not in LANDMARKS or LANDMARKS.index(plain) in places:
+            raise InputError(
+                f"{where}: the keypoint {name!r} is none of "
+                f"{', '.join(LANDMARKS)}; rename it or take the keypoints out"
+            )
+        places.append(LANDMARKS.index(plain))
+    return tuple(places)
+
+
+# What CVAT and Datumaro write of how something was drawn.
+_OF_DRAWING = frozenset(
+    ("occluded", "outside", "rotation", "keyframe", "track_id", "is_crowd")
+)
+
+# CVAT has the former for a choice that nobody made.
+_NOTHING = MISSING | {"__undefined__", ""}
+
+_TRUTHS = {"true": True, "false": False}
+
+
+@dataclasses.dataclass
+class Attributes:
+    """What is known of a garment's attributes; all others are unknown.
+
+    Args:
+        present: columns of those it has.
+        absent: columns of those it does not have.
+        groups: it has none of these but the present ones.
+    """
+
+    present: list[int] = dataclasses.field(default_factory=list)
+    absent: Sequence[int] = ()
+    groups: list[str] = dataclasses.field(default_factory=list)
+
+
+def read_attributes(
+    annotation: dict[str, Any], labels: Labels
+) -> tuple[Attributes, list[tuple[Kind, str]]]:
+    """Reads the attributes of an annotation.
+
+    Args:
+        annotation: of the file that `labels` are of.
+        labels: gains the attributes that it does not have.
+
+    Returns:
+        What is known of them, and what is wrong with others.
+
+    Raises:
+        TypeError: if `attribute_ids` is no list of ids.
+    """
+    result, wrong = Attributes(), []
+    ids = annotation.get("attribute_ids")
+    if ids is not None:
+        result.absent = labels.listed
+        for key in ids:
+            column = labels.attribute_ids.get(read_id(key))
+            if column is None:
+                detail = f"no attribute has the id {key!r}"
+                wrong.append((Kind.ATTRIBUTE_OUT_OF_RANGE, detail))
+            else:
+                result.present.append(column)
+    written = annotation.get("attributes")
+    if isinstance(written, list):
+        # Names alone.
+        written = {OTHER: written}
+    elif written is not None and not isinstance(written, dict):
+        detail = f"attributes are {written!r}, no dict of names and values"
+        return result, [*wrong, (Kind.ATTRIBUTE_VALUE, detail)]
+    for name, value in (written or {}).items():
+        if name in _OF_DRAWING or value is None:
+            continue
+        if isinstance(value, str):
+            value = _TRUTHS.get(value.strip().lower(), value.strip())
+            if value in _NOTHING:
+                continue
+        if isinstance(value, bool):
+            column = labels.column(OTHER, name)
+            if value:
+                result.present.append(column)
+            else:
+                result.absent = (*result.absent, column)
+            continue
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(value, str) for value in values):
+            detail = f"{name} is {value!r}, neither a name nor true or false"
+            wrong.append((Kind.ATTRIBUTE_VALUE, detail))
+            continue
+        result.groups.append(name)
+        result.present += [
+            labels.column(name, value.strip())
+            for value in values
+            if value.strip() not in _NOTHING
+        ]
+    return result, wrong
+
+
+def attribute_table(
+    garments: Sequence[Attributes], labels: Labels
+) -> np.ndarray:
+    """Returns (N, A) int8 of 1, 0 and `UNKNOWN`.
+
+    Args:
+        garments: what is known of each.
+        labels: of all files, once all are read.
+    """
+    columns: dict[str, list[int]] = {}
+    for (group, _), column in labels.attributes.items():
+        columns.setdefault(group, []).append(column)
+    table = np.full((len(garments), len(labels.attributes)), UNKNOWN, np.int8)
+    for row, known in zip(table, garments, strict=True):
+        row[[*known.absent]] = 0
+        for group in known.groups:
+            row[columns.get(group, [])] = 0
+        row[known.present] = 1
+    return table
+
 
 # COCO's 0 is "not labeled", 1 "labeled but not visible", 2 "visible".
 _VISIBILITY = np.array([TRUNCATED, OCCLUDED, VISIBLE])

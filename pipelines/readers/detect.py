@@ -8,8 +8,8 @@ from pipelines.problem_log import ProblemLog
 from pipelines.readers import deepfashion_coarse
 from pipelines.readers import deepfashion_fine
 from pipelines.readers.checks import note_shared_images
+from pipelines.readers.coco import coco_files
 from pipelines.readers.coco import read_coco
-from pipelines.readers.coco_files import coco_files
 from pipelines.readers.deepfashion_landmarks import is_landmark_benchmark
 from pipelines.readers.deepfashion_landmarks import read_landmark_benchmark
 from pipelines.readers.labels_csv import read_labels_csv
