@@ -41,10 +41,10 @@ from pipelines.readers.deepfashion_names import read_names
 from pipelines.readers.deepfashion_names import unpack_landmarks
 from pipelines.readers.fine_attributes import fine_labels
 from pipelines.readers.fine_attributes import first_place
-from pipelines.readers.text_lines import read_plain_lines
 from pipelines.readers.text_rows import Rows
 from pipelines.readers.text_rows import decode
 from pipelines.readers.text_rows import read_ordered_rows
+from pipelines.readers.text_rows import read_plain_lines
 
 FOLDER = "Anno_fine"
 

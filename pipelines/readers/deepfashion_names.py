@@ -18,8 +18,8 @@ from pipelines.annotations import UNKNOWN
 from pipelines.errors import InputError
 from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
-from pipelines.readers.text_lines import read_counted_lines
 from pipelines.readers.text_rows import Rows
+from pipelines.readers.text_rows import read_counted_lines
 from pipelines.vocabulary import LANDMARKS
 
 PLACES = {
