@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.annotations import SPLITS
+from pipelines.annotations import UNKNOWN
 from pipelines.annotations import Annotations
 from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
@@ -189,3 +190,55 @@ def _take(rows: Rows, index: np.ndarray) -> None:
     rows.images = [rows.images[row] for row in index]
     rows.lines, rows.values = rows.lines[index], rows.values[index]
     rows.good = rows.good[index]
+
+
+_ANNO = FOLDERS[0]
+
+
+def is_landmark_benchmark(folder: Path) -> bool:
+    """Returns whether `folder` has landmarks and no list of other labels."""
+    anno = folder / _ANNO
+    return (anno / "list_landmarks.txt").is_file() and not (
+        any(anno.glob("list_category_*")) or any(anno.glob("list_attr_*"))
+    )
+
+
+def read_landmark_benchmark(folder: Path, log: ProblemLog) -> Annotations:
+    """Reads a benchmark folder.
+
+    Pixels count from 1 and boxes include their last row and column, as in the
+    coarse annotation. An image that one of the three files lacks, or has in a
+    row that does not parse, is left out.
+
+    Raises:
+        InputError: naming file and line, if a file is missing or does not
+            begin as it should.
+    """
+    anno = folder / _ANNO
+    split = read_rows(
+        folder / "Eval" / "list_eval_partition.txt", log, [1], SPLITS
+    )
+    box = read_rows(anno / "list_bbox.txt", log, [4])
+    packed = read_rows(
+        anno / "list_landmarks.txt",
+        log,
+        [2 + 3 * len(places) for places in PLACES.values()],
+    )
+    packed.values = np.delete(packed.values, 1, axis=1)
+    check_landmark_rows(packed, log)
+    images = match_rows([split, box, packed], log)
+    boxes, usable = fix_boxes(box.values, 1, images, box.source, log)
+    landmarks = landmarks_of(packed)
+    fix_landmarks(landmarks, boxes, 1, images, packed.source, log)
+    rows = np.flatnonzero(usable)
+    table = make_table(
+        images[rows],
+        [SPLITS[int(place)] for place in split.values[rows, 0]],
+        [split.source(row) for row in rows],
+        np.full(len(rows), UNKNOWN),
+        boxes[rows],
+        landmarks[rows],
+        np.zeros((len(rows), 0), np.int8),
+    )
+    vocabulary = make_vocabulary((), (), (), with_landmarks=True)
+    return Annotations(folder, table, vocabulary, log.problems)

@@ -10,8 +10,8 @@ from pipelines.readers import deepfashion_fine
 from pipelines.readers.checks import note_shared_images
 from pipelines.readers.coco import coco_files
 from pipelines.readers.coco import read_coco
-from pipelines.readers.deepfashion_landmarks import is_landmark_benchmark
-from pipelines.readers.deepfashion_landmarks import read_landmark_benchmark
+from pipelines.readers.deepfashion_coarse import is_landmark_benchmark
+from pipelines.readers.deepfashion_coarse import read_landmark_benchmark
 from pipelines.readers.labels_csv import read_labels_csv
 
 _OTHER_BENCHMARKS = {
