@@ -28,14 +28,14 @@ from pipelines.records.manifest import Records
 from pipelines.records.manifest import load_records
 from pipelines.records.prepare import Prepared
 from pipelines.records.prepare import prepare_rows
-from pipelines.records.shard_files import InterruptedConversionError
-from pipelines.records.shard_files import ShardFiles
 from pipelines.records.shard_plan import Shard
 from pipelines.records.shard_plan import fingerprint
 from pipelines.records.shard_plan import plan_shards
+from pipelines.records.shard_plan import rows_of
 from pipelines.records.shard_plan import stamp_images
-from pipelines.records.shard_rows import rows_of
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.shard_writer import InterruptedConversionError
+from pipelines.records.shard_writer import ShardFiles
+from pipelines.records.shard_writer import UnfinishedRecords
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions

@@ -25,11 +25,11 @@ from pipelines.images import ImageStore
 from pipelines.records.description import versions
 from pipelines.records.prepare import Prepared
 from pipelines.records.prepare import prepare_rows
-from pipelines.records.shard_files import InterruptedConversionError
-from pipelines.records.shard_files import ShardFiles
 from pipelines.records.shard_plan import Shard
-from pipelines.records.shard_rows import load_rows
-from pipelines.records.shard_rows import save_rows
+from pipelines.records.shard_plan import load_rows
+from pipelines.records.shard_plan import save_rows
+from pipelines.records.shard_writer import InterruptedConversionError
+from pipelines.records.shard_writer import ShardFiles
 
 # What another machine wrote may take as long as this to be seen over NFS.
 _SECONDS_TO_APPEAR = 90

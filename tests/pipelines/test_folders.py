@@ -13,7 +13,7 @@ from pipelines.folders import fresh_folder
 from pipelines.readers.detect import read_annotations
 from pipelines.records.convert import write_records
 from pipelines.records.manifest import load_records
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.shard_writer import UnfinishedRecords
 
 
 def test_a_folder_comes_whole_or_not_at_all(tmp_path):

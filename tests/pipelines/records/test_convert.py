@@ -26,7 +26,7 @@ import time
 from afn_keras.commands.convert import main
 from pipelines.records import convert
 from pipelines.records import shard_plan
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.shard_writer import UnfinishedRecords
 
 finished = UnfinishedRecords.finished
 

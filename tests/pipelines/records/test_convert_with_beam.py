@@ -19,8 +19,8 @@ from afn_keras.commands import convert
 from pipelines.errors import InputError
 from pipelines.images.store import ImageStore
 from pipelines.records.prepare import Prepared
-from pipelines.records.shard_files import InterruptedConversionError
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.shard_writer import InterruptedConversionError
+from pipelines.records.shard_writer import UnfinishedRecords
 
 # Shards are planned by the process that the user starts; its workers see
 # nothing of this file.
@@ -405,8 +405,8 @@ def test_a_machine_that_is_not_fit_for_it(data, tmp_path):
     from pipelines.records.convert_with_beam import write_one
     from pipelines.records.description import versions
     from pipelines.records.shard_plan import plan_shards
+    from pipelines.records.shard_plan import save_rows
     from pipelines.records.shard_plan import stamp_images
-    from pipelines.records.shard_rows import save_rows
 
     annotations = read_annotations(data)
     sizes = stamp_images(annotations, SPLITS)[:, 0]

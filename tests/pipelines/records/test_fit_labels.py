@@ -15,11 +15,11 @@ from pipelines.problems import Kind
 from pipelines.readers.detect import read_annotations
 from pipelines.records.convert import write_records
 from pipelines.records.fit_labels import fit_labels
+from pipelines.records.shard_plan import load_rows
 from pipelines.records.shard_plan import plan_shards
+from pipelines.records.shard_plan import save_rows
 from pipelines.records.shard_plan import stamp_images
-from pipelines.records.shard_rows import load_rows
-from pipelines.records.shard_rows import save_rows
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.shard_writer import UnfinishedRecords
 
 WIDTH, HEIGHT = 30, 20
 
