@@ -25,7 +25,7 @@ from filelock import Timeout
 from pipelines.errors import InputError
 from pipelines.folders import check_new
 from pipelines.folders import put_in_place
-from pipelines.records.prepare import Prepared
+from pipelines.records.encode import Prepared
 
 
 class InterruptedConversionError(InputError):

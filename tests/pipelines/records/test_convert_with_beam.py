@@ -18,7 +18,7 @@ from conftest import finish
 from afn_keras.commands import convert
 from pipelines.errors import InputError
 from pipelines.images.store import ImageStore
-from pipelines.records.prepare import Prepared
+from pipelines.records.encode import Prepared
 from pipelines.records.shard_writer import InterruptedConversionError
 from pipelines.records.shard_writer import UnfinishedRecords
 
