@@ -21,13 +21,13 @@ from pipelines.images import ImageStore
 from pipelines.parallel import WorkerDiedError
 from pipelines.parallel import ordered_map
 from pipelines.problems import Problem
-from pipelines.records.description import describe_records
-from pipelines.records.description import list_problems
-from pipelines.records.description import versions
 from pipelines.records.encode import Prepared
 from pipelines.records.encode import prepare_rows
 from pipelines.records.manifest import Records
+from pipelines.records.manifest import describe_records
+from pipelines.records.manifest import list_problems
 from pipelines.records.manifest import load_records
+from pipelines.records.manifest import versions
 from pipelines.records.shard_plan import Shard
 from pipelines.records.shard_plan import fingerprint
 from pipelines.records.shard_plan import plan_shards

@@ -22,9 +22,9 @@ from pipelines.annotations import Annotations
 from pipelines.beam import JobFailedError
 from pipelines.beam import run_job
 from pipelines.images import ImageStore
-from pipelines.records.description import versions
 from pipelines.records.encode import Prepared
 from pipelines.records.encode import prepare_rows
+from pipelines.records.manifest import versions
 from pipelines.records.shard_plan import Shard
 from pipelines.records.shard_plan import load_rows
 from pipelines.records.shard_plan import save_rows

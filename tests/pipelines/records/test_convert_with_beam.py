@@ -403,7 +403,7 @@ def test_a_machine_that_is_not_fit_for_it(data, tmp_path):
     from pipelines.annotations import SPLITS
     from pipelines.readers.detect import read_annotations
     from pipelines.records.convert_with_beam import write_one
-    from pipelines.records.description import versions
+    from pipelines.records.manifest import versions
     from pipelines.records.shard_plan import plan_shards
     from pipelines.records.shard_plan import save_rows
     from pipelines.records.shard_plan import stamp_images
