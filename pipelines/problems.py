@@ -3,6 +3,8 @@
 import enum
 from typing import NamedTuple
 
+from pipelines.errors import InputError
+
 
 class Kind(str, enum.Enum):
     """A kind of problem; the value is its name in `problems.csv`."""
@@ -135,3 +137,46 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         subject = f"{self.image}: " if self.image else ""
         return f"{self.source}: {subject}{self.kind.value} ({self.detail})"
+
+
+class ProblemLog:
+    """Collects problems, or stops at the first.
+
+    Args:
+        strict: raise at the first problem instead of collecting.
+    """
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
+        self.problems: list[Problem] = []
+
+    def note(self, kind: Kind, image: str, source: str, detail: str) -> None:
+        """Takes the fields of a `Problem`.
+
+        Raises:
+            InputError: if the log is strict.
+        """
+        problem = Problem(kind, image, source, detail)
+        if self.strict:
+            raise InputError(f"{problem}; mend it or leave out --strict")
+        self.problems.append(problem)
+
+
+class UnusableError(InputError):
+    """One image, or its labels, that cannot be used.
+
+    Args:
+        name: what to call the image.
+        kind: which problem it is.
+        detail: the values that were found.
+    """
+
+    def __init__(self, name: str, kind: Kind, detail: str) -> None:
+        super().__init__(f"{name}: {kind.value} ({detail})")
+        self.name = name
+        self.kind = kind
+        self.detail = detail
+
+    def __reduce__(self) -> tuple:
+        # By default only the message would go to another process.
+        return type(self), (self.name, self.kind, self.detail)

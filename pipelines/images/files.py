@@ -15,8 +15,8 @@ from PIL import ImageOps
 from PIL import UnidentifiedImageError
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 from pipelines.special_files import special_kind
 
 # Beyond this a file is more likely an attack than an image. It is the

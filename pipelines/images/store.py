@@ -14,8 +14,8 @@ from pathlib import PureWindowsPath
 from urllib.parse import unquote
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 from pipelines.special_files import special_kind
 
 # More than any image of as many pixels as we take; a file beyond it would

@@ -10,8 +10,8 @@ import pandas as pd
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.vocabulary import LANDMARKS
 
 

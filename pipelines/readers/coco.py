@@ -26,8 +26,8 @@ from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
 from pipelines.errors import InputError
 from pipelines.images import ImageStore
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.readers.checks import fix_boxes
 from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.checks import read_fractions

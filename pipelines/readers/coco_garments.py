@@ -13,8 +13,8 @@ from pipelines.annotations import TRUNCATED
 from pipelines.annotations import UNKNOWN
 from pipelines.annotations import VISIBLE
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.readers.deepfashion_names import PLACES
 from pipelines.readers.labels_csv import MISSING
 from pipelines.vocabulary import LANDMARKS

@@ -15,8 +15,8 @@ from pipelines.annotations import Annotations
 from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.readers.checks import fix_boxes
 from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.deepfashion_names import PLACES

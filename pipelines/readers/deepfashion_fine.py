@@ -30,8 +30,8 @@ from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.readers.checks import first_garments
 from pipelines.readers.checks import fix_boxes
 from pipelines.readers.checks import fix_landmarks

@@ -16,8 +16,8 @@ import numpy as np
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import UNKNOWN
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.readers.text_rows import Rows
 from pipelines.readers.text_rows import read_counted_lines
 from pipelines.vocabulary import LANDMARKS

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines.annotations import Annotations
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
+from pipelines.problems import ProblemLog
 from pipelines.readers import deepfashion_coarse
 from pipelines.readers import deepfashion_fine
 from pipelines.readers.checks import note_shared_images

@@ -7,8 +7,8 @@ import numpy as np
 
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import UNKNOWN
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.vocabulary import LANDMARKS
 
 # Two boxes are of one garment from this intersection over union on, if their

@@ -10,8 +10,8 @@ import numpy as np
 
 from pipelines.annotations import UNKNOWN
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.special_files import check_not_special
 
 # The largest file of the benchmark has 900 MB; a chunk of it at a time.

@@ -16,11 +16,11 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
 from pipelines.annotations import VISIBLE
-from pipelines.errors import UnusableError
 from pipelines.images import ImageFile
 from pipelines.images import ImageStore
 from pipelines.images import inspect_image
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 from pipelines.records.fit_labels import fit_labels
 
 

@@ -5,9 +5,9 @@ import numpy as np
 from pipelines.annotations import BOX
 from pipelines.annotations import SIZE
 from pipelines.annotations import TRUNCATED
-from pipelines.errors import UnusableError
 from pipelines.images import ImageFile
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 
 
 def fit_labels(

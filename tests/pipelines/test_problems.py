@@ -4,10 +4,10 @@ import pytest
 from conftest import ROOT
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import RULES
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
+from pipelines.problems import UnusableError
 
 PAGE = ROOT / "docs" / "data.md"
 

@@ -11,13 +11,13 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.images import files
 from pipelines.images.files import ImageFile
 from pipelines.images.files import inspect_image
 from pipelines.images.files import read_image
 from pipelines.images.jpeg import decode_whole
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 
 RED, BLUE = (200, 30, 40), (20, 60, 180)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.images.store import ImageStore
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 
 NAME = "img/Red_Dress/1.jpg"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
+from pipelines.problems import ProblemLog
 from pipelines.readers.deepfashion_names import read_names
 from pipelines.readers.detect import read_annotations
 

@@ -9,9 +9,9 @@ from PIL import ImageOps
 
 from pipelines.annotations import SPLITS
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.images.files import inspect_image
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 from pipelines.readers.detect import read_annotations
 from pipelines.records.convert import write_records
 from pipelines.records.fit_labels import fit_labels
