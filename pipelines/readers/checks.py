@@ -14,6 +14,11 @@ from pipelines.problems import Kind
 from pipelines.problems import ProblemLog
 from pipelines.vocabulary import LANDMARKS
 
+MISSING = frozenset(
+    ("NaN", "nan", "NA", "N/A", "n/a", "#N/A", "<NA>", "NULL", "null", "None")
+)
+"""Words for an empty cell, as pandas knows them."""
+
 
 def read_fractions(
     boxes: np.ndarray,

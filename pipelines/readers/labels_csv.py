@@ -24,6 +24,7 @@ from pipelines.annotations import used_categories
 from pipelines.errors import InputError
 from pipelines.problems import Kind
 from pipelines.problems import ProblemLog
+from pipelines.readers.checks import MISSING
 from pipelines.readers.checks import fix_boxes
 from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.checks import read_fractions
@@ -41,11 +42,6 @@ COLUMNS = (
 
 SCORE = "_score"
 """How a column ends that says how sure a network was."""
-
-MISSING = frozenset(
-    ("NaN", "nan", "NA", "N/A", "n/a", "#N/A", "<NA>", "NULL", "null", "None")
-)
-"""What programs write for an empty cell, as pandas knows them."""
 
 _BOM = "\ufeff"
 
