@@ -1,4 +1,4 @@
-"""Reads a user's own labels: one CSV file, any subset of the columns."""
+"""Reads own labels: one CSV file with any subset of the columns."""
 
 import contextlib
 import csv
@@ -41,31 +41,34 @@ COLUMNS = (
 )
 
 SCORE = "_score"
-"""How a column ends that says how sure a network was."""
+"""Ending of columns that hold the confidence of a network."""
 
 _BOM = "\ufeff"
 
 _SEPARATORS = ",;\t"
-# Excel takes the separator from such a first line, and does not show it.
+# Excel takes the separator from a first line like this, and hides it.
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;|\t])"?(?:\r\n|\r|\n)')
 
 
 class Cells:
-    """Cells of a labels file, with all that is wrong with it noted.
+    """Cells of a labels file, with everything wrong with it noted.
 
-    Cells are separated by commas, semicolons or tabs, whichever sets a column
-    `image` apart or the first line names (`sep=;`). Where it is not commas,
-    numbers may have a decimal comma. Names of columns may have capitals.
+    The separator is a comma, semicolon or tab: the one that the first line
+    names (`sep=;`), or the one that splits off a column `image`. With another
+    separator than the comma, numbers may have a decimal comma. Names of
+    columns may have capitals.
 
-    Attributes: `columns` maps a name to its cells, `lines` are the numbers
-    of the rows' lines, and `good` (N,) says which rows parse.
+    Attributes:
+        columns: the cells of each column, by its name.
+        lines: line number of each row.
+        good: (N,) bool, which rows parse.
 
     Args:
         path: a CSV file.
-        log: where rows that do not parse are noted.
+        log: log for rows that do not parse.
 
     Raises:
-        InputError: if the file is no CSV table.
+        InputError: if the file is not a CSV table.
     """
 
     def __init__(self, path: Path, log: ProblemLog) -> None:
@@ -74,31 +77,27 @@ class Cells:
         number, header = lines[0] if lines else (1, [])
         self.header_source = f"{path}, line {number}"
         self.header = [_plain(name) for name in header]
-        rows = [
-            (number, row)
-            for number, row in lines[1:]
-            if any(cell.strip() for cell in row)
-        ]
-        for number, row in rows:
+        rows, self.lines = [], []
+        for number, row in lines[1:]:
+            if not any(cell.strip() for cell in row):
+                continue
             while len(row) > len(header) and not row[-1].strip():
                 row.pop()
-            if len(row) != len(header):
-                log.note(
-                    Kind.ROW_UNREADABLE,
-                    "",
-                    f"{path}, line {number}",
-                    f"{len(row)} cells for {len(header)} columns",
-                )
-        rows = [line for line in rows if len(line[1]) == len(header)]
-        self.lines = [number for number, _ in rows]
+            if len(row) == len(header):
+                rows.append(row)
+                self.lines.append(number)
+            else:
+                detail = f"{len(row)} cells for {len(header)} columns"
+                source = f"{path}, line {number}"
+                log.note(Kind.ROW_UNREADABLE, "", source, detail)
         self.columns = {
-            name: [row[index].strip() for _, row in rows]
+            name: [row[index].strip() for row in rows]
             for index, name in enumerate(self.header)
         }
         self.good = np.ones(len(rows), bool)
 
     def source(self, row: int) -> str:
-        """File and line of a row, for a message."""
+        """Returns file and line of a row, for messages."""
         return f"{self.path}, line {self.lines[row]}"
 
     def drop(self, row: int, detail: str) -> None:
@@ -110,10 +109,10 @@ class Cells:
             self.log.note(kind, image, self.source(row), detail)
 
     def check_columns(self) -> None:
-        """Raises InputError for a column that is missing or misspelt.
+        """Raises InputError for a column that is missing or misspelled.
 
-        Other unknown columns are noted. Columns that end in `_score` are
-        what a network once answered, and pass.
+        Other unknown columns are noted, except those that end in `_score`,
+        which hold confidences of an earlier prediction.
         """
         self.check_image_column()
         line = self.header_source
@@ -140,7 +139,7 @@ class Cells:
                 )
 
     def check_image_column(self) -> None:
-        """Raises InputError unless there is a column of images, each once."""
+        """Raises InputError without a column `image` or with a name twice."""
         line = self.header_source
         if "image" not in self.header:
             raise InputError(
@@ -154,7 +153,7 @@ class Cells:
                 )
 
     def check_box_columns(self) -> None:
-        """Raises InputError unless all four columns of a box are there."""
+        """Raises InputError if only some of a box's four columns exist."""
         missing = [name for name in BOX if name not in self.columns]
         if missing and len(missing) < len(BOX):
             raise InputError(
@@ -163,14 +162,13 @@ class Cells:
             )
 
     def clear_missing(self) -> None:
-        """Empties cells that hold a word for nothing, and notes where."""
+        """Empties and notes cells that hold a word for a missing value."""
+        # An image may have such a name, a row without a split is dropped, and
+        # such a word may be one of several attributes.
         for name in COLUMNS:
-            # An image may be called so, a row without a split is dropped, and
-            # one of several attributes may be such a word.
-            named = name in ("image", "split", "attributes")
-            if named or name not in self.columns:
+            if name in ("image", "split", "attributes"):
                 continue
-            cells = self.columns[name]
+            cells = self.columns.get(name, [])
             rows = [row for row, cell in enumerate(cells) if cell in MISSING]
             if rows:
                 word = cells[rows[0]]
@@ -181,7 +179,7 @@ class Cells:
     def note_cells(
         self, kind: Kind, column: str, rows: list[int], example: str
     ) -> None:
-        """Notes once what is odd about cells of a column."""
+        """Notes a problem of several cells of a column once."""
         detail = f"{column}: {len(rows)} cells such as {example!r}, first here"
         self.log.note(kind, "", self.source(rows[0]), detail)
 
@@ -192,7 +190,7 @@ class Cells:
                 self.drop(row, "no image is named")
 
     def check_splits(self) -> None:
-        """Spells splits as the table does; drops rows with a strange one."""
+        """Normalizes names of splits; drops rows with an unknown one."""
         splits = self.columns.get("split", [])
         for row, name in enumerate(splits):
             if split := split_named(name):
@@ -201,7 +199,7 @@ class Cells:
                 self.drop(row, f"split {name!r} is none of {', '.join(SPLITS)}")
 
     def numbers(self, names: list[str]) -> np.ndarray:
-        """(rows, columns) floats, NaN where all of them are empty."""
+        """Returns (rows, columns) floats, NaN where all cells are empty."""
         result = np.full((len(self.good), len(names)), np.nan)
         for column, name in enumerate(names):
             for row, cell in enumerate(self.columns[name]):
@@ -212,7 +210,7 @@ class Cells:
                     point = cell.replace(",", ".")
                 with contextlib.suppress(ValueError):
                     result[row, column] = float(point)
-                # Neither what was no number nor a NaN is below anything.
+                # Comparisons with NaN are false.
                 if not abs(result[row, column]) < FARTHEST:
                     self.drop(row, f"{name} is not a number: {cell!r}")
         given = np.isfinite(result)
@@ -221,7 +219,7 @@ class Cells:
         return result
 
     def keep_good(self) -> None:
-        """Drops the rows that do not parse."""
+        """Removes the rows that do not parse."""
         rows = np.flatnonzero(self.good)
         for name, cells in self.columns.items():
             self.columns[name] = [cells[row] for row in rows]
@@ -229,14 +227,14 @@ class Cells:
 
 
 def _plain(name: str) -> str:
-    """The name of a column as `COLUMNS` has it."""
+    """Returns the name of a column as `COLUMNS` spells it."""
     return name.strip().lower()
 
 
 def _read(
     path: Path, log: ProblemLog
 ) -> tuple[list[tuple[int, list[str]]], str]:
-    """Rows with the number of the line each begins in, and their separator."""
+    """Reads rows, each with the number of its first line, and the separator."""
     check_not_special(path)
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -270,7 +268,7 @@ def _read(
 
 
 def _separator(lines: io.StringIO) -> str:
-    """What sets the column `image` apart; a comma if nothing does."""
+    """Finds the separator that splits off a column `image`, else a comma."""
     for separator in _SEPARATORS:
         header = next(csv.reader(lines, delimiter=separator), [])
         lines.seek(0)
@@ -282,42 +280,43 @@ def _separator(lines: io.StringIO) -> str:
 def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     """Reads a labels file.
 
-    Columns, of which only `image` is needed: `image` (path relative to the
-    file), `split` (train, val or test, in the spellings of
-    `readers.splits`; without the column each image's comes from the name
-    of its folder or the hash of its path), `category` (a name), `attributes`
-    (names joined by "|"; by commas or semicolons if no cell of the column has a
-    "|"; or a list as JSON and Python write it), `x1`, `y1`, `x2`, `y2` (box in
-    pixels, 0-based, half-open), and for each landmark `left_collar_x`,
-    `left_collar_y` (0-based pixels) and `left_collar_visibility` (0 visible, as
-    when the column is left out; 1 occluded; 2 outside). An empty cell means
-    unknown, but in `image` and `split`. Other columns are noted and ignored;
-    those that end in `_score`, as `afn-predict --csv` writes them, are ignored
-    without a note. Boxes and landmarks may be fractions of the image's width
-    and height, if all of them are. An image may have several rows: of several
-    garments if their boxes differ, otherwise of one, whose labels are joined.
+    Only the column `image` is required. The columns are:
+
+    - `image`: path relative to the file;
+    - `split`: train, val or test, in the spellings of `readers.splits`.
+      Without the column, each image's split comes from the name of its folder
+      or the hash of its path;
+    - `category`: a name;
+    - `attributes`: names joined by "|"; by commas or semicolons if no cell of
+      the column has a "|"; or a list as JSON and Python write it;
+    - `x1`, `y1`, `x2`, `y2`: box in pixels, 0-based and half-open;
+    - `left_collar_x`, `left_collar_y` and so on: landmarks in 0-based pixels;
+    - `left_collar_visibility` and so on: 0 visible (the default), 1 occluded,
+      2 outside;
+    - others, which are noted and ignored; those that end in `_score`, as
+      `afn-predict --csv` writes them, are not noted.
+
+    An empty cell means unknown, except in `image` and `split`. Boxes and
+    landmarks may be fractions of the image's width and height, if all are. An
+    image may have several rows: of several garments if their boxes differ,
+    else of one garment, whose labels are joined.
 
     Raises:
-        InputError: naming the file, if it is no CSV table or has a column
-            whose name is nearly one of these.
+        InputError: if the file is not a CSV table, or the name of a column is
+            nearly one of these.
     """
     cells = Cells(path, log)
     cells.check_columns()
     cells.clear_missing()
-    boxes = cells.numbers(BOX) if "x1" in cells.columns else None
-    landmarks = _read_landmarks(cells)
+    boxes = np.full((len(cells.good), 4), np.nan)
+    if "x1" in cells.columns:
+        boxes = cells.numbers(BOX)
+    landmarks = _landmarks(cells)
     cells.check_images()
     cells.check_splits()
     cells.keep_good()
     images = cells.columns["image"]
-    if boxes is None:
-        boxes = np.full((len(cells.good), 4), np.nan)
-    boxes = boxes[cells.good]
-    with_landmarks = landmarks is not None
-    if with_landmarks:
-        landmarks = landmarks[cells.good]
-    else:
-        landmarks = np.zeros((len(images), 0, 3), np.float32)
+    boxes, landmarks = boxes[cells.good], landmarks[cells.good]
     sizes = np.full((len(images), 2), np.nan)
     read_fractions(boxes, landmarks, sizes, cells.source, log)
     boxes, usable = fix_boxes(boxes, 0, images, cells.source, log)
@@ -343,15 +342,13 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
         sizes[rows],
     )
     vocabulary = make_vocabulary(
-        categories, names, ("other",) * len(names), with_landmarks
+        categories, names, ("other",) * len(names), landmarks.shape[1] > 0
     )
     return Annotations(path.parent, table, vocabulary, log.problems)
 
 
-def _categories(
-    cells: Cells,
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names in order of the alphabet, and (N,) indices into them."""
+def _categories(cells: Cells) -> tuple[tuple[str, ...], np.ndarray]:
+    """Returns names in alphabetical order, and (N,) indices into them."""
     if "category" not in cells.columns:
         return (), np.full(len(cells.lines), UNKNOWN)
     named = cells.columns["category"]
@@ -360,10 +357,8 @@ def _categories(
     return tuple(names), np.array([index[name] for name in named], int)
 
 
-def _attributes(
-    cells: Cells,
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names in order of the alphabet, and (N, A) labels."""
+def _attributes(cells: Cells) -> tuple[tuple[str, ...], np.ndarray]:
+    """Returns names in alphabetical order, and (N, A) labels."""
     if "attributes" not in cells.columns:
         return (), np.zeros((len(cells.lines), 0), np.int8)
     named = _attribute_names(cells)
@@ -378,7 +373,7 @@ def _attributes(
 
 
 def _attribute_names(cells: Cells) -> list[set[str]]:
-    """The attributes that each row names."""
+    """Returns the attributes that each row names."""
     column = cells.columns["attributes"]
     separators = "|" if any("|" in cell for cell in column) else ",;"
     result, joined, missing = [], [], []
@@ -411,7 +406,7 @@ def _attribute_names(cells: Cells) -> list[set[str]]:
 
 
 def _list_of_names(cell: str) -> list[str] | None:
-    """A list as JSON has it or, with single quotes, Python; None if none."""
+    """Parses a list of JSON or, with single quotes, Python; None if neither."""
     for text in (cell, cell.replace("'", '"')):
         with contextlib.suppress(ValueError, RecursionError):
             names = json.loads(text)
@@ -420,10 +415,10 @@ def _list_of_names(cell: str) -> list[str] | None:
     return None
 
 
-def _read_landmarks(cells: Cells) -> np.ndarray | None:
-    """(rows, 8, 3) x, y, visibility; None if there are no such columns."""
+def _landmarks(cells: Cells) -> np.ndarray:
+    """Returns (rows, 8, 3) x, y, visibility; (rows, 0, 3) without columns."""
     if not any(f"{name}_x" in cells.columns for name in LANDMARKS):
-        return None
+        return np.zeros((len(cells.good), 0, 3), np.float32)
     landmarks = np.zeros((len(cells.good), len(LANDMARKS), 3), np.float32)
     landmarks[:, :, 2] = TRUNCATED
     for index, name in enumerate(LANDMARKS):
