@@ -76,7 +76,7 @@ class Cells:
         lines, self._separator = _read(path, log)
         number, header = lines[0] if lines else (1, [])
         self.header_source = f"{path}, line {number}"
-        self.header = [_plain(name) for name in header]
+        self.header = [name.strip().lower() for name in header]
         rows, self.lines = [], []
         for number, row in lines[1:]:
             if not any(cell.strip() for cell in row):
@@ -104,9 +104,8 @@ class Cells:
         """Notes that a row does not parse, once."""
         if self.good[row]:
             self.good[row] = False
-            image = self.columns["image"][row]
-            kind = Kind.ROW_UNREADABLE
-            self.log.note(kind, image, self.source(row), detail)
+            image, source = self.columns["image"][row], self.source(row)
+            self.log.note(Kind.ROW_UNREADABLE, image, source, detail)
 
     def check_columns(self) -> None:
         """Raises InputError for a column that is missing or misspelled.
@@ -130,10 +129,8 @@ class Cells:
             self.log.note(Kind.COLUMN_UNKNOWN, "", line, detail)
         self.check_box_columns()
         for name in LANDMARKS:
-            axes = [f"{name}_{axis}" in self.columns for axis in "xy"]
-            if axes[0] != axes[1] or (
-                f"{name}_visibility" in self.columns and not axes[0]
-            ):
+            x, y = (f"{name}_{axis}" in self.columns for axis in "xy")
+            if x != y or (f"{name}_visibility" in self.columns and not x):
                 raise InputError(
                     f"{line}: {name} needs both {name}_x and {name}_y"
                 )
@@ -205,11 +202,9 @@ class Cells:
             for row, cell in enumerate(self.columns[name]):
                 if not cell:
                     continue
-                point = cell
-                if self._separator != ",":
-                    point = cell.replace(",", ".")
+                comma = "," if self._separator == "," else "."
                 with contextlib.suppress(ValueError):
-                    result[row, column] = float(point)
+                    result[row, column] = float(cell.replace(",", comma))
                 # Comparisons with NaN are false.
                 if not abs(result[row, column]) < FARTHEST:
                     self.drop(row, f"{name} is not a number: {cell!r}")
@@ -226,21 +221,15 @@ class Cells:
         self.lines = [self.lines[row] for row in rows]
 
 
-def _plain(name: str) -> str:
-    """Returns the name of a column as `COLUMNS` spells it."""
-    return name.strip().lower()
-
-
 def _read(
     path: Path, log: ProblemLog
 ) -> tuple[list[tuple[int, list[str]]], str]:
     """Reads rows, each with the number of its first line, and the separator."""
     check_not_special(path)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            text = file.read()
+        text = path.read_bytes().decode()
+        # Excel's "CSV UTF-8" begins with one.
         if text.startswith(_BOM):
-            # Excel's "CSV UTF-8" has one.
             text = text.removeprefix(_BOM)
             log.note(Kind.BOM, "", f"{path}, line 1", "UTF-8")
         named, before = _SEPARATOR_LINE.match(text), 0
@@ -272,7 +261,7 @@ def _separator(lines: io.StringIO) -> str:
     for separator in _SEPARATORS:
         header = next(csv.reader(lines, delimiter=separator), [])
         lines.seek(0)
-        if "image" in map(_plain, header):
+        if "image" in (name.strip().lower() for name in header):
             return separator
     return ","
 
@@ -290,11 +279,10 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     - `attributes`: names joined by "|"; by commas or semicolons if no cell of
       the column has a "|"; or a list as JSON and Python write it;
     - `x1`, `y1`, `x2`, `y2`: box in pixels, 0-based and half-open;
-    - `left_collar_x`, `left_collar_y` and so on: landmarks in 0-based pixels;
-    - `left_collar_visibility` and so on: 0 visible (the default), 1 occluded,
-      2 outside;
-    - others, which are noted and ignored; those that end in `_score`, as
-      `afn-predict --csv` writes them, are not noted.
+    - `left_collar_x`, `left_collar_y`, ...: landmarks in 0-based pixels;
+    - `left_collar_visibility`, ...: 0 visible (default), 1 occluded, 2 outside;
+    - others are ignored, and noted unless they end in `_score`, as those of
+      `afn-predict --csv` do.
 
     An empty cell means unknown, except in `image` and `split`. Boxes and
     landmarks may be fractions of the image's width and height, if all are. An
