@@ -1,4 +1,4 @@
-"""Any layout of annotations to the annotation table."""
+"""Reads any layout of annotations into the annotation table."""
 
 import lazy_loader
 

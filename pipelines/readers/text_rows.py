@@ -1,4 +1,4 @@
-"""The lines of a benchmark's text files, however they were written."""
+"""Reads the text files of the benchmarks: rows of an image and its values."""
 
 import dataclasses
 from collections.abc import Collection
@@ -14,20 +14,25 @@ from pipelines.problems import Kind
 from pipelines.problems import ProblemLog
 from pipelines.special_files import check_not_special
 
-# The largest file of the benchmark has 900 MB; a chunk of it at a time.
+# The largest file has 900 MB, so it is read in chunks.
 _CHUNK = 8 << 20
 
 _BOM = b"\xef\xbb\xbf"
 
+# Labels of attributes by their letter: 1, n for -1, and 0.
+_LETTERS = {b"1": b"1", b"-1": b"n", b"0": b"0"}
+_WRONG = 99
+_LABELS = np.full(256, _WRONG, np.int8)
+_LABELS[[ord("1"), ord("n"), ord("0")]] = (1, 0, UNKNOWN)
 
-def read_lines(
+
+def _read_lines(
     path: Path, log: ProblemLog
 ) -> Iterator[list[tuple[int, bytes]]]:
     """Reads a text file in chunks of lines.
 
-    A byte order mark is skipped, and it, Windows line ends and tabs are
-    noted, each once. Whoever splits at blanks takes tabs and a carriage
-    return for blanks.
+    A byte order mark is skipped; it, Windows line ends and tabs are each noted
+    once. Tabs and carriage returns stay, since `split` treats them as blanks.
 
     Yields:
         Lists of line number, from 1, and line, without its line feed.
@@ -61,15 +66,15 @@ def read_lines(
 def read_counted_lines(
     path: Path, log: ProblemLog
 ) -> Iterator[list[tuple[int, bytes]]]:
-    """Reads a file of a count, a header and rows; yields the rows.
+    """Yields the rows of a file with a count and a header, in chunks.
 
-    Blank lines are skipped. A count that is not the number of rows is noted.
+    Blank lines are skipped, and a wrong count is noted.
 
     Raises:
         InputError: if the file cannot be read or does not begin with a count.
     """
     counted, rows = None, 0
-    for lines in read_lines(path, log):
+    for lines in _read_lines(path, log):
         if counted is None:
             counted = _count(path, lines[0][1] if lines else b"")
         lines = [(n, line) for n, line in lines if n > 2 and line.strip()]
@@ -87,19 +92,19 @@ def read_counted_lines(
 
 
 def read_plain_lines(path: Path, log: ProblemLog) -> list[bytes]:
-    """All lines of a file without a header, but for blank ones at its end.
+    """Returns the lines of a file without a header, except blank last ones.
 
     Raises:
         InputError: if the file cannot be read.
     """
-    lines = [line for chunk in read_lines(path, log) for _, line in chunk]
+    lines = [line for chunk in _read_lines(path, log) for _, line in chunk]
     while lines and not lines[-1].strip():
         lines.pop()
     return lines
 
 
 def _count(path: Path, line: bytes) -> int:
-    # More digits than these are no count that a file could live up to.
+    # No file has so many rows that their number has more digits.
     if not line.strip().isdigit() or len(line) > 18:
         raise InputError(
             f"{path}, line 1: should be the number of rows, "
@@ -129,13 +134,13 @@ def _note_bytes(
 
 @dataclasses.dataclass
 class Rows:
-    """What one file says, row by row.
+    """Rows of one file.
 
     Args:
         path: the file.
         images: N images, as named there.
         lines: (N,) line numbers.
-        values: (N, K); of a row that does not parse, anything.
+        values: (N, K); undefined in a row that does not parse.
         good: (N,) bool, which rows parse.
     """
 
@@ -146,7 +151,7 @@ class Rows:
     good: np.ndarray
 
     def source(self, row: int) -> str:
-        """File and line of a row, for a message."""
+        """Returns file and line of a row, for messages."""
         return f"{self.path}, line {self.lines[row]}"
 
 
@@ -160,11 +165,10 @@ def read_rows(
 
     Args:
         path: a file that begins with a count and a header.
-        log: where rows that do not parse are noted.
-        widths: how many values a row may have; K is the largest of them, and
-            what a shorter row lacks is NaN.
-        words: the only values there may be, where they are no numbers; the
-            array has their places in it.
+        log: log for rows that do not parse.
+        widths: possible numbers of values in a row; K is the largest, and
+            shorter rows end with NaN.
+        words: allowed values, if they are words; they become their indices.
     """
     parts = []
     for chunk in read_counted_lines(path, log):
@@ -179,16 +183,17 @@ def read_rows(
 def read_ordered_rows(
     path: Path, images: list[str], log: ProblemLog, widths: Collection[int]
 ) -> Rows:
-    """Reads rows of nothing but numbers, in the order of `images`.
+    """Reads rows of numbers alone, in the order of `images`.
 
     Args:
         path: a file without a header.
         images: the image of each row.
-        log: where rows that do not parse are noted.
-        widths: how many numbers a row may have, as in `read_rows`.
+        log: log for rows that do not parse.
+        widths: possible numbers of values in a row, as in `read_rows`.
 
     Raises:
-        InputError: if the file cannot be read or has not a row an image.
+        InputError: if the file cannot be read, or does not have one row per
+            image.
     """
     lines = read_plain_lines(path, log)
     if len(lines) != len(images):
@@ -217,7 +222,7 @@ def _parse(
         expected = f"one of {', '.join(words)}"
     values = np.full((len(lines), max(widths)), np.nan, np.float32)
     lengths = np.zeros(len(lines), int)
-    # What overflows is infinite, and so does not parse.
+    # A number that overflows is infinite, so its row does not parse.
     with np.errstate(over="ignore"):
         for row, line in enumerate(lines):
             try:
@@ -239,11 +244,11 @@ def _parse(
 
 
 def read_labels(path: Path, log: ProblemLog, names: tuple[str, ...]) -> Rows:
-    """Reads rows of an image and one of 1, -1 and 0 for each of `names`.
+    """Reads rows of an image and 1, -1 or 0 for each of `names`.
 
     Returns:
-        Rows whose values are int8: 1 for 1, 0 for -1, `UNKNOWN` for 0, as
-        the benchmark means them, and `UNKNOWN` for anything else.
+        Rows of int8, as the benchmark defines them: 1 for 1, 0 for -1,
+        `UNKNOWN` for 0; also `UNKNOWN` for anything else, which is noted.
     """
     parts = []
     for chunk in read_counted_lines(path, log):
@@ -251,8 +256,8 @@ def read_labels(path: Path, log: ProblemLog, names: tuple[str, ...]) -> Rows:
         for _, line in chunk:
             image, *rest = line.split(None, 1)
             images.append(decode(image))
-            # With one letter for -1, a row of nothing but 1, -1 and 0 is as
-            # long as it has values: no value need be looked at here.
+            # With one letter for -1, a row of 1, -1 and 0 alone has as many
+            # letters as values, so no single value needs a check here.
             tokens = rest[0].replace(b"-1", b"n").split() if rest else []
             row = b"".join(tokens)
             if len(tokens) != len(row):
@@ -295,16 +300,10 @@ def _parse_labels(
     return Rows(path, images, numbers, labels, good)
 
 
-_LETTERS = {b"1": b"1", b"-1": b"n", b"0": b"0"}
-_WRONG = 99
-_LABELS = np.full(256, _WRONG, np.int8)
-_LABELS[[ord("1"), ord("n"), ord("0")]] = (1, 0, UNKNOWN)
-
-
 def decode(image: bytes) -> str:
-    """The name of an image; bytes that are no UTF-8 become escapes."""
-    # An image of such a name is not found then, which is noted, where
-    # surrogates would break every file that the name is written to.
+    """Decodes the name of an image; bytes that are not UTF-8 are escaped."""
+    # Surrogates could not be written to any file. An image with an escaped
+    # name is reported as missing.
     return image.decode("utf-8", "backslashreplace")
 
 
@@ -319,6 +318,6 @@ def _join(path: Path, parts: list[Rows]) -> Rows:
 
 
 def _show(tokens: list[bytes]) -> str:
-    """The first few values, for a message."""
+    """Formats the first few values for a message."""
     text = b" ".join(tokens[:8]).decode("utf-8", "backslashreplace")
     return text[:60] + ("..." if len(tokens) > 8 or len(text) > 60 else "")
