@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from layouts import ATTRIBUTES
 from layouts import garments
+from layouts import table
 from layouts import write_coarse
 from layouts import write_coco
 from layouts import write_csv
@@ -129,3 +130,42 @@ def test_from_within(tmp_path, monkeypatch):
 def test_records_are_no_annotations(records):
     with pytest.raises(InputError, match="holds records; name what they were"):
         read_annotations(records.folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("list_bbox_inshop.txt", "In-shop"),
+        ("list_bbox_consumer2shop.txt", "Consumer-to-shop"),
+    ],
+)
+def test_other_benchmarks_are_named(tmp_path, file, name):
+    table(tmp_path / "Anno" / file, ["img/1.jpg 3 1 10 10 100 140"])
+    table(tmp_path / "Anno" / "list_attr_cloth.txt", ["red 5"])
+    for data in (tmp_path, tmp_path / "Anno"):
+        with pytest.raises(InputError) as error:
+            read_annotations(data)
+        assert str(error.value) == (
+            f"{tmp_path}: is DeepFashion's {name} Clothes Retrieval benchmark "
+            f"(it has {file}), which lacks a category of each image and a "
+            "train, val and test split of images; download Category and "
+            "Attribute Prediction or Fashion Landmark Detection"
+        )
+
+
+def test_deepfashion2_is_named(tmp_path):
+    (tmp_path / "train" / "annos").mkdir(parents=True)
+    with pytest.raises(InputError, match="is DeepFashion2, which has other"):
+        read_annotations(tmp_path)
+
+
+def test_coarse_lists_in_the_folder_of_the_fine_annotation(tmp_path):
+    anno = tmp_path / "Anno_fine"
+    table(anno / "list_attr_img.txt", ["img/1.jpg 1"])
+    with pytest.raises(InputError) as error:
+        read_annotations(tmp_path)
+    assert str(error.value) == (
+        f"{anno}: has no train.txt, val.txt or test.txt, as the fine "
+        "annotation does, but lists as the coarse one; rename the folder to "
+        "Anno_coarse to read those"
+    )
