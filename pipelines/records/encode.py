@@ -1,7 +1,7 @@
-"""One record's bytes: a tf.train.Example, framed as in a TFRecord file.
+"""Makes records of rows: a tf.train.Example, framed as in a TFRecord file.
 
-Written without TensorFlow, since each process that converts would take four
-seconds and 600 MB to import it. The tests compare with TensorFlow's own.
+It does so without TensorFlow, whose import would take each process four
+seconds and 600 MB. The tests compare the bytes with those of TensorFlow.
 """
 
 import struct
@@ -26,18 +26,18 @@ from pipelines.records.fit_labels import fit_labels
 
 def make_example(
     row: dict,
-    photograph: ImageFile,
+    file: ImageFile,
     box: np.ndarray,
     landmarks: np.ndarray,
 ) -> bytes:
     """Serializes one row of the annotation table with its image.
 
-    Names are those of TensorFlow's official vision models, and the project's
-    own where they have none.
+    Features have the names of TensorFlow's official vision models, if those
+    have one.
 
     Args:
-        row: the row, of which `image`, `category` and `attributes` are used.
-        photograph: its image; width and height are those of the upright one.
+        row: the row; `image`, `category` and `attributes` are used.
+        file: its image; width and height are those of the upright image.
         box: (4,) x1, y1, x2, y2 in pixels.
         landmarks: (L, 3) x, y in 0-based pixel indices, and visibility.
     """
@@ -57,18 +57,18 @@ def make_example(
         features[name].float_list.value.extend(values)
 
     image = row["image"].encode()
-    width, height = photograph.width, photograph.height
-    byte("image/encoded", photograph.encoded)
-    byte("image/format", b"png" if photograph.jpeg is None else b"jpeg")
-    # Not of those models: how to turn the image, as EXIF counts.
-    integers("image/orientation", [photograph.orientation])
+    width, height = file.width, file.height
+    byte("image/encoded", file.encoded)
+    byte("image/format", b"png" if file.jpeg is None else b"jpeg")
+    # EXIF orientation, which those models do not have.
+    integers("image/orientation", [file.orientation])
     byte("image/filename", image)
     byte("image/source_id", image)
     integers("image/width", [width])
     integers("image/height", [height])
     integers("image/object/class/label", [int(row["category"])])
-    # Positions are fractions of the image, as those models have them;
-    # a landmark's pixel index gains the half pixel to its center.
+    # Positions are fractions of the image, as in those models. Half a pixel
+    # leads from a landmark's pixel index to its center.
     size = np.array([width, height], np.float64)
     for name, value in zip(
         ("xmin", "ymin", "xmax", "ymax"),
@@ -83,28 +83,28 @@ def make_example(
         "image/object/landmark/visibility",
         landmarks[:, 2].astype(np.int64).tolist(),
     )
-    # One byte an attribute: as int64s, a thousand of -1 take 10 kB.
+    # One byte per attribute: as int64, a thousand of -1 would take 10 kB.
     byte("image/object/attributes", row["attributes"].astype(np.int8).tobytes())
     return example.SerializeToString(deterministic=True)
 
 
 def frame(record: bytes) -> bytes:
-    """The record with its length and checksums, as a TFRecord file has it."""
+    """Adds length and checksums to a record, as in a TFRecord file."""
     length = struct.pack("<Q", len(record))
     return b"".join((length, _checksum(length), record, _checksum(record)))
 
 
 def _checksum(data: bytes) -> bytes:
-    """The CRC-32C, masked so that a checksum of checksums makes sense."""
+    """Returns the CRC-32C, masked as TFRecord files define it."""
     crc = google_crc32c.value(data)
     masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
     return struct.pack("<I", masked)
 
 
 def _example_class() -> Any:
-    """The message tf.train.Example.
+    """Defines the message tf.train.Example.
 
-    It lives in a pool of its own, so that TensorFlow can define the same one
+    It is in a pool of its own, so that TensorFlow can define the same message
     in the same process.
     """
     field = FieldDescriptorProto
@@ -156,16 +156,15 @@ _Example = _example_class()
 
 
 class Prepared(NamedTuple):
-    """What became of some rows.
+    """Records of some rows.
 
     Attributes:
-        data: the records, framed, one behind the other.
-        images: how many there are.
-        problems: what was found: position of the row in the table, kind and
-            detail.
-        landmarks: (L, 3) of each landmark the sums of x and y in millionths
-            of the box, and how many: of those visible in it. Whole numbers,
-            so that they add up to the same in any order.
+        data: the framed records, one after the other.
+        images: number of records.
+        problems: position of the row in the table, kind and detail of each.
+        landmarks: (L, 3) sums of x and y in millionths of the box, and the
+            count, over landmarks visible in it. Sums of integers do not depend
+            on the order.
     """
 
     data: bytes
@@ -177,10 +176,10 @@ class Prepared(NamedTuple):
 def prepare_rows(store: ImageStore, rows: list[dict]) -> Prepared:
     """Reads and checks the images of some rows and makes records of them.
 
-    An image that cannot be used is no more than a problem.
+    An image that cannot be used becomes a problem.
 
     Args:
-        store: where the images lie.
+        store: store of the images.
         rows: rows of the annotation table, each with its `position` in it.
     """
     records, problems = [], []
@@ -190,11 +189,11 @@ def prepare_rows(store: ImageStore, rows: list[dict]) -> Prepared:
         try:
             stored, more = store.read(image)
             found += more
-            photograph = inspect_image(stored, image)
-            found += photograph.found
-            box, landmarks, more = fit_labels(row, photograph)
+            file = inspect_image(stored, image)
+            found += file.found
+            box, landmarks, more = fit_labels(row, file)
             found += more
-            records.append(frame(make_example(row, photograph, box, landmarks)))
+            records.append(frame(make_example(row, file, box, landmarks)))
             sums = sums + _in_box(box, landmarks)
         except UnusableError as error:
             found.append((error.kind, error.detail))
@@ -203,7 +202,7 @@ def prepare_rows(store: ImageStore, rows: list[dict]) -> Prepared:
 
 
 def _in_box(box: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """What `Prepared.landmarks` sums up."""
+    """Returns the summand of `Prepared.landmarks` for one image."""
     points = landmarks[:, :2] + 0.5 - box[:2]
     points = points / (box[2:] - box[:2])
     counts = (landmarks[:, 2] == VISIBLE) & ((points >= 0) & (points < 1)).all(

@@ -1,8 +1,8 @@
-"""Records: TFRecord shards with everything that training needs.
+"""Describes a folder of records in `records.json`, and opens it.
 
-A folder of records holds `train-00000-of-00012.tfrecord` and so on,
-`vocabulary.json`, `records.json` (what is in it) and `problems.csv` (what was
-found wrong on the way in).
+A folder of records holds TFRecord shards `train-00000-of-00012.tfrecord` and so
+on, `vocabulary.json`, `records.json` (its contents) and `problems.csv` (the
+problems of the data).
 """
 
 import csv
@@ -32,19 +32,19 @@ VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """A folder of records and what `records.json` says of it.
+    """A folder of records and the contents of `records.json`.
 
     Args:
-        folder: where the shards lie.
+        folder: folder of the shards.
         vocabulary: names of the labels.
-        images: images of each split.
+        images: number of images of each split.
         shards: file names of each split's shards, in order.
-        counts: images of each of them.
-        baseline: the mean landmarks and label frequencies of the train split:
-            `landmarks` (L, 2) in units of the box, `category` (C,) and
-            `attributes` (A,) frequencies. The baseline of `afn-evaluate`;
-            None without a train split.
-        origin: whose labels they are; see `Annotations`.
+        counts: number of images in each of them.
+        baseline: mean landmarks and label frequencies of the train split, for
+            `afn-evaluate`: `landmarks` (L, 2) in units of the box,
+            frequencies `category` (C,) and `attributes` (A,). None without a
+            train split.
+        origin: origin of the labels; see `Annotations`.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class Records:
 
 
 def is_records(folder: Path) -> bool:
-    """Whether `folder` holds records."""
+    """Returns whether `folder` holds records."""
     return (Path(folder) / FILE_NAME).is_file()
 
 
@@ -90,9 +90,9 @@ def load_records(folder: Path) -> Records:
             content["images"],
             shards,
             counts,
-            # 0.1.0 called it `guess`.
+            # Its name in 0.1.0 was `guess`.
             content["guess" if "guess" in content else "baseline"],
-            # Older records do not say.
+            # Older records do not have it.
             content.get("origin", "other"),
         )
     except OSError as error:
@@ -117,7 +117,7 @@ def load_records(folder: Path) -> Records:
 
 
 def count_problems(folder: Path) -> dict[str, int]:
-    """How many problems of each kind `problems.csv` lists."""
+    """Returns the number of problems of each kind in `problems.csv`."""
     content = json.loads((Path(folder) / FILE_NAME).read_text("utf-8"))
     return content["problems"]
 
@@ -131,10 +131,10 @@ def describe_records(
     """Writes `vocabulary.json`, `problems.csv` and `records.json`.
 
     Args:
-        folder: where the shards lie.
-        annotations: what the shards were made from.
-        shards: all of them, in order.
-        notes: what `ShardFiles.write` returned of each shard.
+        folder: folder of the shards.
+        annotations: annotations that the shards were made from.
+        shards: all shards, in order.
+        notes: notes of `ShardFiles.write` on each shard.
     """
     found = [problem for note in notes for problem in note["problems"]]
     problems = annotations.problems + list_problems(annotations, found)
@@ -168,7 +168,7 @@ def _baseline(
     shards: Sequence[Shard],
     notes: Sequence[dict[str, Any]],
 ) -> dict[str, Any] | None:
-    """The mean landmarks and label frequencies; None without a train split."""
+    """Returns `Records.baseline`."""
     split = SPLITS[0]
     if not (annotations.table["split"] == split).any():
         return None
@@ -189,11 +189,11 @@ def _baseline(
 def list_problems(
     annotations: Annotations, found: Sequence[tuple[int, str, str]]
 ) -> list[Problem]:
-    """Problems in the order of the annotation table.
+    """Returns problems in the order of the annotation table.
 
     Args:
-        annotations: the table that rows are counted in.
-        found: position of the row, kind and detail.
+        annotations: annotations with the table.
+        found: position of the row in the table, kind and detail of each.
     """
     images, sources = annotations.table["image"], annotations.table["source"]
     return [
@@ -203,7 +203,7 @@ def list_problems(
 
 
 def versions() -> dict[str, Any]:
-    """Of the format of records, and of what they were made with."""
+    """Returns versions of the format and of packages that records depend on."""
     result: dict[str, Any] = {"records": VERSION}
     for package in ("afn-keras", "pillow", "tensorflow"):
         try:
@@ -214,7 +214,7 @@ def versions() -> dict[str, Any]:
 
 
 def _write_problems(path: Path, problems: list[Problem]) -> None:
-    # Names of files may hold bytes that are no UTF-8.
+    # Names of files may hold bytes that are not UTF-8.
     with path.open(
         "w", newline="", encoding="utf-8", errors="backslashreplace"
     ) as file:

@@ -1,7 +1,12 @@
-"""A shard's file and what is known of it, written whole or not at all.
+"""Writes shards so that an interrupted conversion can resume.
 
-Any process that sees the folders may write any shard, and two may write the
-same one: they write the same bytes, each aside and under a name of its own.
+`OUT.partial/` next to the output holds `lock`, `records/` (finished shards,
+which become the output) and a work folder, named after the fingerprint of the
+conversion. A process that still runs an older conversion, perhaps on another
+machine, no longer finds its work folder, and cannot write.
+
+Any process that sees the folders may write any shard. Two may write the same
+one, since both write the same bytes, each to a temporary file of its own.
 """
 
 import contextlib
@@ -27,21 +32,22 @@ from pipelines.folders import check_new
 from pipelines.folders import put_in_place
 from pipelines.records.encode import Prepared
 
+# The last is a fingerprint.
+_OURS = re.compile("lock|records|gone|[0-9a-f]{64}")
+
 
 class InterruptedConversionError(InputError):
-    """Stopped by no fault of the data: the same call resumes from there."""
+    """A conversion that stopped, but not because of the data; it can resume."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardFiles:
-    """Where shards are made. It can be sent to another process.
+    """Folders of shards in the making. It can be pickled.
 
     Args:
-        output: the folder of records to make; for messages.
-        records: where finished shards go.
-        work: what is known of them, and what is half-written. It belongs to
-            one plan of shards: a process that still follows another one finds
-            its folder gone, and can no longer put anything into `records`.
+        output: folder of records to make, for messages.
+        records: folder of finished shards.
+        work: folder of notes on them, and of temporary files.
     """
 
     output: Path
@@ -49,11 +55,11 @@ class ShardFiles:
     work: Path
 
     def finished(self, name: str) -> dict[str, Any] | None:
-        """What `write` noted about a shard; None if it is to be made."""
+        """Returns the notes of `write` on a shard; None if it is missing."""
         try:
             notes = json.loads(self._notes(name).read_text("utf-8"))
             whole = (self.records / name).stat().st_size == notes["bytes"]
-            # Not there where an earlier release was interrupted.
+            # Earlier releases did not note them.
             whole = whole and "landmarks" in notes
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -67,7 +73,8 @@ class ShardFiles:
             parts: its records, in order.
 
         Returns:
-            Its number of images, bytes, checksum, problems, landmark sums.
+            Notes: number of images and bytes, checksum, problems and sums of
+            landmarks.
 
         Raises:
             InterruptedConversionError: if it cannot be written.
@@ -85,7 +92,7 @@ class ShardFiles:
                     images += part.images
                     problems += part.problems
                     landmarks = landmarks + part.landmarks
-                # A power cut must not leave the notes without the shard.
+                # After a power cut, there must be no notes without the shard.
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(self.records / name)
@@ -100,13 +107,13 @@ class ShardFiles:
         return notes
 
     def keep(self, path: Path, content: bytes) -> None:
-        """Writes a file of `work` that is there as a whole or not at all."""
+        """Writes a file to `work`, atomically."""
         with writing(self.output), self._aside(path.name) as aside:
             aside.write_bytes(content)
             aside.replace(path)
 
     def sweep(self) -> None:
-        """Removes what processes that were killed left half-written."""
+        """Removes temporary files of processes that were killed."""
         with writing(self.output):
             for path in self.work.glob("*.writing"):
                 path.unlink(missing_ok=True)
@@ -126,7 +133,7 @@ class ShardFiles:
 
 @contextlib.contextmanager
 def writing(output: Path) -> Iterator[None]:
-    """Says of what cannot be written that the output cannot."""
+    """Turns an OSError into a message that the output cannot be written."""
     try:
         yield
     except OSError as error:
@@ -136,18 +143,14 @@ def writing(output: Path) -> Iterator[None]:
         ) from error
 
 
-# The last is a fingerprint.
-_OURS = re.compile("lock|records|gone|[0-9a-f]{64}")
-
-
 class UnfinishedRecords:
-    """The folder `OUT.partial/`, for one process at a time.
+    """The folder `OUT.partial/`, locked inside a `with` block.
 
-    To use in a `with`, which keeps it locked. Bad input (`InputError`) makes
-    it go away; whatever else ends the block leaves it for the next time.
+    Bad input (`InputError`) removes it; any other exception leaves it for the
+    next run.
 
     Args:
-        output: the folder of records to make; new or empty.
+        output: folder of records to make; new or empty.
 
     Raises:
         InputError: on entering, if `output` holds something, is being written
@@ -178,7 +181,7 @@ class UnfinishedRecords:
                     "process; wait for it, or choose another folder"
                 ) from error
         try:
-            # The other one may have finished in between.
+            # The other process may have finished in between.
             check_new(self._output)
         except InputError:
             self._lock.release()
@@ -198,14 +201,14 @@ class UnfinishedRecords:
             self._remove()
         self._lock.release()
         if self._removed and os.name == "nt":
-            # Windows removes no file that is open, as the lock was.
+            # Windows cannot remove an open file, such as the lock.
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def resume(self, fingerprint: str) -> bool:
-        """Keeps what an earlier run finished if it had the same fingerprint.
+        """Keeps finished shards of an earlier run with the same fingerprint.
 
         Returns:
-            Whether there was something of another fingerprint to throw away.
+            Whether shards with another fingerprint were removed.
         """
         work = self._folder / fingerprint
         restarted = False
@@ -214,7 +217,7 @@ class UnfinishedRecords:
                 restarted = self.records.exists() and any(
                     self.records.iterdir()
                 )
-                # Last of all the shards: nothing is added to them any more.
+                # The shards last, when no process can add one any more.
                 for path in sorted(
                     self._folder.iterdir(), key=self.records.__eq__
                 ):
@@ -229,20 +232,16 @@ class UnfinishedRecords:
         self.files.sweep()
         return restarted
 
-    def finished(self, name: str) -> dict[str, Any] | None:
-        """What was noted about a shard; None if it is to be made."""
-        return self.files.finished(name)
-
     def publish(self) -> None:
-        """Makes the finished records the output."""
+        """Moves the finished records to the output."""
         with writing(self._output):
             put_in_place(self.records, self._output)
             self._remove()
 
     def _remove(self) -> None:
-        """Removes the folder with all that is in it."""
+        """Removes the folder and everything in it."""
         with contextlib.suppress(AttributeError, OSError):
-            # Nobody puts anything into it meanwhile who knows another name.
+            # Other processes no longer find it under its new name.
             self.files.work.rename(self.files.work.with_name("gone"))
         shutil.rmtree(self._folder, ignore_errors=True)
         self._removed = True

@@ -26,9 +26,9 @@ import time
 from afn_keras.commands.convert import main
 from pipelines.records import convert
 from pipelines.records import shard_plan
-from pipelines.records.shard_writer import UnfinishedRecords
+from pipelines.records.shard_writer import ShardFiles
 
-finished = UnfinishedRecords.finished
+finished = ShardFiles.finished
 
 
 def finished_or_pause(self, name):
@@ -39,7 +39,7 @@ def finished_or_pause(self, name):
 
 
 if __name__ == "__main__":
-    UnfinishedRecords.finished = finished_or_pause
+    ShardFiles.finished = finished_or_pause
     shard_plan.SHARD_BYTES = 2_400_000
     shard_plan._TASK_ROWS = 4
     convert._ROWS_A_WORKER = 10

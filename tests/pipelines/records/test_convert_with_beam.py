@@ -328,7 +328,7 @@ def test_who_follows_an_earlier_plan_writes_nothing(tmp_path):
         assert notes["bytes"] == 4
         with pytest.raises(InterruptedConversionError):
             earlier.write("shard", [part])
-        assert unfinished.finished("shard") == notes
+        assert unfinished.files.finished("shard") == notes
         unfinished.publish()
     assert contents(tmp_path / "records") == {"shard": b"new!"}
     assert list(tmp_path.iterdir()) == [tmp_path / "records"]
@@ -423,4 +423,4 @@ def test_a_machine_that_is_not_fit_for_it(data, tmp_path):
         store, other = ImageStore(data), {"pillow": "1.0"}
         with pytest.raises(InputError, match="has other packages than"):
             write_one(files, store, other, shard.name)
-        assert unfinished.finished(shard.name) is None
+        assert unfinished.files.finished(shard.name) is None
