@@ -1,4 +1,4 @@
-"""Exceptions that mean "the input is wrong, not the program"."""
+"""Defines the exception for bad input, and suggestions for misspelled words."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """Bad input: a file, a row or a flag.
 
-    Its message is one line for a person: which file, row or flag, what is
-    wrong with it, and the way out. Commands print that line and exit with
-    code 2; in Python it is an ordinary `ValueError`.
+    Its message is one line: which file, row or flag, what is wrong, and what
+    to do. Commands print that line and exit with code 2; in Python it is an
+    ordinary `ValueError`.
     """
 
 

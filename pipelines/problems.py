@@ -1,4 +1,4 @@
-"""What may be wrong with data, and the rule by which each case is fixed."""
+"""Lists everything that can be wrong with data, and how it is fixed."""
 
 import enum
 from typing import NamedTuple
@@ -40,7 +40,7 @@ class Kind(str, enum.Enum):
     LANDMARK_TYPE = "landmarks of another clothes type"
     LANDMARK_UNTAUGHT = "landmark never visible in train"
 
-    # Rows, and what is written in them.
+    # Rows and their values.
     ROW_UNREADABLE = "row does not parse"
     ROW_DUPLICATE = "duplicate row"
     ROW_JOINED = "garment in several rows"
@@ -110,18 +110,18 @@ RULES: dict[Kind, str] = {
     Kind.BOM: "skipped",
     Kind.TABS: "read like blanks",
 }
-"""What is done about each kind; `--strict` stops at it instead."""
+"""How each kind is handled; `--strict` stops at it instead."""
 
 
 class Problem(NamedTuple):
     """One row of `problems.csv`.
 
     Attributes:
-        kind: which of `Kind`; it says what was done.
-        image: the image as the annotations name it, "" if it is about a
+        kind: kind of problem, which determines how it is handled.
+        image: name of the image in the annotations, "" for a problem of a
             whole file.
-        source: file and line it comes from.
-        detail: the values that were found, for a person to look up.
+        source: file and line.
+        detail: the values found there.
     """
 
     kind: Kind
@@ -131,7 +131,7 @@ class Problem(NamedTuple):
 
     @property
     def action(self) -> str:
-        """What was done about it."""
+        """Returns how it was handled."""
         return RULES[self.kind]
 
     def __str__(self) -> str:
@@ -151,7 +151,7 @@ class ProblemLog:
         self.problems: list[Problem] = []
 
     def note(self, kind: Kind, image: str, source: str, detail: str) -> None:
-        """Takes the fields of a `Problem`.
+        """Adds a `Problem`, given its fields.
 
         Raises:
             InputError: if the log is strict.
@@ -166,9 +166,9 @@ class UnusableError(InputError):
     """One image, or its labels, that cannot be used.
 
     Args:
-        name: what to call the image.
-        kind: which problem it is.
-        detail: the values that were found.
+        name: name of the image for messages.
+        kind: kind of problem.
+        detail: the values found.
     """
 
     def __init__(self, name: str, kind: Kind, detail: str) -> None:
@@ -178,5 +178,5 @@ class UnusableError(InputError):
         self.detail = detail
 
     def __reduce__(self) -> tuple:
-        # By default only the message would go to another process.
+        # By default, pickle would keep only the message.
         return type(self), (self.name, self.kind, self.detail)
