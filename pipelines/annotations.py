@@ -130,7 +130,7 @@ def used_categories(
     return kept, index[category]
 
 
-def without_untaught_landmarks(annotations: Annotations) -> Annotations:
+def without_unseen_landmarks(annotations: Annotations) -> Annotations:
     """Leaves out landmarks that are never visible in the train split.
 
     A network should not have outputs without training data. Without a train
@@ -142,14 +142,14 @@ def without_untaught_landmarks(annotations: Annotations) -> Annotations:
         return annotations
     landmarks = np.stack(table["landmarks"].to_list())
     train = (table["split"] == SPLITS[0]).to_numpy()
-    teaching = landmarks[train] if train.any() else landmarks
-    taught = (teaching[..., 2] == VISIBLE).any(0)
-    if taught.all():
+    considered = landmarks[train] if train.any() else landmarks
+    seen = (considered[..., 2] == VISIBLE).any(0)
+    if seen.all():
         return annotations
-    labeled = np.isin(landmarks[..., 2], (VISIBLE, OCCLUDED)) & ~taught
+    labeled = np.isin(landmarks[..., 2], (VISIBLE, OCCLUDED)) & ~seen
     problems = [
         Problem(
-            Kind.LANDMARK_UNTAUGHT,
+            Kind.LANDMARK_UNSEEN,
             "",
             table["source"].iat[labeled[:, index].argmax()],
             f"{names[index]}, labeled in {labeled[:, index].sum()} of "
@@ -158,12 +158,12 @@ def without_untaught_landmarks(annotations: Annotations) -> Annotations:
         for index in np.flatnonzero(labeled.any(0))
     ]
     cells = np.empty(len(table), object)
-    cells[:] = list(landmarks[:, taught])
+    cells[:] = list(landmarks[:, seen])
     return dataclasses.replace(
         annotations,
         table=table.assign(landmarks=cells),
         vocabulary=annotations.vocabulary.with_landmarks(
-            np.flatnonzero(taught).tolist()
+            np.flatnonzero(seen).tolist()
         ),
         problems=annotations.problems + problems,
     )

@@ -38,7 +38,7 @@ class Kind(str, enum.Enum):
     LANDMARK_BEYOND_BOX = "landmark beyond the box"
     LANDMARK_AT_ORIGIN = "absent landmark at (0, 0)"
     LANDMARK_TYPE = "landmarks of another clothes type"
-    LANDMARK_UNTAUGHT = "landmark never visible in train"
+    LANDMARK_UNSEEN = "landmark never visible in train"
 
     # Rows and their values.
     ROW_UNREADABLE = "row does not parse"
@@ -90,7 +90,7 @@ RULES: dict[Kind, str] = {
     Kind.LANDMARK_BEYOND_BOX: "kept, counts only where the crop shows it",
     Kind.LANDMARK_AT_ORIGIN: "made truncated",
     Kind.LANDMARK_TYPE: "made truncated",
-    Kind.LANDMARK_UNTAUGHT: "landmark left out, a network could not learn it",
+    Kind.LANDMARK_UNSEEN: "landmark left out, a network could not learn it",
     Kind.ROW_UNREADABLE: LEFT_OUT,
     Kind.ROW_DUPLICATE: "first row kept",
     Kind.ROW_JOINED: "labels joined",

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from pipelines.annotations import SPLITS
 from pipelines.annotations import Annotations
-from pipelines.annotations import without_untaught_landmarks
+from pipelines.annotations import without_unseen_landmarks
 from pipelines.errors import InputError
 from pipelines.images import ImageStore
 from pipelines.parallel import WorkerDiedError
@@ -81,7 +81,7 @@ def write_records(
             a split with rows can be used, or there is any problem and
             `strict` is set.
     """
-    annotations = without_untaught_landmarks(annotations)
+    annotations = without_unseen_landmarks(annotations)
     _stop_at(annotations.problems if strict else [])
     table = annotations.table
     if not table["split"].isin(splits).any():

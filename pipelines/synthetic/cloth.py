@@ -1,4 +1,4 @@
-"""A cloth being painted, and the strokes that all patterns are made of."""
+"""Paints cloth, with the strokes that all patterns are made of."""
 
 import dataclasses
 
@@ -31,25 +31,25 @@ class Cloth:
 
 
 def blend(cloth: Cloth, color: tuple, weight: np.ndarray) -> None:
-    """Mixes a color in, by weights (H, W) of 0..1."""
+    """Blends a color into the cloth, by weights (H, W) of 0..1."""
     weight = weight[..., None].astype(np.float32)
     mixed = cloth.image + (np.float32(color) - cloth.image) * weight
     cloth.image = mixed.astype(np.uint8)
 
 
 def shade(cloth: Cloth, light: np.ndarray) -> None:
-    """Lights the cloth by factors (H, W); 1 leaves it as it is."""
+    """Multiplies the cloth's colors by factors (H, W)."""
     shaded = cloth.image * light[..., None].astype(np.float32)
     cloth.image = np.clip(shaded, 0, 255).astype(np.uint8)
 
 
 def wave(along: np.ndarray, period: float) -> np.ndarray:
-    """A sine of -1..1 with a period in the garment's units."""
+    """Returns a sine of -1..1 with a period in the garment's units."""
     return np.sin(along * np.float32(TURN / period))
 
 
 def noise(rng: np.random.Generator, cloth: Cloth, cells: int) -> np.ndarray:
-    """Smooth noise of standard deviation about 1, (H, W) float32."""
+    """Returns smooth noise of standard deviation about 1, (H, W) float32."""
     coarse = rng.standard_normal((cells, cells), np.float32)
     return cv2.resize(
         coarse, cloth.u.shape[::-1], interpolation=cv2.INTER_CUBIC
@@ -65,10 +65,10 @@ def scatter(
     jitter: float = 0.05,
     color: tuple | int | None = None,
 ) -> np.ndarray:
-    """Prints a shape all over, every other row shifted by half a step.
+    """Prints a shape all over the cloth, with every other row shifted.
 
     Returns:
-        Where it was printed, (N, 2) in the garment's frame.
+        (N, 2) positions of the shapes in the garment's frame.
     """
     reach = np.arange(-np.ceil(1.9 / spacing), np.ceil(1.9 / spacing) + 1)
     row, column = np.meshgrid(reach, reach, indexing="ij")

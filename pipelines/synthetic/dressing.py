@@ -1,4 +1,4 @@
-"""Lays a garment on the picture, piece by piece."""
+"""Draws a garment on the image, piece by piece."""
 
 import cv2
 import numpy as np
@@ -32,8 +32,8 @@ def draw_garment(
     """Draws the garment, and the forearms between its body and sleeves.
 
     Returns:
-        Two masks (H, W) uint8: the whole garment, and what lies over its
-        body, its own sleeves included.
+        Two masks (H, W) uint8: the whole garment, and everything over its
+        body, including its sleeves.
     """
     size = pen.image.shape[:2]
     points = np.concatenate(list(garment.pieces.values()))
@@ -95,7 +95,7 @@ def _lay(
     whole: np.ndarray,
     edge: np.ndarray,
 ) -> None:
-    """Lays cloth on the image within an outline, darker towards its rim."""
+    """Draws cloth inside an outline, darker toward its edge."""
     mask = np.zeros_like(whole)
     fill(mask, pen.pixels(outline), 255)
     np.maximum(whole, mask, out=whole)

@@ -1,4 +1,4 @@
-"""Fabrics, in light and shade, and the cloth that a design is made of."""
+"""Paints the cloth of a design, with fabrics by light and shade."""
 
 import cv2
 import numpy as np
@@ -27,14 +27,14 @@ def paint_cloth(
 
     Args:
         rng: the image's generator.
-        design: which cloth in which colors.
+        design: design with cloth and colors.
         size: height and width of the image in pixels.
         to_image: (2, 3) affine from the garment's frame to pixels.
         height: the garment's height in its frame.
 
     Returns:
         The cloth: `image` is RGB (H, W, 3) uint8, `opacity` (H, W) float32
-        of a cloth with holes, else None.
+        for a cloth with holes, else None.
     """
     a, b, c = cv2.invertAffineTransform(to_image).astype(np.float32).T
     columns = np.arange(size[1], dtype=np.float32)
@@ -72,7 +72,7 @@ def _leather(rng: np.random.Generator, cloth: Cloth) -> None:
 
 
 def _pleated(rng: np.random.Generator, cloth: Cloth) -> None:
-    # A sharp edge, then slowly from shade to light.
+    # A sharp edge, then a slow gradient from shade to light.
     period = rng.uniform(0.09, 0.12)
     shade(cloth, 0.55 + 0.55 * ((cloth.u / period) % 1))
 

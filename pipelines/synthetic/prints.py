@@ -1,4 +1,4 @@
-"""Prints: patterns in the cloth's two colors.
+"""Paints prints, patterns in the cloth's two colors.
 
 They are coarse, so that they survive a crop of 96 pixels.
 """
@@ -103,4 +103,4 @@ PRINTS = {
     "striped": _striped,
     "tie-dye": _tie_dye,
 }
-"""How each print is painted, by its attribute."""
+"""Functions that paint prints, by attribute."""
