@@ -53,7 +53,7 @@ def test_every_layout_gives_the_same_batches(layout, expected, tmp_path):
             assert np.array_equal(found[split][1][name], values), (split, name)
 
 
-def test_batches_are_what_was_drawn(expected, tmp_path):
+def test_batches_have_the_labels_of_the_garments(expected, tmp_path):
     rows = [r for r in garments(tmp_path) if r["split"] == "val"]
     _, targets = expected["val"]
     names = ["Jeans", "Long Dress", "Tee"]
@@ -64,7 +64,7 @@ def test_batches_are_what_was_drawn(expected, tmp_path):
         rows, targets["heatmaps"], targets["attributes"], strict=True
     ):
         x1, y1, x2, y2 = row["box"]
-        # The right collar is never there.
+        # The right collar is always absent.
         for index, place in enumerate((0, 2, 3, 4, 5, 6, 7)):
             x, y, counts = points[index]
             assert counts == (place in row["landmarks"])
@@ -89,7 +89,7 @@ def test_groups_and_unused_categories(layout, tmp_path):
     )
 
 
-def test_which_layout_a_folder_with_several_is_in(tmp_path):
+def test_order_of_layouts_in_a_folder_with_several(tmp_path):
     for write in (write_csv, write_coco):
         write(tmp_path)
     (tmp_path / "labels.csv").write_text("image,split\nimg/drawn/0.jpg,train\n")
@@ -101,7 +101,7 @@ def test_which_layout_a_folder_with_several_is_in(tmp_path):
     assert len(read_annotations(tmp_path).table) == 7
     write_coarse(tmp_path)
     assert len(read_annotations(tmp_path).table) == 9
-    # Each can be named.
+    # Each can be named explicitly.
     for name, images in (
         ("Anno_coarse", 9),
         ("Anno_fine", 7),
@@ -113,7 +113,7 @@ def test_which_layout_a_folder_with_several_is_in(tmp_path):
         assert len(annotations.table) == images
 
 
-def test_what_is_no_data_set_says_what_was_looked_for(tmp_path):
+def test_unknown_layout_lists_the_known_ones(tmp_path):
     with pytest.raises(InputError, match=r"looked for Anno/.*labels\.csv"):
         read_annotations(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):

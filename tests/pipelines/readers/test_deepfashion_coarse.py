@@ -27,7 +27,7 @@ def test_reads_every_label(hand_written):
 def test_unpacks_landmarks_by_clothes_type(hand_written):
     landmarks = read_annotations(hand_written).table["landmarks"]
     upper, lower, full = landmarks.iloc[:3]
-    # Upper: collars, sleeves, hems; the waistline is not there.
+    # Upper: collars, sleeves, hems; the waistline is absent.
     assert upper[:, 2].tolist() == [0, 0, 0, 0, 2, 2, 0, 0]
     assert upper[6].tolist() == [18, 28, 0]
     # Lower: waistline, hems.
@@ -81,7 +81,7 @@ def change(folder, file, old, new):
         ("tabs for blanks", lambda text: text.replace(b" ", b"\t")),
     ],
 )
-def test_how_a_file_is_written(benchmark, kind, change_bytes):
+def test_line_ends_tabs_and_byte_order_marks(benchmark, kind, change_bytes):
     before = read_annotations(benchmark)
     paths = sorted((benchmark / "Anno").iterdir())
     for path in paths:
@@ -92,7 +92,7 @@ def test_how_a_file_is_written(benchmark, kind, change_bytes):
         assert np.array_equal(
             np.stack(before.table[name]), np.stack(after.table[name])
         )
-    # Once a file, where it is seen first: in the header, if it has blanks.
+    # Once per file, in the first such line: the header, if it has blanks.
     number = 2 if kind == "tabs for blanks" else 1
     assert {(k, image, source) for k, image, source, _ in problems(after)} == {
         (kind, "", f"{path}, line {number}") for path in paths
@@ -180,7 +180,7 @@ def test_row_that_does_not_parse_is_left_out(
     ]
     assert len(annotations.table) == 11
     assert image not in set(annotations.table["image"])
-    # The other rows keep what is theirs.
+    # The other rows keep their labels.
     row = annotations.table.set_index("image").loc["img/a_b/004.jpg"]
     assert row["category"] == 1
     assert row["attributes"].tolist() == [0, 0, 0, 0, 1]
@@ -236,7 +236,7 @@ def test_row_missing_from_one_file(benchmark):
     assert len(annotations.table) == 11
 
 
-def test_count_line_that_lies(benchmark):
+def test_wrong_count_line(benchmark):
     path = benchmark / "Anno" / "list_bbox.txt"
     count, *rest = path.read_text().splitlines()
     path.write_text("\n".join(["17", *rest, "", ""]))
@@ -388,7 +388,7 @@ def test_real_annotations_have_no_problem(real_data):
     )
     counts = annotations.table["split"].value_counts().to_dict()
     assert counts == {"train": 4853, "val": 250, "test": 250}
-    # Where its smallest pixel is 1, the table's is 0.
+    # The smallest pixel is 1 in the files, and 0 in the table.
     assert annotations.table["x1"].min() == 0
 
 
@@ -414,7 +414,7 @@ def test_the_benchmarks_own_lists(real_data, benchmark):
     ("file", "old", "new", "line"),
     [
         ("list_bbox.txt", "12\n", "twelve\n", "line 1: should be the number"),
-        # One name fewer, and all numbers behind it mean another category.
+        # Without one name, all later numbers mean another category.
         ("list_category_cloth.txt", "Tee      1\n", "", "says 3 rows, but 2"),
         ("list_attr_cloth.txt", "denim  2", "denim", "line 4: does not parse"),
         (
