@@ -245,7 +245,7 @@ def coco_files(folder: Path) -> list[Path]:
     """
     splits = [path for path in folder.glob("*/") if split_named(path.name)]
     for places in ([folder / "annotations"], [folder], splits):
-        # macOS puts "._train.json" beside what it packs.
+        # macOS adds "._train.json" when it packs a folder.
         files = [
             path
             for place in sorted(places)

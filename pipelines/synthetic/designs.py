@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.synthetic.categories import CATEGORIES
 from pipelines.synthetic.categories import Cut
-from pipelines.synthetic.prints import PRINTS
+from pipelines.synthetic.cloth import PRINTS
 
 _GROUPS = {
     "texture": (

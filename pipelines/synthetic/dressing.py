@@ -3,12 +3,12 @@
 import cv2
 import numpy as np
 
+from pipelines.synthetic.cloth import paint_cloth
 from pipelines.synthetic.designs import Design
 from pipelines.synthetic.details import draw_cuffs
 from pipelines.synthetic.details import draw_details
 from pipelines.synthetic.details import draw_rips
 from pipelines.synthetic.details import draw_sleeve_stripes
-from pipelines.synthetic.fabrics import paint_cloth
 from pipelines.synthetic.outlines import NECK_Y
 from pipelines.synthetic.outlines import SIDES
 from pipelines.synthetic.outlines import Garment
@@ -42,7 +42,8 @@ def draw_garment(
     unit = np.sqrt(extent.prod())
     frame = np.array([[unit, 0, middle[0]], [0, unit, middle[1]], [0, 0, 1]])
     cloth = paint_cloth(
-        rng, design, size, pen.to_pixels @ frame, extent[1] / unit
+        *(rng, design.cloth, design.color, design.contrast),
+        *(size, pen.to_pixels @ frame, extent[1] / unit),
     )
     # Cloth hangs: its folds are longer than wide.
     folds = 1.0

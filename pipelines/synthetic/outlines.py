@@ -42,7 +42,7 @@ class Garment:
 
     `pieces` are named "hood" (behind the head), "body" and "sleeve_left",
     "sleeve_right" (in front of the body). `landmarks` are in the benchmark's
-    packed order for the clothes type; `on_sleeve` (L,) tells which of them
+    packed order for the clothes type; `on_sleeve` (L,) is true for those that
     belong to a sleeve.
     """
 
