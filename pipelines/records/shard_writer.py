@@ -59,7 +59,7 @@ class ShardFiles:
         try:
             notes = json.loads(self._notes(name).read_text("utf-8"))
             whole = (self.records / name).stat().st_size == notes["bytes"]
-            # Earlier releases did not note them.
+            # Earlier releases did not note landmarks.
             whole = whole and "landmarks" in notes
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -153,7 +153,7 @@ class UnfinishedRecords:
         output: folder of records to make; new or empty.
 
     Raises:
-        InputError: on entering, if `output` holds something, is being written
+        InputError: on entering, if `output` is not empty, is being written
             by another process, or cannot be made.
     """
 
