@@ -30,7 +30,7 @@ from pipelines.readers.detect import read_annotations
 from pipelines.records.encode import frame
 from pipelines.records.encode import make_example
 from pipelines.records.fit_labels import fit_labels
-from pipelines.records.shard_rows import rows_of
+from pipelines.records.shard_plan import rows_of
 
 
 def main() -> None:

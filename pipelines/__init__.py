@@ -1,4 +1,4 @@
-"""Images and annotations in, batches out.
+"""Turns images and annotations into batches.
 
 `readers` turn a data set into an annotation table, `records` turn the table
 into TFRecord shards, `batches` turn shards into `tf.data`.

@@ -1,4 +1,4 @@
-"""The annotation table: what every reader returns and records are made from."""
+"""Defines the annotation table, which readers return and records come from."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,43 +24,42 @@ OCCLUDED = 1
 TRUNCATED = 2
 
 Origin = Literal["deepfashion", "synthetic", "other"]
-"""Whose labels they are: the benchmark's, those of images that
-`afn-synthesize` drew, or anybody else's."""
+"""Origin of labels: the benchmark, `afn-synthesize`, or any other source."""
 
 BOX = ["x1", "y1", "x2", "y2"]
 
 SIZE = ["width", "height"]
 
 FARTHEST = 1e9
-"""No place is so many pixels away; beyond float32, it would be infinite."""
+"""Limit of coordinates in pixels, well within float32."""
 
-# A thousand attributes of so many images at a time take 16 MB.
+# A thousand attributes of so many images take 16 MB.
 _ROWS = 16_384
 
 
 @dataclasses.dataclass
 class Annotations:
-    """Labels of one data set, from whichever layout they were read.
+    """Labels of one data set, read from any layout.
 
     Args:
         folder: folder that the image paths are relative to.
-        table: one row an image, with columns
+        table: one row per garment, with columns
             `image`: path of the image, relative to `folder`;
             `split`: "train", "val" or "test";
             `category`: int, `UNKNOWN` if there is none;
             `x1`, `y1`, `x2`, `y2`: the garment's box in pixels, 0-based and
-            half-open; NaN if there is none: the whole image counts;
+            half-open; NaN if there is none and the whole image counts;
             `landmarks`: (L, 3) float32 of x, y and visibility. x and y are
             0-based pixel indices, so the first pixel's center is 0.0;
-            `width`, `height`: of the image that box and landmarks refer to,
-            NaN if the annotations do not say; 1 and 1 where coordinates are
-            fractions of the image's (see `pipelines.records.fit_labels`);
+            `width`, `height`: size of the image that box and landmarks refer
+            to, NaN if unknown; 1 and 1 if coordinates are fractions of the
+            image's size (see `pipelines.records.fit_labels`);
             `attributes`: (A,) int8 of 1, 0 and `UNKNOWN`;
-            `source`: file and line that the row came from, for messages.
-        vocabulary: the names of the labels.
-        problems: what was wrong with the annotations; see
-            `pipelines.problems` for what was done about it.
-        origin: whose labels they are.
+            `source`: file and line of the row, for messages.
+        vocabulary: names of the labels.
+        problems: problems of the annotations; `pipelines.problems` lists how
+            each is handled.
+        origin: origin of the labels.
         follow_links: whether links in `folder` may lead to images outside.
     """
 
@@ -82,12 +81,12 @@ def make_table(
     attributes: np.ndarray,
     sizes: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """The table of `Annotations`.
+    """Builds the table of `Annotations`.
 
     Args:
         images: N paths.
         splits: N names of splits.
-        sources: N places that the rows come from.
+        sources: N files and lines.
         category: (N,) int.
         boxes: (N, 4).
         landmarks: (N, L, 3); cells of the table are views of it.
@@ -105,7 +104,7 @@ def make_table(
     table[BOX] = np.asarray(boxes, np.float64).reshape(-1, 4)
     table[SIZE] = np.nan if sizes is None else np.asarray(sizes, np.float64)
     for name, values in (("landmarks", landmarks), ("attributes", attributes)):
-        # From a list of arrays, pandas makes a column for each value.
+        # From a list of arrays, pandas would make a column for each value.
         cells = np.empty(len(table), object)
         cells[:] = list(values) if len(table) else []
         table[name] = cells
@@ -115,10 +114,10 @@ def make_table(
 def used_categories(
     names: Sequence[str], category: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Categories that some image has, and the labels as indices into those.
+    """Returns the categories that any image has, and labels as their indices.
 
     The benchmark names 50 categories and uses 46 of them. A network should
-    not have outputs that nothing teaches.
+    not have outputs without training data.
 
     Args:
         names: category names.
@@ -131,26 +130,26 @@ def used_categories(
     return kept, index[category]
 
 
-def without_untaught_landmarks(annotations: Annotations) -> Annotations:
-    """Leaves out landmarks that no image of the train split shows.
+def without_unseen_landmarks(annotations: Annotations) -> Annotations:
+    """Leaves out landmarks that are never visible in the train split.
 
-    A network should not have outputs that nothing teaches. Where there is no
-    train split, some image of another one has to show a landmark. One that is
-    labeled and left out becomes a problem.
+    A network should not have outputs without training data. Without a train
+    split, all splits count. A labeled landmark that is left out becomes a
+    problem.
     """
     table, names = annotations.table, annotations.vocabulary.landmarks
     if not names or not len(table):
         return annotations
     landmarks = np.stack(table["landmarks"].to_list())
     train = (table["split"] == SPLITS[0]).to_numpy()
-    teaching = landmarks[train] if train.any() else landmarks
-    taught = (teaching[..., 2] == VISIBLE).any(0)
-    if taught.all():
+    considered = landmarks[train] if train.any() else landmarks
+    seen = (considered[..., 2] == VISIBLE).any(0)
+    if seen.all():
         return annotations
-    labeled = np.isin(landmarks[..., 2], (VISIBLE, OCCLUDED)) & ~taught
+    labeled = np.isin(landmarks[..., 2], (VISIBLE, OCCLUDED)) & ~seen
     problems = [
         Problem(
-            Kind.LANDMARK_UNTAUGHT,
+            Kind.LANDMARK_UNSEEN,
             "",
             table["source"].iat[labeled[:, index].argmax()],
             f"{names[index]}, labeled in {labeled[:, index].sum()} of "
@@ -159,12 +158,12 @@ def without_untaught_landmarks(annotations: Annotations) -> Annotations:
         for index in np.flatnonzero(labeled.any(0))
     ]
     cells = np.empty(len(table), object)
-    cells[:] = list(landmarks[:, taught])
+    cells[:] = list(landmarks[:, seen])
     return dataclasses.replace(
         annotations,
         table=table.assign(landmarks=cells),
         vocabulary=annotations.vocabulary.with_landmarks(
-            np.flatnonzero(taught).tolist()
+            np.flatnonzero(seen).tolist()
         ),
         problems=annotations.problems + problems,
     )
@@ -176,7 +175,7 @@ def make_vocabulary(
     groups: tuple[str, ...],
     with_landmarks: bool,
 ) -> Vocabulary:
-    """A vocabulary with the benchmark's eight landmarks, or with none."""
+    """Builds a vocabulary with the eight landmarks, or with none."""
     return Vocabulary(
         categories,
         attributes,
@@ -187,11 +186,11 @@ def make_vocabulary(
 
 
 def label_frequencies(annotations: Annotations, split: str) -> dict:
-    """How often each label occurs: the baseline for labels.
+    """Returns the frequency of each label in a split, the baseline for labels.
 
     Returns:
-        dict of `category`, (C,) and `attributes`, (A,): the fraction of the
-        labeled images of the split that carry each label.
+        dict of `category` (C,) and `attributes` (A,): the fraction of labeled
+        images that have each label.
     """
     table = annotations.table[annotations.table["split"] == split]
     vocabulary = annotations.vocabulary

@@ -1,4 +1,4 @@
-"""Write a folder aside and put it into place, so none is half-written."""
+"""Writes output folders atomically, and checks output paths."""
 
 import contextlib
 import errno
@@ -13,18 +13,17 @@ from pipelines.errors import InputError
 
 @contextlib.contextmanager
 def fresh_folder(folder: Path) -> Iterator[Path]:
-    """Yields a temporary folder that becomes `folder` when all went well.
+    """Yields a temporary folder that becomes `folder` in the end.
 
     The temporary folder is a hidden neighbor of `folder`, so that it can be
-    renamed at the end; see `put_in_place`. On any exception (Ctrl-C included)
-    it is deleted, and a `folder` that existed is left as it was.
+    renamed; see `put_in_place`. On any exception (Ctrl-C included) it is
+    deleted, and an existing `folder` is left as it was.
 
     Args:
         folder: the folder to make. It may exist only if it is empty.
 
     Raises:
-        InputError: if `folder` exists and holds something, is a file, or
-            cannot be made.
+        InputError: if `folder` is not empty, is a file, or cannot be made.
     """
     folder = Path(folder).absolute()
     check_new(folder)
@@ -51,14 +50,14 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
 
 
 def put_in_place(aside: Path, folder: Path) -> None:
-    """Makes a folder that was written aside the folder `folder`.
+    """Renames a finished temporary folder to `folder`.
 
-    That is one rename, if there is no `folder` yet. An empty one is filled and
-    not replaced, as it may be a mount point, a link or where a shell stands;
-    first what was written first, so that what says that all is there is last.
+    An existing empty folder is filled instead of replaced, since it may be a
+    mount point, a link or the current folder. Files move in the order in which
+    they were written, so the file that completes the folder comes last.
 
     Raises:
-        OSError: if it cannot be done; both folders are then as they were.
+        OSError: if it fails; both folders are then as they were.
     """
     if not os.path.lexists(folder):
         aside.rename(folder)
@@ -69,7 +68,7 @@ def put_in_place(aside: Path, folder: Path) -> None:
     try:
         for path in sorted(aside.iterdir(), key=lambda p: p.stat().st_mtime_ns):
             moved.append(path)
-            # On another disk it copies.
+            # Copies if the target is on another disk.
             shutil.move(path, folder / path.name)
     except BaseException:
         for path in moved:
@@ -81,7 +80,7 @@ def put_in_place(aside: Path, folder: Path) -> None:
 
 
 def remove_contents(folder: Path) -> None:
-    """Removes all that is in a folder, as far as possible, but not itself."""
+    """Removes the contents of a folder, as far as possible."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -94,7 +93,7 @@ def check_new(folder: Path) -> None:
     """Raises InputError unless `folder` is new or an empty folder."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
-    # A link that leads nowhere is in the way, too.
+    # A broken link is in the way, too.
     if os.path.lexists(folder):
         raise InputError(
             f"{folder}: exists already; choose another output folder "
@@ -103,11 +102,11 @@ def check_new(folder: Path) -> None:
 
 
 def check_sheet(path: Path, flag: str = "--draw") -> None:
-    """Raises InputError unless a sheet can be written to `path`.
+    """Raises InputError unless a PNG can be written to `path`.
 
     Args:
         path: the file to write.
-        flag: by which the user named it.
+        flag: flag with which the user named it.
     """
     if path.suffix.lower() != ".png":
         raise InputError(f"{flag} {path}: should end in .png")

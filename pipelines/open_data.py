@@ -1,4 +1,4 @@
-"""Any data, opened as records."""
+"""Opens any data as records."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ def open_records(
     splits: Sequence[str] = SPLITS,
     progress: bool = False,
 ) -> Records:
-    """Opens records, after making them where `data` is something else.
+    """Opens records, and converts other data to records first.
 
     Args:
         data: a folder of records, a benchmark folder or a labels file.
-        scratch: a new folder for the records, if they must be made.
-        splits: which splits are needed.
+        scratch: a new folder for converted records.
+        splits: splits to convert.
         progress: show progress bars.
 
     Raises:

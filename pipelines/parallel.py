@@ -1,8 +1,8 @@
-"""Work shared among processes, with results in order and in flat memory.
+"""Maps a function in several processes, with results in order.
 
-The pools of the standard library wait for ever if a process is killed while it
-sends a result; here that is an error. Each process has a pipe of its own,
-which ends with whoever ends first.
+Pools of the standard library wait forever if a process is killed while it
+sends a result; here that is an error. Each process has its own pipe, which
+closes when either end dies.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Results for each process that may wait for an earlier one: enough that none
-# stands still, and few enough that they do not pile up.
+# Results per process that may wait for an earlier one: enough to keep all
+# processes busy, and few enough for memory.
 _AHEAD = 4
 
 
@@ -32,7 +32,7 @@ class WorkerDiedError(RuntimeError):
 
 
 def available_cores() -> int:
-    """Processor cores that this process may use."""
+    """Returns the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -40,16 +40,15 @@ def available_cores() -> int:
 
 @contextlib.contextmanager
 def starting_without_ctrl_c() -> Iterator[None]:
-    """Processes started within leave Ctrl-C to this one.
+    """Blocks Ctrl-C in processes that start inside the `with` block.
 
-    They inherit that it is blocked; here it is blocked only for as long as
-    they take to start. Windows has no such thing: there they call
-    `ignore_ctrl_c` first of all.
+    They inherit the blocked signal; in this process it is blocked only while
+    they start. Windows cannot block it; processes call `ignore_ctrl_c` there.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # It would start with the first process, and no longer block Ctrl-C.
+    # It starts with the first process, and would unblock Ctrl-C.
     resource_tracker.ensure_running()
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -59,7 +58,7 @@ def starting_without_ctrl_c() -> Iterator[None]:
 
 
 def ignore_ctrl_c() -> None:
-    """Leaves Ctrl-C to the process that started this one."""
+    """Ignores Ctrl-C, which the parent process handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -67,16 +66,16 @@ def ignore_ctrl_c() -> None:
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Iterator[Result]]:
-    """`map(function, items)` in several processes, to use in a `with`.
+    """Does `map(function, items)` in several processes, in a `with` block.
 
-    Processes are spawned, not forked: a fork of a process that runs
-    TensorFlow's threads may hang. They end with the one that started them,
-    however it ends, and leave Ctrl-C to it.
+    Processes are spawned, not forked, since forks of a process with
+    TensorFlow's threads may hang. They end when this process ends, however it
+    does, and leave Ctrl-C to it.
 
     Args:
-        function: can be pickled, and is, once for each process.
-        items: arguments; they are taken only shortly before they are needed.
-        workers: number of processes; with 1 all happens in this one.
+        function: function that can be pickled; once for each process.
+        items: arguments, taken only shortly before they are needed.
+        workers: number of processes; with 1, this process does everything.
 
     Raises:
         WorkerDiedError: from the iterator, if a process was killed.
@@ -114,7 +113,7 @@ def _results(
     done: dict[int, Any] = {}
     wanted = sent = 0
     while True:
-        # To idle ones only: two that send to each other would both wait.
+        # To idle ones only: two processes that send to each other deadlock.
         while idle and sent < wanted + _AHEAD * len(connections):
             sent, item = next(numbered, (sent, None))
             if item is None:
@@ -151,7 +150,7 @@ def _serve(connection: Connection, function: Callable) -> None:
         while True:
             item = connection.recv()
             try:
-                answer = function(item), None, ""
+                result = function(item), None, ""
             except Exception as error:
-                answer = None, error, traceback.format_exc()
-            connection.send(answer)
+                result = None, error, traceback.format_exc()
+            connection.send(result)

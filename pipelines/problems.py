@@ -1,7 +1,9 @@
-"""What may be wrong with data, and the rule by which each case is fixed."""
+"""Lists everything that can be wrong with data, and how it is fixed."""
 
 import enum
 from typing import NamedTuple
+
+from pipelines.errors import InputError
 
 
 class Kind(str, enum.Enum):
@@ -36,9 +38,9 @@ class Kind(str, enum.Enum):
     LANDMARK_BEYOND_BOX = "landmark beyond the box"
     LANDMARK_AT_ORIGIN = "absent landmark at (0, 0)"
     LANDMARK_TYPE = "landmarks of another clothes type"
-    LANDMARK_UNTAUGHT = "landmark never visible in train"
+    LANDMARK_UNSEEN = "landmark never visible in train"
 
-    # Rows, and what is written in them.
+    # Rows and their values.
     ROW_UNREADABLE = "row does not parse"
     ROW_DUPLICATE = "duplicate row"
     ROW_JOINED = "garment in several rows"
@@ -88,7 +90,7 @@ RULES: dict[Kind, str] = {
     Kind.LANDMARK_BEYOND_BOX: "kept, counts only where the crop shows it",
     Kind.LANDMARK_AT_ORIGIN: "made truncated",
     Kind.LANDMARK_TYPE: "made truncated",
-    Kind.LANDMARK_UNTAUGHT: "landmark left out, a network could not learn it",
+    Kind.LANDMARK_UNSEEN: "landmark left out, a network could not learn it",
     Kind.ROW_UNREADABLE: LEFT_OUT,
     Kind.ROW_DUPLICATE: "first row kept",
     Kind.ROW_JOINED: "labels joined",
@@ -108,18 +110,18 @@ RULES: dict[Kind, str] = {
     Kind.BOM: "skipped",
     Kind.TABS: "read like blanks",
 }
-"""What is done about each kind; `--strict` stops at it instead."""
+"""How each kind is handled; `--strict` stops at it instead."""
 
 
 class Problem(NamedTuple):
     """One row of `problems.csv`.
 
     Attributes:
-        kind: which of `Kind`; it says what was done.
-        image: the image as the annotations name it, "" if it is about a
+        kind: kind of problem, which determines how it is handled.
+        image: name of the image in the annotations, "" for a problem of a
             whole file.
-        source: file and line it comes from.
-        detail: the values that were found, for a person to look up.
+        source: file and line.
+        detail: the values found there.
     """
 
     kind: Kind
@@ -129,9 +131,52 @@ class Problem(NamedTuple):
 
     @property
     def action(self) -> str:
-        """What was done about it."""
+        """Returns how it was handled."""
         return RULES[self.kind]
 
     def __str__(self) -> str:
         subject = f"{self.image}: " if self.image else ""
         return f"{self.source}: {subject}{self.kind.value} ({self.detail})"
+
+
+class ProblemLog:
+    """Collects problems, or stops at the first.
+
+    Args:
+        strict: raise at the first problem instead of collecting.
+    """
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
+        self.problems: list[Problem] = []
+
+    def note(self, kind: Kind, image: str, source: str, detail: str) -> None:
+        """Adds a `Problem`, given its fields.
+
+        Raises:
+            InputError: if the log is strict.
+        """
+        problem = Problem(kind, image, source, detail)
+        if self.strict:
+            raise InputError(f"{problem}; mend it or leave out --strict")
+        self.problems.append(problem)
+
+
+class UnusableError(InputError):
+    """One image, or its labels, that cannot be used.
+
+    Args:
+        name: name of the image for messages.
+        kind: kind of problem.
+        detail: the values found.
+    """
+
+    def __init__(self, name: str, kind: Kind, detail: str) -> None:
+        super().__init__(f"{name}: {kind.value} ({detail})")
+        self.name = name
+        self.kind = kind
+        self.detail = detail
+
+    def __reduce__(self) -> tuple:
+        # By default, pickle would keep only the message.
+        return type(self), (self.name, self.kind, self.detail)

@@ -1,4 +1,4 @@
-"""Pipes, sockets and devices: opening or reading one may never end."""
+"""Detects pipes, sockets and devices, which may block forever when opened."""
 
 import contextlib
 import stat
@@ -8,13 +8,10 @@ from pipelines.errors import InputError
 
 
 def special_kind(mode: int) -> str | None:
-    """Returns what a file is if reading it may never end, such as "a pipe".
+    """Returns "a pipe", "a socket" or "a device"; None for files and folders.
 
     Args:
-        mode: of `os.stat`.
-
-    Returns:
-        None for a regular file, and for a folder, which cannot be read.
+        mode: mode from `os.stat`.
     """
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return None
@@ -26,7 +23,7 @@ def special_kind(mode: int) -> str | None:
 def check_not_special(path: Path) -> None:
     """Raises InputError for a pipe, socket or device; call before opening.
 
-    A path that cannot be looked at passes: opening it says why.
+    A path that cannot be checked passes: opening it raises a clear error.
     """
     with contextlib.suppress(OSError):
         if kind := special_kind(path.stat().st_mode):

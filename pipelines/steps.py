@@ -1,7 +1,7 @@
-"""Steps: small functions from examples, a dict, to examples.
+"""Defines steps, small functions from a dict of tensors to another one.
 
-Every tensor of the dict has the same leading dimensions: none for a single
-example, one for a batch. Steps work on the last dimensions alone, so the same
+All tensors of the dict have the same leading dimensions: none for a single
+example, one for a batch. Steps use only the last dimensions, so the same
 function serves both.
 """
 
@@ -25,11 +25,11 @@ _BLOCK = 256
 
 
 def chances(seed: int | tf.Tensor) -> tf.data.Dataset:
-    """For each image, in order, the chance that all steps draw on.
+    """Returns random numbers for the steps of each image, in order.
 
-    A step takes numbers of its own, so that switching one off changes no
-    other; and what an image gets depends on the seed and its place alone, not
-    on the batch it lands in or the thread that works on it.
+    Each step takes its own numbers, so switching one off changes no other. The
+    numbers of an image depend only on the seed and its place, not on its batch
+    or thread.
 
     Returns:
         An endless dataset of (N,) float32 in -1..1.
@@ -37,8 +37,8 @@ def chances(seed: int | tf.Tensor) -> tf.data.Dataset:
     count = sum(_NUMBERS.values())
 
     def block(number: tf.Tensor) -> tf.Tensor:
-        # In blocks, since a call for each image would take a tenth as long
-        # as decoding it. A batch may span them.
+        # In blocks, since a call per image would take a tenth of the time of
+        # decoding it. A batch may span blocks.
         return tf.random.stateless_uniform(
             [_BLOCK, count],
             tf.stack([tf.cast(seed, tf.int64), number]),
@@ -50,7 +50,7 @@ def chances(seed: int | tf.Tensor) -> tf.data.Dataset:
 
 
 def chance(example: Example, name: str) -> tf.Tensor:
-    """One step's share of the example's `chance`: (..., n) in -1..1."""
+    """Returns a step's share of the example's `chance`: (..., n) in -1..1."""
     names = list(_NUMBERS)
     before = sum(_NUMBERS[other] for other in names[: names.index(name)])
     return example["chance"][..., before : before + _NUMBERS[name]]

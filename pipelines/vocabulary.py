@@ -1,4 +1,4 @@
-"""The names behind every number: categories, attributes and landmarks.
+"""Names categories, attributes and landmarks.
 
 A vocabulary is saved as `vocabulary.json` with the records, with the run and
 inside every export, so that a label can never be read with the wrong list.
@@ -27,14 +27,14 @@ LANDMARKS = (
 """The benchmark's eight landmarks, in the order of the paper's table."""
 
 LANDMARK_PAIRS = ((0, 1), (2, 3), (4, 5), (6, 7))
-"""Left and right of each kind: they change places when an image is flipped."""
+"""Left and right of each kind; they swap when an image is flipped."""
 
 FILE_NAME = "vocabulary.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Names of everything a data set labels; a task without labels is empty.
+    """Names of the labels of a data set; empty for a task without labels.
 
     Args:
         categories: category names; a label is an index into them.
@@ -76,14 +76,14 @@ class Vocabulary:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Names of the attribute groups, in order of first appearance."""
+        """Returns names of the attribute groups, in order of appearance."""
         return tuple(dict.fromkeys(self.attribute_groups))
 
     def flipped_landmarks(self) -> list[int]:
-        """Where each landmark comes from once an image is flipped.
+        """Returns the index of each landmark's source in a flipped image.
 
-        -1 for a left one without its right one, and the other way around: the
-        flipped image shows it where the other one was, which has no label.
+        It is -1 for a left landmark without a right one, and the other way
+        around: its source has no label.
         """
         order = [
             -1 if name.startswith(("left_", "right_")) else index
@@ -111,12 +111,12 @@ class Vocabulary:
         )
 
     def to_json(self) -> str:
-        """The vocabulary as JSON text; `from_json` reads it back."""
+        """Converts the vocabulary to JSON text, which `from_json` reads."""
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
-        """Reads what `to_json` wrote.
+        """Reads the JSON text of `to_json`.
 
         Raises:
             ValueError, KeyError, TypeError: if the text is something else.
@@ -127,7 +127,7 @@ class Vocabulary:
         pairs = fields.pop("landmark_pairs")
         return cls(
             **{name: _names(value) for name, value in fields.items()},
-            # An index, unlike int(), takes neither 0.5 nor "0".
+            # Unlike int(), index() accepts neither 0.5 nor "0".
             landmark_pairs=tuple((index(a), index(b)) for a, b in pairs),
         )
 
@@ -161,7 +161,7 @@ def _check_once(kind: str, values: Iterable[str | int]) -> None:
 
 
 def _names(values: Sequence[str]) -> tuple[str, ...]:
-    # A single name would come apart into its letters.
+    # A single name would be split into its letters.
     if isinstance(values, str) or not all(
         isinstance(value, str) for value in values
     ):

@@ -19,8 +19,8 @@ from pipelines.images import SUFFIXES
 from pipelines.images import inspect_image
 from pipelines.images import read_image
 from pipelines.images import spellings
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.readers import Cells
 
 _SUFFIXES = frozenset(itertools.chain.from_iterable(SUFFIXES.values()))

@@ -1,4 +1,4 @@
-"""TFRecord shards to batches with `tf.data`."""
+"""Loads batches from TFRecord shards with `tf.data`."""
 
 import lazy_loader
 

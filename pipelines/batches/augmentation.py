@@ -1,4 +1,4 @@
-"""Chance in training: how far images may differ from the photographs."""
+"""Augments training images: settings, colors and erasing."""
 
 import dataclasses
 
@@ -16,18 +16,18 @@ from pipelines.steps import chance
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How far training images may differ from the photographs.
+    """Strengths of augmentation; 0 and False switch a step off.
 
     Args:
         flip: mirror every second image.
-        scale: the window's sides change by a factor within 1 -/+ this.
-        shift: the window moves by this fraction of its sides at most.
-        rotation: the window turns by this many degrees at most.
-        jitter: each side of the box moves on its own, by this fraction of
-            the box at most; below 0.5.
-        color: brightness and contrast change by a factor within 1 -/+ this.
-        erasing: in every second image a rectangle of one color, its sides
-            this fraction of the image's at most.
+        scale: scale the window's sides by a factor within 1 -/+ this.
+        shift: move the window by at most this fraction of its sides.
+        rotation: turn the window by at most this many degrees.
+        jitter: move each side of the box independently, by at most this
+            fraction of the box; below 0.5.
+        color: scale brightness and contrast by a factor within 1 -/+ this.
+        erasing: fill a rectangle in every second image with one color; its
+            sides are at most this fraction of the image's.
     """
 
     flip: bool = False
@@ -39,11 +39,11 @@ class Augmentation:
     erasing: float = 0.0
 
     def steps(self) -> list[Step]:
-        """What comes between `show_box` and `place_landmarks`.
+        """Returns the steps between `show_box` and `place_landmarks`.
 
-        The box is jittered first, being what is wrong with the data; the
-        shift is in units of the box, so it comes before the scale; the
-        rotation turns what the others chose.
+        Jitter comes first, since it imitates errors of the box. The shift is
+        in units of the box, so it precedes the scale. The rotation turns the
+        window that the others chose.
         """
         steps: list[Step] = []
         if self.jitter:
@@ -64,7 +64,7 @@ class Augmentation:
 
 
 def change_color(amount: float) -> Step:
-    """Decides on brightness, and contrast about the image's own mean.
+    """Chooses brightness, and contrast about the image's own mean.
 
     Adds `color` (..., 2), the two factors, for `render`.
     """
@@ -76,10 +76,10 @@ def change_color(amount: float) -> Step:
 
 
 def erase(amount: float) -> Step:
-    """Decides on a rectangle to fill (Zhong et al., "Random Erasing", 2020).
+    """Chooses a rectangle to fill (Zhong et al., "Random Erasing", 2020).
 
-    Landmarks under it stay: a garment's collar is where it is, also behind a
-    bag or long hair, and the network should learn to tell from the rest.
+    Landmarks under it stay: the network should learn to infer a collar behind
+    a bag or long hair from the rest of the garment.
 
     Adds `erased` (..., 4), x1, y1, x2, y2 in fractions of the image, empty in
     every second one, and `fill` (..., 3), its RGB, for `render`.

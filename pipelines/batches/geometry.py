@@ -1,9 +1,9 @@
-"""Which part of an image is shown, and where the landmarks come to lie.
+"""Chooses the part of an image to show, and transforms landmarks to it.
 
-All of it is one matrix an image, `matrix` (..., 2, 3): it takes fractions
-of the image shown, (u, v, 1), to pixels of the image. Steps only change
-the matrix. The image is resampled with it once, and the landmarks go
-through the same matrix, so the two cannot drift apart.
+Each image has one `matrix` (..., 2, 3), which maps fractions of the image
+shown, (u, v, 1), to pixels of the image. Steps only change the matrix. The
+image is resampled with it once, and landmarks go through the same matrix, so
+the two always agree.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipelines.vocabulary import Vocabulary
 
 
 def show_box(example: Example) -> Example:
-    """Shows the garment's box, without keeping its aspect."""
+    """Shows the garment's box, without keeping its aspect ratio."""
     window = example["window"]
     start, end = window[..., :2], window[..., 2:]
     linear = tf.linalg.diag(end - start)
@@ -24,10 +24,10 @@ def show_box(example: Example) -> Example:
 
 
 def jitter(amount: float) -> Step:
-    """Moves each side of the box on its own, as a detector's boxes are off.
+    """Moves each side of the box independently, like a detector's errors.
 
     Args:
-        amount: in units of the box; below 0.5, or it could turn inside out.
+        amount: in units of the box; below 0.5, or sides could cross.
     """
 
     def step(example: Example) -> Example:
@@ -49,7 +49,7 @@ def shift(amount: float) -> Step:
 
 
 def scale(amount: float) -> Step:
-    """Scales width and height of the window alike, about its center."""
+    """Scales width and height of the window equally, about its center."""
 
     def step(example: Example) -> Example:
         side = 1 + amount * chance(example, "scale")
@@ -60,10 +60,10 @@ def scale(amount: float) -> Step:
 
 
 def rotate(degrees: float) -> Step:
-    """Turns the window about its center, by up to so many degrees.
+    """Turns the window about its center, by up to `degrees`.
 
-    It turns in the image's pixels, so a right angle stays one there,
-    whatever the aspect of the box.
+    It turns in pixels of the image, so right angles stay right angles there,
+    whatever the aspect ratio of the box.
     """
 
     def step(example: Example) -> Example:
@@ -86,7 +86,7 @@ def rotate(degrees: float) -> Step:
 
 
 def mirror(example: Example) -> Example:
-    """Mirrors every second image, and says so in `mirrored`."""
+    """Mirrors every second image, and adds `mirrored` (...) bool."""
     mirrored = chance(example, "flip") < 0
     start = tf.cast(mirrored, tf.float32)
     upright = tf.zeros_like(start)
@@ -99,10 +99,10 @@ def mirror(example: Example) -> Example:
 
 
 def place_landmarks(vocabulary: Vocabulary) -> Step:
-    """Turns `landmarks` from pixels to fractions of the image shown.
+    """Converts `landmarks` from pixels to fractions of the image shown.
 
-    In a mirrored image each left landmark is the right one of its pair, and
-    not known where there is none.
+    In a mirrored image, each left landmark is the right one of its pair, and
+    does not count if the vocabulary has no such pair.
     """
     order = np.array(vocabulary.flipped_landmarks(), np.int32)
     paired, flipped = order >= 0, np.maximum(order, 0)
@@ -130,7 +130,7 @@ def place_landmarks(vocabulary: Vocabulary) -> Step:
 
 
 def _reframe(example: Example, start: tf.Tensor, sides: tf.Tensor) -> Example:
-    """Shows a part of what was shown, in fractions of it."""
+    """Shows a part of the current window, given in fractions of it."""
     linear, offset = example["matrix"][..., :2], example["matrix"][..., 2:]
     offset += linear @ start[..., None]
     linear *= sides[..., None, :]

@@ -1,4 +1,4 @@
-"""Records to batches: the tf.data pipeline that training reads."""
+"""Loads batches from records with tf.data."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from pipelines.steps import Step
 from pipelines.steps import chances
 from pipelines.vocabulary import Vocabulary
 
-# Images whose numbers are worked out together; it changes none of them.
+# Examples that `plan` handles at a time; results do not depend on it.
 _BLOCK = 128
 
 
@@ -45,42 +45,42 @@ def load_split(
     part: Part = ALONE,
     vocabulary: Vocabulary | None = None,
 ) -> tf.data.Dataset:
-    """Batches of one split, as `model.fit` and `model.evaluate` take them.
+    """Loads batches of one split for `model.fit` and `model.evaluate`.
 
     Args:
         records: a folder of records.
         split: "train", "val" or "test".
         image_size: side of the images in pixels.
-        batch_size: images a batch; the last may have fewer.
-        training: shuffle, anew in each epoch. Otherwise in record order.
-        augmentation: how training images are varied; not at all if None.
-        seed: of shuffling and augmentation; the same seed gives the same
+        batch_size: images per batch; the last batch may have fewer.
+        training: shuffle, anew in each epoch. Otherwise, batches are in the
+            order of the records.
+        augmentation: augmentation of the images, or None.
+        seed: seed of shuffling and augmentation; the same seed gives the same
             batches.
-        epochs: give these epochs of the training, one after another without
-            a pause between them. Each depends on the seed and its number
-            alone, so that training resumes where it stopped, and has whole
-            batches only: what is left over differs from epoch to epoch.
-            `epoch_steps` says how many. None gives one epoch, another one
-            each time it is iterated.
-        whole: fill the last batch up, with images of which nothing is known,
-            so that it is as large as all others and scores the same.
-        part: give a process's share of each batch, where several train one
+        epochs: epochs of training to give, without a pause between them. Each
+            depends only on the seed and its number, so training can resume
+            at any epoch. All batches are full; the images left over differ
+            from epoch to epoch. `epoch_steps` returns the number of batches.
+            None gives one epoch, another one each time it is iterated.
+        whole: fill up the last batch with images without labels, so that all
+            batches have the same size; scores stay the same.
+        part: share of each batch to give, if several processes train one
             network: with `epochs`, or with `whole` and without `training`.
-        vocabulary: names that labels are numbered by, if not the records' own;
+        vocabulary: names that number the labels, if not those of the records;
             see `relabel`.
 
     Returns:
         A dataset of `(image, targets)`: image (B, image_size, image_size, 3)
-        float32 RGB 0..255, and a dict of those of these three that the
+        float32 RGB 0..255, and a dict of targets for the tasks that the
         vocabulary has:
         `heatmaps` (B, L, 3) float32, landmarks as x, y in 0..1 of the crop
-        (pixel centers at (i + 0.5) / W) and 1 where it counts, 0 where not;
+        (pixel centers at (i + 0.5) / W) and 1 if the landmark counts, else 0;
         `category` (B,) int32, -1 unknown;
         `attributes` (B, A) float32 of 1, 0 and -1 unknown.
 
     Raises:
         InputError: if the records hold no image of the split.
-        ValueError: if a batch cannot be shared evenly.
+        ValueError: if a batch cannot be divided evenly.
     """
     shared = epochs or (whole and not training)
     if batch_size % part.count or (part.count > 1 and not shared):
@@ -101,7 +101,7 @@ def load_split(
         part,
         vocabulary,
     ).values()
-    # Neither shards nor shuffling say how many there are, so say it for them.
+    # TensorFlow cannot know the number of batches.
     batches = -(-records.images[split] // batch_size)
     if epochs is not None:
         batches = len(epochs) * epoch_steps(records, split, batch_size)
@@ -115,18 +115,18 @@ def load_encoded(
     batch_size: int,
     vocabulary: Vocabulary | None = None,
 ) -> tf.data.Dataset:
-    """Batches of one split as files, for what decodes them itself.
+    """Loads batches of encoded images, for models that decode them.
 
     Args:
-        records: what to read.
+        records: records to read.
         split: "train", "val" or "test".
-        batch_size: images a batch; the last may have fewer.
-        vocabulary: as of `load_split`.
+        batch_size: images per batch; the last batch may have fewer.
+        vocabulary: as in `load_split`.
 
     Returns:
         A dataset of `(encoded, boxes, targets)` in record order: (B,) JPEG or
         PNG bytes, (B, 4) float32 x1, y1, x2, y2 in pixels of the upright
-        image, and targets as of `load_split`.
+        image, and targets as in `load_split`.
 
     Raises:
         InputError: if the records hold no image of the split.
@@ -145,7 +145,7 @@ def load_encoded(
 
 
 def epoch_steps(records: Records, split: str, batch_size: int) -> int:
-    """Batches of an epoch, where `load_split` gives several."""
+    """Returns the batches per epoch of `load_split` with `epochs`."""
     return max(1, woven_images(records, split) // batch_size)
 
 
@@ -171,11 +171,11 @@ def stages(
     part: Part = ALONE,
     vocabulary: Vocabulary | None = None,
 ) -> dict[str, tf.data.Dataset]:
-    """The stages of `load_split`, each a data set made from the one before.
+    """Returns the stages of `load_split`, each a dataset made from the last.
 
-    All that is numbers goes in blocks, where a step costs nearly the same for
-    many images as for one. Images are decoded one by one, as they are of
-    different sizes, and drawn in batches again.
+    Numbers are computed in blocks, since a step costs nearly the same for many
+    images as for one. Images are decoded one by one, since their sizes differ,
+    and rendered in batches again.
     """
     result = {}
     if epochs is not None:
@@ -218,13 +218,13 @@ def draw(
     augmentation: Augmentation | None,
     batch_size: int,
 ) -> dict[str, tf.data.Dataset]:
-    """Decodes and resamples examples that `plan` was mapped over, in blocks.
+    """Decodes and resamples blocks of examples from `plan`.
 
-    Without augmentation an image goes through `images.resampling`, as in
+    Without augmentation, images go through `images.resampling`, as in
     prediction.
 
     Returns:
-        The stages `decode` and `render`; the latter gives batches of
+        The stages `decode` and `render`; the latter yields batches of
         `(image, targets)`.
     """
     examples = planned.unbatch()
@@ -257,9 +257,9 @@ def draw(
 
 
 def _orders(seed: int, epochs: range | None) -> tf.data.Dataset:
-    """A seed for each epoch."""
+    """Returns a seed for each epoch."""
     if epochs is None:
-        # Another number each time the dataset is iterated.
+        # A new seed each time the dataset is iterated.
         return tf.data.Dataset.random(
             seed, rerandomize_each_iteration=True
         ).take(1)
@@ -274,7 +274,7 @@ def _orders(seed: int, epochs: range | None) -> tf.data.Dataset:
 def _fill(
     dataset: tf.data.Dataset, images: int, batch_size: int
 ) -> tf.data.Dataset:
-    """Begins again after the last image until batches are full."""
+    """Repeats the first images until all batches are full."""
     filled = dataset.repeat().take(-(-images // batch_size) * batch_size)
     return filled.enumerate().map(
         lambda i, example: example | {"known": i < images}
@@ -287,10 +287,10 @@ def plan(
     augmentation: Augmentation | None,
     wanted: Vocabulary | None = None,
 ) -> Step:
-    """All that is decided of examples before an image is decoded.
+    """Parses examples and computes all but pixels, before images are decoded.
 
-    Keeps what `draw` needs, and adds `targets`: labels of the vocabulary, by
-    the names of the one that is wanted.
+    Keeps only features that `draw` needs, and adds `targets`. These are labels
+    of the `wanted` vocabulary, if it is given.
     """
     steps: list[Step] = [parse_record(vocabulary), show_box]
     kept = ["encoded", "orientation"]
@@ -315,9 +315,9 @@ def plan(
 
 
 def targets(vocabulary: Vocabulary, example: Example) -> dict[str, tf.Tensor]:
-    """What the network should answer, for the tasks the vocabulary has.
+    """Returns targets for the tasks that the vocabulary has.
 
-    Nothing of an example whose `known` is false.
+    An example whose `known` is false has no labels.
     """
     result = {}
     known = tf.convert_to_tensor(example.get("known", True))
@@ -326,7 +326,7 @@ def targets(vocabulary: Vocabulary, example: Example) -> dict[str, tf.Tensor]:
         inside = tf.reduce_all((points >= 0) & (points < 1), -1)
         counts = example["visible"] & inside & known[..., None]
         counts = tf.cast(counts, tf.float32)
-        # Where a landmark does not count, its place must not matter either.
+        # The place of a landmark that does not count must have no effect.
         points = tf.where(counts[..., None] > 0, points, 0.0)
         result["heatmaps"] = tf.concat([points, counts[..., None]], -1)
     if vocabulary.categories:

@@ -1,11 +1,10 @@
-"""Records of a split in the order that batches have them.
+"""Reads records of a split in the order of batches, in one or more processes.
 
-Several processes that train one network share each batch: of `count`
-processes, process `index` takes the elements `index`, `index + count` and so
-on. Which images a batch has does not depend on their number, and each
-reads only what it needs, as far as the shards allow: their order is woven of
-eight lanes, each with shards of its own, so that one, two, four or eight
-processes read whole lanes, and more of them share lanes.
+Processes that train one network share each batch: of `count` processes,
+process `index` takes the elements `index`, `index + count` and so on. The
+images of a batch do not depend on `count`. To let each process read as little
+as possible, the order interleaves eight lanes, each with shards of its own:
+one, two, four or eight processes read whole lanes, more processes share lanes.
 """
 
 import math
@@ -15,12 +14,12 @@ import tensorflow as tf
 
 from pipelines.records import Records
 
-# As images are shuffled undecoded, this many take some 80 MB.
+# So many encoded images take about 80 MB.
 _SHUFFLE = 4096
-# Files that are read at a time.
+# Files to read at a time.
 _OPEN = 8
 _LANES = 8
-# Share of the images that lanes may leave out, in each epoch others.
+# Largest fraction of images that lanes may leave out of an epoch.
 _LOSS = 0.02
 
 
@@ -28,8 +27,8 @@ class Part(NamedTuple):
     """The share of a process in each batch.
 
     Attributes:
-        index: which process this is, from 0.
-        count: how many there are.
+        index: number of the process, from 0.
+        count: number of processes.
     """
 
     index: int = 0
@@ -40,17 +39,17 @@ ALONE = Part()
 
 
 def woven_images(records: Records, split: str) -> int:
-    """Images that an epoch of `read_shuffled` has, of all processes together.
+    """Returns the images in an epoch of `read_shuffled`, over all processes.
 
-    Lanes end with the shortest: where shards differ, a few images are left
-    out, in each epoch others.
+    All lanes end with the shortest one. If shards differ, a few images are
+    left out, others in each epoch.
     """
     lanes = _lanes(records, split)
     return lanes * _lane_images(records, split, lanes)
 
 
 def read_in_order(records: Records, split: str) -> tf.data.Dataset:
-    """Serialized records, shard by shard."""
+    """Reads serialized records, shard by shard."""
     files = tf.data.Dataset.from_tensor_slices(_files(records, split))
     return files.flat_map(tf.data.TFRecordDataset)
 
@@ -58,13 +57,13 @@ def read_in_order(records: Records, split: str) -> tf.data.Dataset:
 def read_shuffled(
     records: Records, split: str, seed: tf.Tensor, part: Part | None = None
 ) -> tf.data.Dataset:
-    """Serialized records of one epoch.
+    """Reads serialized records of one epoch, shuffled.
 
     Args:
         records: a folder of records.
-        split: which split.
-        seed: a scalar, int64; decides the order.
-        part: a process's share, of `woven_images`; all of the split if None.
+        split: name of the split.
+        seed: int64 scalar that determines the order.
+        part: share of a process in `woven_images`; the whole split if None.
     """
     files = _files(records, split)
     lanes = _lanes(records, split) if part else 1
@@ -72,7 +71,8 @@ def read_shuffled(
         shuffled = _shuffled(tf.constant(files), len(files), seed, _SHUFFLE)
         return shuffled.shard(part.count, part.index) if part else shuffled
     images = _lane_images(records, split, lanes)
-    # Processes that read the same lanes, and take what they weave in turns.
+    # Lanes are divided among so many groups of processes; the processes of a
+    # group read the same lanes, and take records in turns.
     together = math.gcd(part.count, lanes)
     mine = range(part.index % together, lanes, together)
 
@@ -93,7 +93,7 @@ def _files(records: Records, split: str) -> list[str]:
 
 
 def _lanes(records: Records, split: str) -> int:
-    """How many lanes there are; with 1 each process reads all shards."""
+    """Returns the number of lanes; with 1, each process reads all shards."""
     if len(records.shards[split]) % _LANES:
         return 1
     woven = _LANES * _lane_images(records, split, _LANES)
@@ -127,9 +127,9 @@ def _shuffle(
     seed: tf.Tensor,
     lane: int | tf.Tensor,
 ) -> tf.data.Dataset:
-    """`Dataset.shuffle` with a seed that is a tensor.
+    """Does `Dataset.shuffle` with a seed that is a tensor.
 
-    Itself it takes one too, but not where `tf.random.set_seed` was called.
+    `Dataset.shuffle` fails with one after `tf.random.set_seed` was called.
     """
     element = dataset.element_spec
     variant = tf.raw_ops.ShuffleDataset(

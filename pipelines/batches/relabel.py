@@ -1,4 +1,4 @@
-"""Labels of one vocabulary by the names of another."""
+"""Converts labels of one vocabulary to another, by name."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,20 @@ from pipelines.vocabulary import Vocabulary
 
 
 def relabel(given: Vocabulary, wanted: Vocabulary) -> Step:
-    """Puts labels at the places that another vocabulary has for their names.
+    """Moves labels to the places of their names in another vocabulary.
 
-    What only `wanted` names is unknown, what only `given` names is lost.
+    Labels that only `wanted` has are unknown, those that only `given` has are
+    dropped.
 
     Args:
-        given: names of the labels as `parse_record` reads them.
-        wanted: names of the labels as they are to be.
+        given: vocabulary of the labels from `parse_record`.
+        wanted: vocabulary of the result.
     """
     landmarks = _places(given.landmarks, wanted.landmarks)
     attributes = _places(given.attributes, wanted.attributes)
     place = {name: index for index, name in enumerate(wanted.categories)}
     categories = [place.get(name, UNKNOWN) for name in given.categories]
-    # The first one is of the category -1.
+    # The first entry is for the unknown category, -1.
     categories = np.array([UNKNOWN, *categories])
 
     def step(example: Example) -> Example:
@@ -40,7 +41,7 @@ def relabel(given: Vocabulary, wanted: Vocabulary) -> Step:
 
 
 def _places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
-    """Where each wanted name is among `names`; behind the last if nowhere."""
+    """Returns indices of wanted names; `len(names)` for a name not there."""
     place = {name: index for index, name in enumerate(names)}
     return np.array([place.get(name, len(names)) for name in wanted], int)
 
@@ -48,7 +49,7 @@ def _places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
 def _take(
     values: tf.Tensor, places: np.ndarray, axis: int, unknown: int | bool
 ) -> tf.Tensor:
-    """Values at places along an axis; `unknown` behind the last."""
+    """Takes values at places along an axis; `unknown` after the last one."""
     room = np.zeros((values.shape.rank, 2), int)
     room[axis, 1] = 1
     fill = tf.constant(unknown, values.dtype)

@@ -1,9 +1,9 @@
-"""Augmented images: the crop that is needed, resampled once.
+"""Renders augmented images: decodes the crop they need, and resamples it once.
 
 TensorFlow's resampling, which images without augmentation go through, takes
-1.5 ms an image, five times as long as decoding it, and knows no rotation;
-OpenCV takes 0.15 ms. It is called once a batch, since each call of Python
-waits for all others.
+1.5 ms per image, five times as long as decoding it, and cannot rotate. OpenCV
+takes 0.15 ms. It is called once per batch, since calls of Python wait for each
+other.
 """
 
 import cv2
@@ -16,16 +16,16 @@ from pipelines.images import is_plain
 from pipelines.steps import Example
 from pipelines.steps import Step
 
-# Boxes are stored as fractions: in pixels, whole ones come back a little off.
+# Boxes are stored as fractions, so whole pixels come back slightly off.
 _ROUNDING = 1e-3
 
 
 def plan_crop(image_size: int) -> Step:
-    """Decides what to decode: the pixels that the matrix shows, and no more.
+    """Chooses the pixels to decode: only those that the matrix shows.
 
-    An image of which less than every second pixel is needed is decoded at
-    a half, a quarter or an eighth of its size, which libjpeg does inside the
-    JPEG's transform, at the same places and without aliasing.
+    If less than every second pixel is needed, the image is decoded at a half,
+    a quarter or an eighth of its size. libjpeg does so in the JPEG's transform,
+    without shift or aliasing.
 
     Adds `crop` (..., 4) int32, x, y, width and height in pixels of the reduced
     image, and `halvings` (...) int32; `matrix` now leads to the crop.
@@ -50,7 +50,7 @@ def plan_crop(image_size: int) -> Step:
         corners = matrix @ corners
         first = tf.floor(tf.reduce_min(corners, -1) + _ROUNDING)
         last = tf.math.ceil(tf.reduce_max(corners, -1) - _ROUNDING)
-        # A window that misses the image still needs a pixel to decode.
+        # A window outside the image still needs one pixel to decode.
         first = tf.clip_by_value(first, 0.0, size - 1)
         last = tf.clip_by_value(last, first + 1, size)
         offset = matrix[..., 2:] - first[..., None]
@@ -64,9 +64,9 @@ def plan_crop(image_size: int) -> Step:
 
 
 def decode_crop(example: Example) -> Example:
-    """Decodes the crop of one example: `encoded` becomes `part`.
+    """Decodes the crop of one example.
 
-    `part` is (height, width, 3) uint8 RGB.
+    `encoded` becomes `part`, (height, width, 3) uint8 RGB.
     """
     example = dict(example)
     encoded = example.pop("encoded")
@@ -89,15 +89,14 @@ def decode_crop(example: Example) -> Example:
 
 
 def render(image_size: int) -> Step:
-    """Resamples a batch of crops, and gives it its colors.
+    """Resamples a batch of crops, and changes colors.
 
     Crop, resize and augmentation are one affine map. `part` (B, H, W, 3) may
     be padded at its right and bottom. Adds `image`, (B, image_size,
-    image_size, 3) float32 RGB 0..255; what lies outside the image is
-    black.
+    image_size, 3) float32 RGB 0..255; pixels outside the image are black.
     """
-    # Batches are worked on beside each other already; OpenCV's own threads
-    # would only wait for a core, and burn it waiting.
+    # Batches are rendered in parallel already; OpenCV's own threads would
+    # busy-wait for a core.
     cv2.setNumThreads(1)
 
     def step(example: Example) -> Example:
@@ -119,7 +118,7 @@ def render(image_size: int) -> Step:
 def _draw(batch: dict[str, np.ndarray], image_size: int) -> np.ndarray:
     matrices = batch["matrix"].astype(np.float64)
     linear = matrices[..., :2] / image_size
-    # OpenCV's coordinates are those of pixels' centers.
+    # OpenCV's coordinates are those of pixel centers.
     offset = matrices[..., 2:] + linear.sum(-1, keepdims=True) / 2 - 0.5
     affine = np.concatenate([linear, offset], -1)
     strides = np.hypot(linear[..., 0], linear[..., 1])
@@ -141,7 +140,7 @@ def _draw(batch: dict[str, np.ndarray], image_size: int) -> np.ndarray:
 
 
 def _warp(part: np.ndarray, affine: np.ndarray, image: np.ndarray) -> None:
-    # One pixel more at each side, so that nothing fades before the edge.
+    # One more pixel at each side, so that nothing fades before the edge.
     # OpenCV resamples four channels in half the time of three.
     part = cv2.copyMakeBorder(part, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     part = cv2.cvtColor(part, cv2.COLOR_RGB2RGBA)
@@ -155,7 +154,7 @@ def _warp(part: np.ndarray, affine: np.ndarray, image: np.ndarray) -> None:
 
 
 def _smoothed(part: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Smoothed as much as strides of x and y pixels ask for."""
+    """Smooths an image as strides of x and y pixels require."""
     kernels = _antialiasing(x), _antialiasing(y)
     if all(len(kernel) == 1 for kernel in kernels):
         return part
@@ -163,15 +162,15 @@ def _smoothed(part: np.ndarray, x: float, y: float) -> np.ndarray:
 
 
 def _antialiasing(stride: float) -> np.ndarray:
-    """Smoothing along one axis, before every `stride`-th pixel is taken.
+    """Returns a smoothing kernel for taking every `stride`-th pixel.
 
-    With the bilinear step behind it, it is as wide as a triangle of radius
-    `stride` (the variance of such a triangle is stride^2 / 6). Unlike sampling
-    such a triangle, it takes a gradient to exactly that gradient at any
-    stride: sampled, and scaled to a sum of 1, it is off by up to 0.075 pixels.
+    Together with the bilinear step after it, it is as wide as a triangle of
+    radius `stride` (whose variance is stride^2 / 6). Unlike a sampled triangle,
+    it keeps gradients exactly at any stride; a sampled one, scaled to a sum of
+    1, would be off by up to 0.075 pixels.
     """
     variance = max(0.0, (stride**2 - 1) / 6)
-    # Up to a stride of 1.2 what it would smooth away is hardly there.
+    # Up to a stride of 1.2 there is hardly anything to smooth away.
     if variance < 0.075:
         return np.ones(1)
     if variance <= 0.5:

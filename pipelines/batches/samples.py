@@ -1,4 +1,4 @@
-"""Takes single images out of records again, to look at."""
+"""Extracts single images from records, to look at."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ SAMPLES = "samples.csv"
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """An image taken out of records.
+    """An image extracted from records.
 
     Args:
-        path: the file, a JPEG or a PNG.
-        box: the garment, x1, y1, x2, y2 in pixels.
+        path: path of the JPEG or PNG.
+        box: the garment's x1, y1, x2, y2 in pixels.
     """
 
     path: Path
@@ -37,14 +37,14 @@ class Sample:
 def extract_samples(
     records: Records, split: str, count: int, folder: Path
 ) -> list[Sample]:
-    """Writes images from all over a split into files.
+    """Writes images, evenly spread over a split, to files.
 
     Args:
-        records: where to take them from.
-        split: which split.
-        count: how many; fewer if the split has fewer.
-        folder: made if it is missing; files are named `00.jpg` or `00.png`
-            and so on, and a table of them with their boxes `samples.csv`.
+        records: records to read.
+        split: name of the split.
+        count: number of images; fewer if the split has fewer.
+        folder: folder for `00.jpg` or `00.png` and so on, and for a table of
+            them with their boxes, `samples.csv`; made if it is missing.
     """
     total = records.images[split]
     count = min(count, total)
@@ -73,13 +73,13 @@ def extract_samples(
 def draw_lots(
     records: Records, split: str, count: int, seed: int
 ) -> list[bytes]:
-    """Serialized examples from all over a split, chosen by chance.
+    """Returns random serialized examples of a split.
 
     Args:
-        records: where to take them from.
-        split: which split.
-        count: how many; fewer if the split has fewer.
-        seed: the same one chooses the same examples.
+        records: records to read.
+        split: name of the split.
+        count: number of examples; fewer if the split has fewer.
+        seed: seed of the choice.
 
     Raises:
         InputError: if the records hold no image of the split.
@@ -93,12 +93,12 @@ def draw_lots(
 def examples_at(
     records: Records, split: str, indices: Sequence[int]
 ) -> list[bytes]:
-    """Serialized examples by their place in a split.
+    """Returns serialized examples by their index in a split.
 
     Args:
-        records: where to take them from.
-        split: which split.
-        indices: places from 0, in the order of `load_split`.
+        records: records to read.
+        split: name of the split.
+        indices: indices from 0, in the order of `load_split`.
     """
     wanted = set(indices)
     files = [str(records.folder / name) for name in records.shards[split]]
@@ -118,11 +118,7 @@ def augment(
     augmentation: Augmentation | None,
     seed: int,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """What a network is shown of examples, and what it should answer.
-
-    Returns:
-        image and targets, as a batch of `load_split`.
-    """
+    """Returns image and targets of examples, as in a batch of `load_split`."""
     examples = tf.data.Dataset.zip(
         tf.data.Dataset.from_tensor_slices(serialized), chances(seed)
     ).map(lambda record, chance: {"serialized": record, "chance": chance})

@@ -1,4 +1,4 @@
-"""What Apache Beam needs: files anywhere, jobs, workers."""
+"""Runs jobs of Apache Beam, and reads and writes files anywhere."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Files wherever Beam finds them: of this machine, or gs://, s3://, hdfs://."""
+"""Reads and writes local files and those of gs://, s3:// and hdfs://."""
 
 import json
 import os
@@ -16,29 +16,29 @@ from apache_beam.io.filesystems import FileSystems
 from pipelines.errors import InputError
 from pipelines.images import read_image
 
-# Between attempts to read over a network, in seconds.
+# Seconds between attempts to read over a network.
 _PAUSES = (1.0, 4.0)
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
 def is_url(name: str) -> bool:
-    """Whether a name says by which file system it is found."""
+    """Returns whether a name is a URL, and not a path."""
     return bool(_URL.match(name))
 
 
 def resolve(name: str, folder: str) -> str:
-    """A name that means the same wherever it is read.
+    """Resolves a name to a URL or a path that does not depend on where it is.
 
     Args:
         name: a URL, or a path, perhaps relative.
-        folder: what paths are relative to.
+        folder: folder that paths are relative to.
     """
     return name if is_url(name) else os.path.join(folder, name)
 
 
 def check_url(name: str) -> None:
-    """Raises InputError if nothing here knows a URL's file system."""
+    """Raises InputError if the file system of a URL is not installed."""
     try:
         FileSystems.get_filesystem(name)
     except Exception as error:
@@ -49,22 +49,22 @@ def check_url(name: str) -> None:
 
 
 def read_anywhere(name: str, folder: str) -> bytes:
-    """Reads an image for `inspect_image` to take.
+    """Reads the bytes of an image for `inspect_image`.
 
     Args:
         name: a URL, or a path.
-        folder: what paths are relative to.
+        folder: folder that paths are relative to.
 
     Raises:
-        InputError: if there is none, or it cannot be read, over a network
-            after some attempts.
+        InputError: if it does not exist or cannot be read; over a network,
+            after several attempts.
     """
     if not is_url(name):
         return read_image(os.path.join(folder, name), name)
     for pause in (*_PAUSES, None):
         try:
             return read_file(name)
-        # What a file system raises is as different as they are.
+        # Each file system raises errors of its own.
         except Exception as error:
             if pause is None or _is_missing(name):
                 raise InputError(
@@ -75,8 +75,8 @@ def read_anywhere(name: str, folder: str) -> bytes:
 
 
 def read_file(name: str) -> bytes:
-    """The bytes of a file as they are stored."""
-    # By its name alone Beam would unpack a.gz.
+    """Reads the bytes of a file as they are stored."""
+    # By default, Beam would decompress a.gz.
     with FileSystems.open(
         name, compression_type=CompressionTypes.UNCOMPRESSED
     ) as file:
@@ -84,7 +84,7 @@ def read_file(name: str) -> bytes:
 
 
 def write_whole(name: str, content: bytes) -> None:
-    """Writes a file that is there as a whole or not at all."""
+    """Writes a file atomically."""
     aside = f"{name}.writing"
     with FileSystems.create(
         aside, compression_type=CompressionTypes.UNCOMPRESSED
@@ -94,10 +94,10 @@ def write_whole(name: str, content: bytes) -> None:
 
 
 def write_lines(name: str, lines: Iterable[bytes]) -> None:
-    """Writes lines as they come.
+    """Writes lines one by one.
 
     Raises:
-        InputError: if the file cannot be written, or what `lines` raised.
+        InputError: if the file cannot be written, or if `lines` raises it.
     """
     try:
         with FileSystems.create(
@@ -114,12 +114,12 @@ def write_lines(name: str, lines: Iterable[bytes]) -> None:
 
 
 def write_json(name: str, content: Any) -> None:
-    """Writes JSON that is there as a whole or not at all."""
+    """Writes a JSON file atomically."""
     write_whole(name, f"{json.dumps(content, indent=1)}\n".encode())
 
 
 def files_in(folder: str) -> list[str]:
-    """The files in a folder and its folders, relative to it, sorted."""
+    """Lists the files in a folder and its subfolders, relative and sorted."""
     if not is_url(folder):
         found = [
             os.path.relpath(os.path.join(place, name), folder)
@@ -140,10 +140,10 @@ def files_in(folder: str) -> list[str]:
 
 
 def first_match(pattern: str) -> bool:
-    """Whether any file matches a pattern, without looking for all.
+    """Returns whether any file matches a pattern, without listing all.
 
     Raises:
-        InputError: if its file system does not answer.
+        InputError: if its file system cannot be read.
     """
     try:
         (matched,) = FileSystems.match([pattern], limits=[1])
@@ -183,7 +183,7 @@ def copy_folder(source: str, target: str) -> None:
 
 
 def remove_files(folder: str, names: Sequence[str]) -> None:
-    """Removes files of a folder, and folders of this machine left empty."""
+    """Removes files of a folder, and local subfolders that are then empty."""
     if is_url(folder):
         if names:
             FileSystems.delete([join(folder, name) for name in names])
@@ -196,14 +196,14 @@ def remove_files(folder: str, names: Sequence[str]) -> None:
 
 
 def join(folder: str, name: str) -> str:
-    """The path or URL of what lies in a folder."""
+    """Joins a folder, a path or a URL, and a name in it."""
     if is_url(folder):
         return f"{folder.rstrip('/')}/{name}"
     return os.path.join(folder, name)
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, short enough for a line."""
+    """Formats the message of an exception in one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else f"{text[:200]}..."
 

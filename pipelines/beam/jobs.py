@@ -1,7 +1,7 @@
-"""Work for Apache Beam: its flags, and a job from its start to its end.
+"""Parses Beam's flags, runs a job, and reports its errors.
 
-Everything that knows how Beam behaves is here. It is installed with the extra
-`beam` only, and takes seconds to import.
+Everything that depends on Beam's behavior is here. Beam is installed only with
+the extra `beam`, and takes seconds to import.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners import PipelineRunner
 
-# DirectRunner is a name for several. The first that it tries is a program in
-# Go, which it downloads and which knows nothing of `--direct_num_workers`.
+# DirectRunner stands for several runners. The first one it tries is a program
+# in Go, which it downloads and which ignores `--direct_num_workers`.
 _LOCAL = ("direct", "fnapi")
 
-# An error of ours, as the last line of a traceback, to which Beam adds the step
-# that it came from; some runners only have it as text.
+# One of this project's errors in the last line of a traceback, to which Beam
+# adds the step. Some runners pass on errors only as text.
 _OURS = re.compile(
     r"^(?:pipelines|afn_keras|exports)\.[\w.]*?(\w+Error): "
     r"(.*?)(?: \[while running .*)?$",
@@ -34,21 +34,21 @@ _OURS = re.compile(
 )
 _STEP = re.compile(r" \[while running .*", re.DOTALL)
 
-# What matters of an error of gRPC.
+# The cause in an error of gRPC.
 _DETAILS = re.compile(r'^\s*details = "(.+)"$', re.MULTILINE)
 
 _LONGEST = 300
 
 
 class JobFailedError(InputError):
-    """A job of Beam failed, by no fault of the data; it may be run again."""
+    """A job of Beam that failed, but not because of the data; run it again."""
 
 
 def job_options(runner: str, flags: Sequence[str]) -> "PipelineOptions":
-    """Beam's options from a command line.
+    """Parses Beam's options from a command line.
 
     Args:
-        runner: which engine is to do the work, as Beam names it.
+        runner: Beam's name of the runner.
         flags: flags of Beam and of the runner.
 
     Raises:
@@ -65,10 +65,10 @@ def job_options(runner: str, flags: Sequence[str]) -> "PipelineOptions":
             "pip install 'afn-keras[beam]'"
         ) from error
     _find_runner(runner)
-    said = io.StringIO()
+    errors = io.StringIO()
     unknown: list[str] = []
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(errors):
             options = PipelineOptions([f"--runner={runner}", *flags])
             options.get_all_options(
                 add_extra_args_fn=lambda parser: unknown.extend(
@@ -76,8 +76,8 @@ def job_options(runner: str, flags: Sequence[str]) -> "PipelineOptions":
                 )
             )
     except SystemExit as error:
-        # As argparse says it: `PROGRAM: error: argument --FLAG: REASON`.
-        reason = said.getvalue().strip().rpartition(" error: ")[2]
+        # From argparse: `PROGRAM: error: argument --FLAG: REASON`.
+        reason = errors.getvalue().strip().rpartition(" error: ")[2]
         raise InputError(
             f"--runner {runner}: {_line(reason)}; see Beam's documentation"
         ) from error
@@ -90,7 +90,7 @@ def job_options(runner: str, flags: Sequence[str]) -> "PipelineOptions":
     if direct.direct_num_workers != 1 and (
         direct.direct_running_mode == "in_memory"
     ):
-        # Beam would warn that they do not work side by side.
+        # Beam would warn that several workers need this mode.
         direct.direct_running_mode = "multi_processing"
     return options
 
@@ -102,17 +102,16 @@ def run_job(
 ) -> None:
     """Runs a pipeline and waits for its end.
 
-    What Beam logs goes where the caller's log goes, and nowhere if there is
-    none.
+    Beam logs to the caller's handlers, if there are any.
 
     Args:
-        options: what `job_options` returned.
-        build: applies the transforms to a pipeline.
+        options: options from `job_options`.
+        build: function that applies the transforms to a pipeline.
         meanwhile: called about twice a second while the job runs.
 
     Raises:
         JobFailedError: if the job failed or one of its workers was killed.
-        InputError: if a step of the pipeline raised it; its own message.
+        InputError: if a step of the pipeline raised it, with its message.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import StandardOptions
@@ -137,8 +136,8 @@ def run_job(
             except BaseException as error:
                 outcome.append(error)
 
-        # Beam waits for what may never come; this thread does not. Nor does
-        # Python for the other one.
+        # Beam may wait forever after an error, so it runs in a daemon thread,
+        # for which neither this thread nor Python waits.
         job = threading.Thread(target=run, name="beam job", daemon=True)
         job.start()
         try:
@@ -146,7 +145,7 @@ def run_job(
                 job.join(0.5)
                 meanwhile()
                 if line.lost.is_set():
-                    # An error that ended the worker may be on its way.
+                    # The error that ended the worker may arrive later.
                     job.join(2)
                     break
         except BaseException:
@@ -156,11 +155,11 @@ def run_job(
             raise
         if outcome or job.is_alive():
             error = outcome[0] if outcome else None
-            raise _in_a_line(error, runner, line.lost.is_set()) from error
+            raise _one_line_error(error, runner, line.lost.is_set()) from error
 
 
 def _keep_quiet() -> None:
-    """Keeps Beam from setting up a log on the terminal."""
+    """Keeps Beam from logging to the terminal."""
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(logging.NullHandler())
@@ -189,7 +188,10 @@ def _find_runner(name: str) -> None:
 def _make_runner(
     options: "PipelineOptions", worker: str
 ) -> "PipelineRunner | str":
-    """The runner that the options name; for this machine, one that can end."""
+    """Returns the runner of the options, or for this machine one of ours.
+
+    Its workers end when their job does; see `pipelines.beam.worker`.
+    """
     from apache_beam.options.pipeline_options import DirectOptions
     from apache_beam.options.pipeline_options import StandardOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -201,22 +203,22 @@ def _make_runner(
     direct = options.view_as(DirectOptions)
     if direct.direct_running_mode != "multi_processing":
         return FnApiRunner()
-    # In any other mode it keeps the environment that it is given.
+    # Only in another mode does it keep the given environment.
     direct.direct_running_mode = "in_memory"
     return FnApiRunner(
         SubprocessSDKEnvironment.from_command_string(command_string=worker)
     )
 
 
-def _in_a_line(
+def _one_line_error(
     error: BaseException | None, runner: str, killed: bool
 ) -> InputError:
-    """What a person should read of an error that a job failed with.
+    """Converts an error of a job to one with a one-line message.
 
     Args:
-        error: what Beam raised, if it did.
-        runner: its name.
-        killed: whether a worker is gone, for which Beam has many words.
+        error: the error that Beam raised, if any.
+        runner: name of the runner.
+        killed: whether a worker was killed, which Beam reports in many ways.
     """
     text = str(error)
     if isinstance(error, InputError):
@@ -236,7 +238,7 @@ def _in_a_line(
 
 
 def _line(text: str) -> str:
-    """The last line of a message or traceback, where the cause is."""
+    """Returns the last line of a message or traceback, which has the cause."""
     if details := _DETAILS.search(text):
         text = details[1]
     lines = [line for line in _STEP.sub("", text).splitlines() if line.strip()]

@@ -1,8 +1,8 @@
-"""Worker processes of Beam's DirectRunner that end when their job does.
+"""Runs workers of Beam's DirectRunner that end when their job does.
 
-Beam's own outlive a job that is killed, and a job waits for ever for one of
-Beam's own that is. Between these and their job there is a connection on which
-only beginning and end are said: if one of the two is gone, the other knows.
+Beam's own workers outlive a killed job, and a job waits forever for a killed
+worker. These have a connection to their job that carries only their start and
+their end: when either process dies, the other one notices.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ import sys
 import threading
 from types import TracebackType
 
-# What a worker says at its beginning, and when it has nothing left to do.
-_HERE = b"+"
+# A worker sends these when it starts, and when it has nothing left to do.
+_STARTED = b"+"
 _FINISHED = b"."
 
 
 class Lifeline:
-    """The job's end of the connections, to use in a `with`.
+    """The job's end of the connections, for use in a `with` block.
 
     Attributes:
-        lost: set when a worker ended before it had nothing left to do.
+        lost: set when a worker died before it had finished.
     """
 
     def __init__(self) -> None:
@@ -34,9 +34,9 @@ class Lifeline:
 
     @property
     def command(self) -> str:
-        """What starts a worker, for a shell."""
+        """Returns the shell command that starts a worker."""
         port = self._server.getsockname()[1]
-        # The shell makes room, so that there is one process for each worker.
+        # `exec` replaces the shell, so there is one process per worker.
         return f"exec {shlex.quote(sys.executable)} -m {__name__} {port}"
 
     def __enter__(self) -> "Lifeline":
@@ -45,7 +45,7 @@ class Lifeline:
         hook = threading.excepthook
 
         def notice(found: threading.ExceptHookArgs) -> None:
-            # The tracebacks that Beam's threads end in with a worker.
+            # Beam's threads end with a traceback when a worker dies.
             if found.thread and found.thread.name == "run_worker":
                 self.lost.set()
             elif not issubclass(found.exc_type, grpc.RpcError):
@@ -61,11 +61,11 @@ class Lifeline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends the workers that there still are."""
+        """Ends the remaining workers."""
         if error is None:
             threading.excepthook = self._hook
         for line in (self._server, *self._lines):
-            # It may have ended by itself.
+            # It may be closed already.
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
             line.close()
@@ -80,41 +80,41 @@ class Lifeline:
                 ).start()
 
     def _watch(self, line: socket.socket) -> None:
-        said = b""
+        received = b""
         with contextlib.suppress(OSError):
-            # Anybody may knock at a port.
-            if line.recv(1) != _HERE:
+            # Other programs may connect to the port, too.
+            if line.recv(1) != _STARTED:
                 return
-            said = line.recv(1)
-        if said != _FINISHED:
+            received = line.recv(1)
+        if received != _FINISHED:
             self.lost.set()
 
 
 def main(port: int) -> None:
     """Serves the job that listens on a port of this machine."""
-    # Ctrl-C in a terminal goes to all; the job decides what comes of it.
+    # Ctrl-C in a terminal reaches all processes; only the job handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Beam sends its log to the job; without this it writes it here, too.
+    # Beam sends its log to the job; without a handler it would log here, too.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         line = socket.create_connection(("127.0.0.1", port))
-        line.sendall(_HERE)
+        line.sendall(_STARTED)
     except OSError:
-        # The job has ended before this process could begin.
+        # The job ended before this process started.
         sys.exit(1)
     threading.Thread(target=_end_with, args=[line], daemon=True).start()
 
     from apache_beam.runners.worker import sdk_worker_main
 
-    # A traceback goes to the job, which makes one line of it. Not in Python
-    # alone: TensorFlow greets from elsewhere.
+    # Tracebacks go to the job, which reports one line. The descriptor is
+    # redirected, since TensorFlow logs from C++.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sdk_worker_main.main([])
     line.sendall(_FINISHED)
 
 
 def _end_with(line: socket.socket) -> None:
-    """Ends this process, whatever it is doing, when the job is gone."""
+    """Ends this process immediately when the job is gone."""
     try:
         line.recv(1)
     finally:

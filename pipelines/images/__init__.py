@@ -1,4 +1,4 @@
-"""A file to an upright image, and an image to network input."""
+"""Reads files as upright images, and resamples images to network input."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Images as bytes: is it one, how large, which way up."""
+"""Checks encoded images: format, size, orientation."""
 
 import dataclasses
 import functools
@@ -15,12 +15,12 @@ from PIL import ImageOps
 from PIL import UnidentifiedImageError
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 from pipelines.special_files import special_kind
 
-# Beyond this a file is more likely an attack than an image. It is the
-# bound of Pillow's own warning; at twice as many it refuses to open a file.
+# A larger file is more likely an attack than an image. Pillow warns from this
+# size on, and refuses to open files of twice as many pixels.
 MAX_PIXELS = 89_478_485
 
 SUFFIXES = {
@@ -34,18 +34,19 @@ SUFFIXES = {
     "JPEG2000": (".jp2", ".j2k"),
     "HEIF": (".heic", ".heif"),
 }
-"""What ends the names of images, by the formats that are opened.
+"""Endings of file names, by format.
 
-No other is, whatever Pillow knows: for EPS it would run Ghostscript.
+No other format is opened, even if Pillow supports it: for EPS it would run
+Ghostscript.
 """
 
-# HEIF's brands that hold HEVC, as phones write it; AVIF has one of its own.
+# Brands of HEIF with HEVC, as phones write it; AVIF has another brand.
 _HEIC = re.compile(rb".{4}ftyp(hei|hev|mif1|msf1)", re.DOTALL)
 
 _ORIENTATION = 0x0112
-_JPEG = ("JPEG", "MPO")  # MPO is a JPEG with further pictures behind it.
+_JPEG = ("JPEG", "MPO")  # MPO is a JPEG followed by further images.
 
-# Pillow raises any of these for bytes that make no sense.
+# Pillow raises any of these for corrupt bytes.
 _GARBLED = (
     ArithmeticError,
     EOFError,
@@ -58,7 +59,7 @@ _GARBLED = (
     struct.error,
 )
 
-# What turns an image upright, by its EXIF orientation.
+# Transformations that turn an image upright, by its EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -69,9 +70,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_PNG_BITS = 24  # Where a PNG says how many bits a pixel's numbers have.
+_PNG_BITS = 24  # Offset of a PNG's bit depth.
 
-# A JPEG's marker; in the compressed pixels a 0xff has a zero behind it.
+# A marker of a JPEG; in compressed pixels, a zero follows each 0xff.
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _START = b"\xff\xd8\xff"
 _END = 0xD9
@@ -83,17 +84,17 @@ _SEGMENTS = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
-    """An image file that was looked at, and how to see it upright.
+    """An image file that was checked.
 
     Attributes:
-        jpeg: the file, if it is a JPEG that every decoder shows alike; None
-            for all others.
-        decoded: its pixels, upright and RGB, if it is no such JPEG.
+        jpeg: bytes of a JPEG that all decoders decode alike; None for all
+            other files.
+        decoded: upright RGB image of all other files, else None.
         orientation: EXIF orientation of `jpeg`, 1 to 8; 1 for all others.
-        width: of the upright image, in pixels.
-        height: of the upright image, in pixels.
-        found: what was odd about the file, with the values found.
-        exif_orientation: of the file, 1 to 8, JPEG or not.
+        width: width of the upright image in pixels.
+        height: height of the upright image in pixels.
+        found: problems of the file, with details.
+        exif_orientation: EXIF orientation of the file, 1 to 8, JPEG or not.
     """
 
     jpeg: bytes | None
@@ -106,17 +107,17 @@ class ImageFile:
 
     @property
     def encoded(self) -> bytes:
-        """The same pixels to the last bit: the JPEG as it is, or a PNG."""
+        """Returns the JPEG as it is, or else a PNG with exactly its pixels."""
         if self.jpeg is not None:
             return self.jpeg
         stored = io.BytesIO()
-        # Time counts more here than size.
+        # Speed matters more here than size.
         self.decoded.save(stored, "PNG", compress_level=1)
         return stored.getvalue()
 
     @property
     def pixels(self) -> np.ndarray:
-        """(height, width, 3) uint8 RGB."""
+        """Returns (height, width, 3) uint8 RGB."""
         if self.jpeg is None:
             return np.asarray(self.decoded)
         with Image.open(io.BytesIO(self.jpeg)) as opened:
@@ -127,11 +128,11 @@ class ImageFile:
 
 
 def read_image(path: str | Path, name: str | None = None) -> bytes:
-    """Reads an image for `inspect_image` to take.
+    """Reads the bytes of an image for `inspect_image`.
 
     Args:
-        path: of the file.
-        name: what to call it in messages; its path by default.
+        path: path of the file.
+        name: name for messages; the path by default.
 
     Raises:
         InputError: if there is no such file or it cannot be read.
@@ -154,20 +155,20 @@ def read_image(path: str | Path, name: str | None = None) -> bytes:
 
 
 def inspect_image(encoded: bytes, name: str) -> ImageFile:
-    """Checks an image file and makes sure that all see the same pixels in it.
+    """Checks an image file, and makes its pixels independent of the decoder.
 
-    A JPEG stays as it is, a gray one too; where EXIF says that it lies on its
-    side, its `orientation` says how to turn it, since TensorFlow's decoder does
-    not look at EXIF. CMYK, which decoders do not show alike, and all other
-    formats are decoded here, by Pillow. Transparent parts become white.
+    RGB and gray JPEGs stay as they are; `orientation` holds their EXIF
+    orientation, since TensorFlow's decoder ignores EXIF. CMYK JPEGs, which
+    decoders decode differently, and all other formats are decoded here with
+    Pillow. Transparent parts become white.
 
     Args:
         encoded: the file's bytes.
-        name: what to call it in messages.
+        name: name for messages.
 
     Raises:
-        UnusableError: if it is no image, is cut off, or has more than
-            `MAX_PIXELS` pixels.
+        UnusableError: if the file is not an image, is truncated, or has more
+            than `MAX_PIXELS` pixels.
     """
     if not encoded:
         raise UnusableError(name, Kind.IMAGE_EMPTY, "the file has no bytes")
@@ -175,20 +176,20 @@ def inspect_image(encoded: bytes, name: str) -> ImageFile:
     kind = Kind.IMAGE_TRUNCATED if is_jpeg else Kind.NOT_AN_IMAGE
     try:
         with warnings.catch_warnings():
-            # What Pillow warns of is checked here, or does no harm.
+            # Pillow's warnings are checked here, or are harmless.
             warnings.simplefilter("ignore")
-            photograph = Image.open(io.BytesIO(encoded), formats=_formats())
-            width, height = photograph.size
+            opened = Image.open(io.BytesIO(encoded), formats=_formats())
+            width, height = opened.size
             if width * height > MAX_PIXELS:
                 raise _too_large(name, f"{width} x {height}")
             kind = Kind.IMAGE_TRUNCATED
-            orientation = _orientation(photograph)
-            found = _look(photograph, orientation)
-            if photograph.format in _JPEG and photograph.mode != "CMYK":
-                # A reduced picture needs all of the file, but not the work of
-                # turning it into pixels.
-                photograph.draft(None, (1, 1))
-                photograph.load()
+            orientation = _orientation(opened)
+            found = _look(opened, orientation)
+            if opened.format in _JPEG and opened.mode != "CMYK":
+                # At a reduced size, Pillow reads the whole file, but saves the
+                # work of decoding all pixels.
+                opened.draft(None, (1, 1))
+                opened.load()
                 if not _has_end(encoded):
                     raise UnusableError(name, kind, "no end marker")
                 if orientation >= 5:
@@ -202,14 +203,14 @@ def inspect_image(encoded: bytes, name: str) -> ImageFile:
                     found,
                     orientation,
                 )
-            if photograph.format == "PNG" and photograph.mode == "L":
-                # Pillow scales pixels of 2 and 4 bits, but not the value that
-                # stands for transparent ones.
+            if opened.format == "PNG" and opened.mode == "L":
+                # Pillow scales pixels of 2 and 4 bits to 8, but not the value
+                # of transparent pixels.
                 scale = 255 // (2 ** encoded[_PNG_BITS] - 1)
-                if isinstance(photograph.info.get("transparency"), int):
-                    photograph.info["transparency"] *= scale
-            photograph.load()
-            upright = _upright_rgb(photograph)
+                if isinstance(opened.info.get("transparency"), int):
+                    opened.info["transparency"] *= scale
+            opened.load()
+            upright = _upright_rgb(opened)
             return ImageFile(
                 None, upright, 1, *upright.size, found, orientation
             )
@@ -229,7 +230,7 @@ def inspect_image(encoded: bytes, name: str) -> ImageFile:
 
 @functools.cache
 def _formats() -> list[str]:
-    """Those of `SUFFIXES` that are to be had here."""
+    """Returns the formats of `SUFFIXES` that are available."""
     try:
         import pi_heif
     except ImportError:
@@ -248,39 +249,39 @@ def _too_large(name: str, pixels: str) -> UnusableError:
     )
 
 
-def _orientation(photograph: Image.Image) -> int:
+def _orientation(opened: Image.Image) -> int:
     try:
-        orientation = photograph.getexif().get(_ORIENTATION, 1)
+        orientation = opened.getexif().get(_ORIENTATION, 1)
     except _GARBLED:
         return 1
     return orientation if orientation in range(1, 9) else 1
 
 
-def _look(photograph: Image.Image, orientation: int) -> list[tuple[Kind, str]]:
-    """What the image's header says that training should know."""
+def _look(opened: Image.Image, orientation: int) -> list[tuple[Kind, str]]:
+    """Lists oddities in the image's header."""
     found = []
-    if photograph.format not in _JPEG:
-        found.append((Kind.OTHER_FORMAT, str(photograph.format)))
-    if photograph.mode in ("1", "L", "LA") or photograph.mode[:1] in "IF":
-        found.append((Kind.GRAYSCALE, f"mode {photograph.mode}"))
-    if photograph.mode == "CMYK":
-        found.append((Kind.CMYK, f"mode {photograph.mode}"))
+    if opened.format not in _JPEG:
+        found.append((Kind.OTHER_FORMAT, str(opened.format)))
+    if opened.mode in ("1", "L", "LA") or opened.mode[:1] in "IF":
+        found.append((Kind.GRAYSCALE, f"mode {opened.mode}"))
+    if opened.mode == "CMYK":
+        found.append((Kind.CMYK, f"mode {opened.mode}"))
     if orientation != 1:
         found.append((Kind.EXIF_ROTATION, f"orientation {orientation}"))
     return found
 
 
-def _upright_rgb(photograph: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(photograph)
+def _upright_rgb(opened: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(opened)
     if (
-        photograph.mode == "CMYK"
-        and photograph.format in _JPEG
-        and "adobe" not in photograph.info
+        opened.mode == "CMYK"
+        and opened.format in _JPEG
+        and "adobe" not in opened.info
     ):
-        # Pillow takes all JPEGs for Adobe's, which have the inks inverted.
+        # Pillow treats all JPEGs like Adobe's, whose inks are inverted.
         upright = ImageChops.invert(upright)
     if upright.mode.startswith("I;16"):
-        # Pillow cuts 16 bits off at 255 instead of scaling them.
+        # Pillow clips 16 bits at 255 instead of scaling them.
         upright = upright.convert("I").point(lambda x: x / 257, "L")
     if upright.has_transparency_data:
         white = Image.new("RGBA", upright.size, "white")
@@ -290,10 +291,9 @@ def _upright_rgb(photograph: Image.Image) -> Image.Image:
 
 
 def _has_end(encoded: bytes) -> bool:
-    """Whether who follows the markers of a JPEG comes to its end.
+    """Returns whether the markers of a JPEG lead to its end marker.
 
-    Pillow is content once it has all pixels. TensorFlow reads on to the end
-    marker, and fails if there is none.
+    TensorFlow fails without one; Pillow stops reading after the last pixel.
     """
     position = 2
     while marker := _MARKER.search(encoded, position):

@@ -1,19 +1,19 @@
-"""Images in records to pixels, upright, in TensorFlow.
+"""Decodes images of records to upright pixels, in TensorFlow.
 
-What a JPEG shows depends on the transform and the upsampling of its decoder;
-everything here decodes as every other decoder does, so that training,
-evaluation, prediction and a server see the same pixels.
+The pixels of a JPEG depend on the decoder's transform and upsampling. Here they
+are those of all other decoders, so that training, evaluation, prediction and a
+server see the same pixels.
 """
 
 import tensorflow as tf
 
-# TensorFlow's default is a fast transform that is up to 10 of 255 off and moves
-# a dot by 0.06 pixels; every other decoder shows what this one does.
+# TensorFlow's default is a fast transform that is off by up to 10 of 255 and
+# moves a dot by 0.06 pixels; other decoders agree with this one.
 EXACT = "INTEGER_ACCURATE"
 
 
 def is_plain(encoded: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Tells what can be decoded in part: JPEGs that are stored upright.
+    """Returns which images can be decoded in part: upright JPEGs.
 
     Args:
         encoded: (...) JPEG or PNG bytes.
@@ -75,7 +75,7 @@ def decode_jpeg_part(
 
 
 def decode_whole(encoded: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Decodes all of an image and turns it upright: (h, w, 3) uint8 RGB."""
+    """Decodes a whole image, and turns it upright: (h, w, 3) uint8 RGB."""
     image = tf.cond(
         tf.strings.substr(encoded, 0, 2) == b"\xff\xd8",
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=EXACT),
@@ -86,12 +86,12 @@ def decode_whole(encoded: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns an image, (h, w, c), as an orientation of 1 to 8 asks."""
+    """Turns an image (h, w, c) upright, given its EXIF orientation 1 to 8."""
 
     def when(values: tuple[int, ...]) -> tf.Tensor:
         return tf.reduce_any(orientation == tf.constant(values))
 
-    # Orientations 5 to 8 are stored with rows for columns.
+    # Orientations 5 to 8 swap rows and columns.
     image = tf.cond(
         when((5, 6, 7, 8)),
         lambda: tf.transpose(image, [1, 0, 2]),

@@ -1,8 +1,8 @@
-"""An image to network input: a window of it, resampled once.
+"""Resamples a window of an image to network input.
 
-Without augmentation this is the only way by which an image becomes what a
-network is shown, in training, evaluation, prediction and the SavedModel.
-`resampling_numpy` defines the same for where there is no TensorFlow.
+Without augmentation, every network input is made here, in training, evaluation,
+prediction and the SavedModel. `resampling_numpy` does the same without
+TensorFlow.
 """
 
 import tensorflow as tf
@@ -17,14 +17,14 @@ def show(
     window: tf.Tensor,
     image_size: int,
 ) -> tf.Tensor:
-    """Decodes and resamples what a window shows of an encoded image.
+    """Decodes and resamples a window of an encoded image.
 
     Args:
         encoded: JPEG or PNG bytes, a string scalar.
         orientation: EXIF orientation, 1 to 8, an integer scalar.
         size: (2,) int32 width and height of the upright image.
         window: (4,) float32 x1, y1, x2, y2 in pixels of the upright image; it
-            may leave the image.
+            may extend beyond the image.
         image_size: side of the result in pixels.
 
     Returns:
@@ -41,9 +41,9 @@ def decode_window(
     window: tf.Tensor,
     image_size: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes only the part of an image that a window asks for.
+    """Decodes only the part of an image that a window needs.
 
-    Args as of `show`.
+    It has the arguments of `show`.
 
     Returns:
         The decoded part, (h, w, 3) uint8, and the window relative to it.
@@ -56,19 +56,18 @@ def decode_window(
 def crop_window(
     image: tf.Tensor, window: tf.Tensor, image_size: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`decode_window` of an image, (h, w, 3), that is decoded already."""
+    """Does `decode_window` for an image (h, w, 3) that is decoded already."""
     first, last = _needed(window, tf.shape(image)[1::-1], image_size)
     part = image[first[1] : last[1], first[0] : last[0]]
     return part, _relative(window, first)
 
 
 def resample(image: tf.Tensor, window: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Shows a window of an image as a square, without keeping its aspect.
+    """Resamples a window to a square, without keeping its aspect ratio.
 
-    Crop and resize are one antialiased resampling at sub-pixel positions: a
+    Crop and resize are one antialiased resampling at sub-pixel positions: each
     pixel is the mean of those around its center, weighted by a triangle that
-    reaches as far as the next pixel's center. What lies outside the image is
-    black.
+    extends to the next pixel's center. Pixels outside the image are black.
 
     Args:
         image: (h, w, 3), RGB 0..255.
@@ -94,10 +93,10 @@ def resample(image: tf.Tensor, window: tf.Tensor, image_size: int) -> tf.Tensor:
 def _needed(
     window: tf.Tensor, size: tf.Tensor, image_size: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """First and last (x, y), half-open, of the pixels that weigh anything."""
-    # A triangle about the outermost pixel's center reaches beyond the window.
+    """Returns first and last (x, y), half-open, of pixels with any weight."""
+    # The triangle about an outermost pixel's center extends beyond the window.
     reach = tf.maximum((window[2:] - window[:2]) / image_size, 1.0)
-    # A window that misses the image still needs one pixel to decode.
+    # A window outside the image still needs one pixel to decode.
     first = tf.clip_by_value(
         tf.cast(tf.floor(window[:2] - reach), tf.int32), 0, size - 1
     )
@@ -108,5 +107,5 @@ def _needed(
 
 
 def _relative(window: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-    """The window in pixels of the part that starts at `first`."""
+    """Returns the window in pixels of the part that starts at `first`."""
     return window - tf.cast(tf.concat([first, first], 0), tf.float32)

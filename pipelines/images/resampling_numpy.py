@@ -1,4 +1,4 @@
-"""The resampling of `pipelines.images.resampling`, in NumPy alone."""
+"""Resamples like `pipelines.images.resampling`, in NumPy alone."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ import numpy as np
 def resample_array(
     image: np.ndarray, window: tuple[float, ...], image_size: int
 ) -> np.ndarray:
-    """Shows a window of an image as a square; see `resampling.resample`.
+    """Resamples a window to a square; see `resampling.resample`.
 
     Args:
         image: (h, w, 3) uint8 RGB.
-        window: x1, y1, x2, y2 in pixels of the image; it may leave the image.
+        window: x1, y1, x2, y2 in pixels; it may extend beyond the image.
         image_size: side of the result in pixels.
 
     Returns:
@@ -24,14 +24,14 @@ def resample_array(
     image, rows, columns = image[y, x], rows[:, y], columns[:, x]
     lines = np.zeros((image_size, *image.shape[1:]), np.float32)
     for line, weights in zip(lines, rows, strict=True):
-        # Band by band: all of a large image in float32 would be a gigabyte.
+        # In bands, since a large image in float32 would take a gigabyte.
         band = _weighed(weights[None])
         line[:] = np.tensordot(weights[band], image[band], 1)
     return np.einsum("jw,iwc->ijc", columns, lines, optimize=True)
 
 
 def _weights(start: float, end: float, length: int, size: int) -> np.ndarray:
-    """Weights of `length` pixels in `size` others, (size, length) float32."""
+    """Returns weights (size, length) of `length` pixels in `size` others."""
     step = (end - start) / size
     centers = start + (np.arange(size) + 0.5) * step
     distance = np.abs(np.arange(length) + 0.5 - centers[:, None])
@@ -43,6 +43,6 @@ def _weights(start: float, end: float, length: int, size: int) -> np.ndarray:
 
 
 def _weighed(weights: np.ndarray) -> slice:
-    """From the first to the last pixel that weighs anything."""
+    """Returns the slice from the first to the last pixel with any weight."""
     places = np.flatnonzero(weights.any(0))
     return slice(places[0], places[-1] + 1) if len(places) else slice(0, 1)

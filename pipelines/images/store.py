@@ -1,4 +1,4 @@
-"""Where images lie: in a folder, or still in the benchmark's zip file."""
+"""Finds and reads images in a folder, or in the benchmark's zip file."""
 
 import functools
 import lzma
@@ -14,16 +14,16 @@ from pathlib import PureWindowsPath
 from urllib.parse import unquote
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 from pipelines.special_files import special_kind
 
-# More than any image of as many pixels as we take; a file beyond it would
-# only fill the memory.
+# More than any image of up to `MAX_PIXELS` pixels; a larger file would only
+# fill the memory.
 MAX_BYTES = 256 * 2**20
 
-# Images named img/... may lie here, seen from the folder of the data: as
-# unpacked, with the folder of the download, in pieces of it, or not unpacked.
+# Folders and zip files that may hold images named img/...: the folder of the
+# download, its parts, or files that are not unpacked.
 _FOLDERS = ("Img", "img-[0-9]*")
 _ZIPS = ("img.zip", "Img/img.zip")
 
@@ -31,31 +31,29 @@ _URL = re.compile(r"(?!file:)[a-z][a-z0-9]+://")
 
 
 def spellings(name: str) -> list[str]:
-    """Returns what a name may mean: itself, a path of Windows or of a URL."""
+    """Returns the name itself, and as a path from Windows or from a URL."""
     slashes = name.replace("\\", "/")
     decoded = unquote(slashes.removeprefix("file://")).replace("\\", "/")
     return list(dict.fromkeys([name, slashes, decoded]))
 
 
 class ImageStore:
-    """Images by the names that annotations give them.
+    """Images by their names in annotations.
 
     A name must stay inside the folder: `..`, an absolute path or a symbolic
-    link that leads out of it is refused: data from others could make files of
-    whoever converts them training images. The folder itself may be a link,
-    that is its owner's choice.
+    link that leads out of it is refused. Otherwise data from others could turn
+    private files into training images. The folder itself may be a link.
 
-    A file of exactly that name comes first. Else a name is read as Windows
-    separates folders, as a URL encodes it, as an absolute path in the folder,
-    in another Unicode normalization and in other capitals, unless two files
-    would do.
+    A file of exactly that name is preferred. Else the name is read as a
+    Windows path, as a URL, as an absolute path in the folder, in another
+    Unicode normalization, and without regard to case, unless two files match.
 
-    Files stay open and folders stay listed, so a store serves one process; a
-    pickled one starts anew.
+    Zip files stay open and listings of folders are cached, so a store is for
+    one process; a pickled one starts anew.
 
     Args:
         folder: folder that the names are relative to.
-        follow_links: let links lead out of it, for data that one trusts.
+        follow_links: follow links out of the folder, for trusted data.
     """
 
     def __init__(self, folder: Path, follow_links: bool = False) -> None:
@@ -66,7 +64,7 @@ class ImageStore:
         return type(self), (self.folder, self.follow_links)
 
     def read(self, name: str) -> tuple[bytes, list[tuple[Kind, str]]]:
-        """The file's bytes, and what is odd about its path.
+        """Returns the file's bytes, and problems of its path.
 
         Raises:
             UnusableError: if there is no such file inside the folder, or it
@@ -104,11 +102,11 @@ class ImageStore:
         return True
 
     def size(self, name: str) -> int:
-        """Size of the file in bytes, 0 if it cannot be read."""
+        """Returns the size of the file in bytes, 0 if it cannot be read."""
         return self.stamp(name)[0]
 
     def stamp(self, name: str) -> tuple[int, int]:
-        """Size and a number that changes with the contents; (0, 0) if none."""
+        """Returns size and time or checksum; (0, 0) if it cannot be read."""
         try:
             place, real, _ = self._locate(name)
             return place.stamp(real)
@@ -136,14 +134,14 @@ class ImageStore:
     def _locate(
         self, name: str
     ) -> tuple["_Folder | _Zip", str, list[tuple[Kind, str]]]:
-        asked = posixpath.normpath(name)
+        exact = posixpath.normpath(name)
         paths = self._spellings(name)
         inside = [path for path in paths if _stays_inside(path)]
         try:
             for plain in inside:
                 for place in self._places:
                     if real := place.find(plain):
-                        if plain == asked:
+                        if plain == exact:
                             return place, real, []
                         return place, real, [(Kind.PATH_SPELLING, real)]
             for plain in inside:
@@ -157,13 +155,13 @@ class ImageStore:
                         )
                     if alike:
                         # In a zip file, the folder img/ may be left out.
-                        case = asked.casefold().endswith(alike[0].casefold())
+                        case = exact.casefold().endswith(alike[0].casefold())
                         kind = Kind.PATH_CASE if case else Kind.PATH_SPELLING
                         return place, alike[0], [(kind, alike[0])]
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
-            # A null byte, or what is no text in the file system's encoding.
+            # A null byte, or text that the file system cannot encode.
             raise UnusableError(name, Kind.IMAGE_MISSING, str(error)) from error
         if _URL.match(name):
             detail = "it is a URL; download it and name the file"
@@ -185,7 +183,7 @@ class ImageStore:
 
     @functools.cached_property
     def _absolute(self) -> list[str]:
-        """How an absolute path in the folder begins."""
+        """Returns possible beginnings of an absolute path in the folder."""
         paths = (self.folder.absolute(), self.folder.resolve())
         return [f"{path.as_posix()}/" for path in paths]
 
@@ -199,7 +197,7 @@ def _stays_inside(path: str) -> bool:
 
 
 def _alike(name: str) -> str:
-    """What names have in common that differ by capitals or normalization."""
+    """Returns a key that ignores case and Unicode normalization."""
     return unicodedata.normalize(
         "NFC", unicodedata.normalize("NFC", name).casefold()
     )
@@ -227,7 +225,7 @@ class _Folder:
         if self._bound is None:
             return name
         parent = os.path.dirname(path)
-        # Resolving takes a call for each folder above; do it once a folder.
+        # Resolving is slow, so do it once per folder.
         if parent not in self._real:
             self._real[parent] = os.path.realpath(parent)
         real = os.path.realpath(path) if stat.S_ISLNK(mode) else None
@@ -251,7 +249,7 @@ class _Folder:
         return [name for name in found if self.find(name)]
 
     def _list(self, folder: str) -> dict[str, list[str]]:
-        """The folder's entries by what `_alike` makes of their names."""
+        """Returns the folder's entries by the `_alike` of their names."""
         if folder not in self._entries:
             entries: dict[str, list[str]] = {}
             try:
@@ -317,7 +315,7 @@ class _Zip:
         try:
             return self._file.read(self._members[name])
         except NotImplementedError as error:
-            # Deflate64, for example, which Python does not know.
+            # For example Deflate64, which Python does not support.
             raise InputError(
                 f"{self._path}: cannot be read in place ({error}); "
                 f"unpack it to {self._path.parent / 'img'}"

@@ -1,4 +1,4 @@
-"""Checks of boxes and landmarks that need no image."""
+"""Checks and fixes labels as far as possible without the images."""
 
 import posixpath
 from collections.abc import Callable
@@ -10,9 +10,14 @@ import pandas as pd
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import VISIBLE
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.vocabulary import LANDMARKS
+
+MISSING = frozenset(
+    ("NaN", "nan", "NA", "N/A", "n/a", "#N/A", "<NA>", "NULL", "null", "None")
+)
+"""Words for an empty cell, as pandas knows them."""
 
 
 def read_fractions(
@@ -22,30 +27,30 @@ def read_fractions(
     source: Callable[[int], str],
     log: ProblemLog,
 ) -> None:
-    """Recognizes coordinates that are fractions of the image, not pixels.
+    """Detects coordinates that are fractions of the image, not pixels.
 
-    They are where all of them lie within 0 and 1, which no box in pixels does.
-    Then each row's image is of 1 x 1 pixels, and landmarks, which are indices
-    of pixels elsewhere, begin at its edge.
+    All of them then lie between 0 and 1, which no box in pixels does. Each
+    row's image gets a size of 1 x 1 pixels, and landmarks move by the half
+    pixel from a pixel's edge to its center.
 
     Args:
         boxes: (N, 4) x1, y1, x2, y2; NaN for no box.
         landmarks: (N, L, 3) x, y and visibility; changed in place.
         sizes: (N, 2) width and height of the image; changed in place.
-        source: tells where row i comes from, for messages.
-        log: where it is noted, once.
+        source: function that returns file and line of row i, for messages.
+        log: log for problems.
 
     Raises:
         InputError: if boxes are fractions and landmarks are pixels, or the
             other way around.
     """
-    # Tools write (0, 0) for a landmark that is not there.
+    # Tools write (0, 0) for an absent landmark.
     labeled = (landmarks[..., 2] != TRUNCATED) & landmarks[..., :2].any(-1)
     points = landmarks[..., :2][labeled]
     tables = {"boxes": boxes[~np.isnan(boxes).any(1)], "landmarks": points}
     tables = {name: values for name, values in tables.items() if len(values)}
     within = {
-        # What lies a little beyond the image does so as a fraction, too.
+        # Labels may lie slightly outside the image.
         name: bool(((values > -0.1) & (values < 1.1)).all())
         for name, values in tables.items()
     }
@@ -70,25 +75,25 @@ def fix_boxes(
     source: Callable[[int], str],
     log: ProblemLog,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes as the annotation table has them: 0-based and half-open.
+    """Makes boxes 0-based and half-open, and puts their corners in order.
 
     Args:
         boxes: (N, 4) x1, y1, x2, y2; NaN for no box.
         first_pixel: 1 if pixels are counted from 1 and the box includes its
             last row and column; 0 if 0-based and half-open.
         images: N names, for messages.
-        source: tells where row i comes from, for messages.
-        log: where problems are noted.
+        source: function that returns file and line of row i, for messages.
+        log: log for problems.
 
     Returns:
-        The boxes (N, 4), and (N,) bool: false for one without an area, whose
+        The boxes (N, 4), and (N,) bool: false for a box without area, whose
         corners are NaN.
     """
     given = np.asarray(boxes, np.float64).reshape(-1, 2, 2)
     boxes = np.sort(given, 1)
     swapped = (given[:, 0] > given[:, 1]).any(1)
     boxes[:, 0] -= first_pixel
-    # What lies left of and above the image is cut off later.
+    # Parts left of and above the image are cut off later.
     empty = (boxes[:, 1] <= np.maximum(boxes[:, 0], 0)).any(1)
     for kind, rows in (
         (Kind.BOX_SWAPPED, swapped & ~empty),
@@ -111,17 +116,17 @@ def fix_landmarks(
 ) -> None:
     """Makes landmarks at the origin truncated, and notes those off the box.
 
-    Tools write (0, 0) for a landmark that is not there; called visible it
-    would teach the network to look into the corner.
+    Tools write (0, 0) for an absent landmark. Labeled as visible, it would
+    teach the network to predict the corner.
 
     Args:
         landmarks: (N, L, 3) x, y in 0-based pixel indices, and visibility;
             changed in place.
         boxes: (N, 4), 0-based and half-open; NaN for no box.
-        first_pixel: what the annotations call the first pixel, 0 or 1.
+        first_pixel: index of the first pixel in the annotations, 0 or 1.
         images: N names, for messages.
-        source: tells where row i comes from, for messages.
-        log: where problems are noted.
+        source: function that returns file and line of row i, for messages.
+        log: log for problems.
     """
     points, visibility = landmarks[..., :2], landmarks[..., 2]
     origin = (points == -first_pixel).all(-1) & (visibility != TRUNCATED)
@@ -147,11 +152,11 @@ def fix_landmarks(
 
 
 def note_shared_images(table: pd.DataFrame, log: ProblemLog) -> None:
-    """Notes images that two splits have: scores on them say little.
+    """Notes images in two splits, once for each split but the first.
 
     Args:
-        table: of `Annotations`; names of images are compared as paths.
-        log: where an image is noted once for each split but the first.
+        table: table of `Annotations`; names of images are compared as paths.
+        log: log for problems.
     """
     names = table["image"].map(posixpath.normpath)
     rows = table[["image", "split", "source"]][names.duplicated(keep=False)]
@@ -164,43 +169,6 @@ def note_shared_images(table: pd.DataFrame, log: ProblemLog) -> None:
             noted.add((name, split))
             detail = f"{split}, but {other} in {earlier}"
             log.note(Kind.IMAGE_IN_TWO_SPLITS, image, source, detail)
-
-
-def first_garments(
-    images: Sequence[str],
-    boxes: np.ndarray,
-    usable: np.ndarray,
-    source: Callable[[int], str],
-    log: ProblemLog,
-) -> np.ndarray:
-    """Usable rows, but for those of an image and a box that were there before.
-
-    Args:
-        images: N names.
-        boxes: (N, 4); a missing box equals another missing one.
-        usable: (N,) bool.
-        source: tells where row i comes from, for messages.
-        log: where problems are noted.
-
-    Returns:
-        Increasing numbers of rows.
-    """
-    rows = np.flatnonzero(usable)
-    table = pd.DataFrame(boxes[rows])
-    table["image"] = pd.Series([images[row] for row in rows], dtype=object)
-    repeated = table.duplicated().to_numpy()
-    if repeated.any():
-        groups = table.groupby(list(table), dropna=False).ngroup().to_numpy()
-        first = {}
-        for row, group in zip(rows, groups, strict=True):
-            if first.setdefault(group, row) != row:
-                log.note(
-                    Kind.ROW_DUPLICATE,
-                    images[row],
-                    source(row),
-                    f"also in {source(first[group])}",
-                )
-    return rows[~repeated]
 
 
 def _numbers(values: np.ndarray) -> str:

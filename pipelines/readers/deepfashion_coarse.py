@@ -1,7 +1,12 @@
-"""Reads the DeepFashion Category and Attribute Prediction Benchmark.
+"""Reads DeepFashion's coarse annotation, and its landmark benchmark.
 
-The coarse layout, as downloaded: `Anno/list_*.txt` (in newer copies
-`Anno_coarse/`), `Eval/list_eval_partition.txt` and the photographs.
+The Category and Attribute Prediction Benchmark holds `Anno/list_*.txt` (in
+newer copies `Anno_coarse/`), `Eval/list_eval_partition.txt` and the images.
+
+The Fashion Landmark Detection Benchmark has the same layout, but boxes and
+landmarks alone. Its rows have a second number after the clothes type, the
+variation type (1 to 3 normal, medium and large pose, 4 and 5 medium and large
+zoom-in), which is not used here.
 """
 
 from pathlib import Path
@@ -10,16 +15,18 @@ import numpy as np
 import pandas as pd
 
 from pipelines.annotations import SPLITS
+from pipelines.annotations import UNKNOWN
 from pipelines.annotations import Annotations
 from pipelines.annotations import make_table
 from pipelines.annotations import make_vocabulary
 from pipelines.annotations import used_categories
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.readers.checks import fix_boxes
 from pipelines.readers.checks import fix_landmarks
 from pipelines.readers.deepfashion_names import PLACES
 from pipelines.readers.deepfashion_names import SYNTHETIC
+from pipelines.readers.deepfashion_names import Names
 from pipelines.readers.deepfashion_names import category_labels
 from pipelines.readers.deepfashion_names import read_names
 from pipelines.readers.deepfashion_names import unpack_landmarks
@@ -27,7 +34,15 @@ from pipelines.readers.text_rows import Rows
 from pipelines.readers.text_rows import read_labels
 from pipelines.readers.text_rows import read_rows
 
-FOLDERS = ("Anno", "Anno_coarse")
+COARSE_FOLDERS = ("Anno", "Anno_coarse")
+
+
+def is_landmark_benchmark(folder: Path) -> bool:
+    """Returns whether `folder` has landmarks and no list of other labels."""
+    anno = folder / COARSE_FOLDERS[0]
+    return (anno / "list_landmarks.txt").is_file() and not (
+        any(anno.glob("list_category_*")) or any(anno.glob("list_attr_*"))
+    )
 
 
 def read_coarse(folder: Path, log: ProblemLog) -> Annotations:
@@ -35,70 +50,78 @@ def read_coarse(folder: Path, log: ProblemLog) -> Annotations:
 
     The benchmark counts pixels from 1 and includes a box's last row and
     column (its smallest coordinate is 1, its largest the image's width); the
-    table counts from 0 and excludes them. An image that one of the five files
-    lacks, or has in a row that does not parse, is left out.
+    table counts from 0 and excludes them. An image is left out if one of the
+    files lacks it or has it in a row that does not parse.
 
     Raises:
         InputError: naming file and line, if a file is missing or does not
             begin as it should, or a name of a label does not parse.
     """
     anno = next(
-        (folder / name for name in FOLDERS if (folder / name).is_dir()),
-        folder / FOLDERS[0],
+        (folder / name for name in COARSE_FOLDERS if (folder / name).is_dir()),
+        folder / COARSE_FOLDERS[0],
     )
-    names = read_names(anno, log)
+    landmarks_only = is_landmark_benchmark(folder)
+    names = Names() if landmarks_only else read_names(anno, log)
     split = read_rows(
-        folder / "Eval" / "list_eval_partition.txt",
-        log,
-        [1],
-        SPLITS,
+        folder / "Eval" / "list_eval_partition.txt", log, [1], SPLITS
     )
     box = read_rows(anno / "list_bbox.txt", log, [4])
+    before = 2 if landmarks_only else 1
     packed = read_rows(
         anno / "list_landmarks.txt",
         log,
-        [1 + 3 * len(places) for places in PLACES.values()],
+        [before + 3 * len(places) for places in PLACES.values()],
     )
-    check_landmark_rows(packed, log)
-    category = read_rows(anno / "list_category_img.txt", log, [1])
-    attributes = read_labels(anno / "list_attr_img.txt", log, names.attributes)
-
-    images = match_rows([split, box, packed, category, attributes], log)
-    boxes, usable = fix_boxes(box.values, 1, images, box.source, log)
-    landmarks = landmarks_of(packed)
-    fix_landmarks(landmarks, boxes, 1, images, packed.source, log)
-    labels = category_labels(category, len(names.categories), log)
-    if not usable.all():
-        images = images[usable]
-        boxes, landmarks, labels = (
-            values[usable] for values in (boxes, landmarks, labels)
+    packed.values = np.delete(packed.values, slice(1, before), axis=1)
+    _check_landmark_rows(packed, log)
+    files = [split, box, packed]
+    if not landmarks_only:
+        category = read_rows(anno / "list_category_img.txt", log, [1])
+        attributes = read_labels(
+            anno / "list_attr_img.txt", log, names.attributes
         )
-        _take(split, np.flatnonzero(usable))
-        _take(attributes, np.flatnonzero(usable))
-    categories, labels = used_categories(names.categories, labels)
+        files += [category, attributes]
+
+    images = _match_rows(files, log)
+    boxes, usable = fix_boxes(box.values, 1, images, box.source, log)
+    landmarks = _landmarks(packed)
+    fix_landmarks(landmarks, boxes, 1, images, packed.source, log)
+    if landmarks_only:
+        category = np.full(len(images), UNKNOWN)
+        attributes = np.zeros((len(images), 0), np.int8)
+    else:
+        category = category_labels(category, len(names.categories), log)
+        attributes = attributes.values
+    rows = np.flatnonzero(usable)
+    categories, category = used_categories(names.categories, category[rows])
     table = make_table(
-        images,
-        np.array(SPLITS, object)[split.values[:, 0].astype(int)],
-        [split.source(row) for row in range(len(images))],
-        labels,
-        boxes,
-        landmarks,
-        attributes.values,
+        images[rows],
+        np.array(SPLITS, object)[split.values[rows, 0].astype(int)],
+        [split.source(row) for row in rows],
+        category,
+        boxes[rows],
+        landmarks[rows],
+        # A copy of all attributes would take 290 MB.
+        attributes if usable.all() else attributes[rows],
     )
     vocabulary = make_vocabulary(
         categories, names.attributes, names.groups, with_landmarks=True
     )
-    synthetic = (folder / SYNTHETIC).is_file()
-    origin = "synthetic" if synthetic else "deepfashion"
+    origin = "deepfashion"
+    if landmarks_only:
+        origin = "other"
+    elif (folder / SYNTHETIC).is_file():
+        origin = "synthetic"
     return Annotations(folder, table, vocabulary, log.problems, origin)
 
 
-def check_landmark_rows(rows: Rows, log: ProblemLog) -> None:
-    """Marks rows whose clothes type or visibilities make no sense as bad.
+def _check_landmark_rows(rows: Rows, log: ProblemLog) -> None:
+    """Marks rows with an impossible clothes type or visibility as bad.
 
     Args:
-        rows: of clothes type, and visibility, x and y of its landmarks.
-        log: where they are noted.
+        rows: clothes type, then visibility, x and y of each landmark.
+        log: log for bad rows.
     """
     kinds = rows.values[:, 0]
     lengths = np.isfinite(rows.values).sum(1)
@@ -119,23 +142,20 @@ def check_landmark_rows(rows: Rows, log: ProblemLog) -> None:
             )
 
 
-def landmarks_of(rows: Rows) -> np.ndarray:
-    """Returns the (N, 8, 3) landmarks of rows that were checked.
-
-    x and y are 0-based, and may be those of a row that is not good.
-    """
+def _landmarks(rows: Rows) -> np.ndarray:
+    """Returns (N, 8, 3) 0-based landmarks of rows that were checked."""
     triples = rows.values[:, 1:].reshape(-1, 8, 3)[..., [1, 2, 0]]
     return unpack_landmarks(
         triples - np.array([1, 1, 0], np.float32), rows.values[:, 0]
     )
 
 
-def match_rows(files: list[Rows], log: ProblemLog) -> np.ndarray:
-    """Keeps images that have a good row in all files, in the first's order.
+def _match_rows(files: list[Rows], log: ProblemLog) -> np.ndarray:
+    """Keeps images with a good row in all files, in the order of the first.
 
     Args:
-        files: which are changed in place: row i of each becomes image i's.
-        log: where the rows that some lack, or have twice, are noted.
+        files: the files, changed in place: row i of each belongs to image i.
+        log: log for rows that are missing in a file, or are there twice.
 
     Returns:
         (N,) images.
@@ -160,7 +180,7 @@ def match_rows(files: list[Rows], log: ProblemLog) -> np.ndarray:
     rows, complete = [], np.ones(len(union), bool)
     for index, numbers in indices:
         found = index.get_indexer(union)
-        # What is not found is -1, the last.
+        # A missing image has index -1, so it finds the last one, -1.
         rows.append(np.append(numbers, -1)[found])
     for file, found in zip(files, rows, strict=True):
         for position in np.flatnonzero(found < 0):
@@ -182,7 +202,7 @@ def match_rows(files: list[Rows], log: ProblemLog) -> np.ndarray:
 
 
 def _take(rows: Rows, index: np.ndarray) -> None:
-    """Keeps the rows of `index`, in its order."""
+    """Keeps the rows of `index`, in this order."""
     if len(index) == len(rows.lines) and (np.diff(index) == 1).all():
         # A copy of all attributes would take 290 MB.
         return

@@ -1,9 +1,9 @@
-"""Names of categories and attributes, as both layouts of DeepFashion have them.
+"""Reads what both layouts of DeepFashion share: names, and labels by number.
 
-`list_category_cloth.txt` and `list_attr_cloth.txt`: a count, a header, and a
-name and the number of its type in each row. Both types of layout and what the
-numbers mean are described in the benchmark's README, which the documentation
-of mmfashion repeats (docs/dataset/ATTR_DATASET.md).
+`list_category_cloth.txt` and `list_attr_cloth.txt` hold a count, a header, and
+rows of a name and the number of its type. The benchmark's README describes
+both layouts and the numbers; the documentation of mmfashion repeats it
+(docs/dataset/ATTR_DATASET.md).
 """
 
 from collections import Counter
@@ -16,10 +16,10 @@ import numpy as np
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import UNKNOWN
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
-from pipelines.readers.text_lines import read_counted_lines
+from pipelines.problems import ProblemLog
 from pipelines.readers.text_rows import Rows
+from pipelines.readers.text_rows import read_counted_lines
 from pipelines.vocabulary import LANDMARKS
 
 PLACES = {
@@ -27,15 +27,15 @@ PLACES = {
     2: (4, 5, 6, 7),
     3: (0, 1, 2, 3, 4, 5, 6, 7),
 }
-"""Landmarks are packed by clothes type: 1 upper, 2 lower, 3 full. These are
-the places of each type's landmarks among the eight."""
+"""Indices of each clothes type's landmarks among the eight: 1 upper, 2 lower,
+3 full. Files hold the landmarks of the type alone, in this order."""
 
 SYNTHETIC = "synthetic.json"
-"""A file that `afn-synthesize` writes beside `Anno/`: these are not the
-benchmark's images, although they are in its layout."""
+"""File that `afn-synthesize` writes next to `Anno/`, since its images are not
+those of the benchmark, although they have the same layout."""
 
-# The coarse annotation has five groups. Its finer successor, with 26
-# attributes, has six of another kind under the same numbers.
+# The coarse annotation has five groups. The fine one, with 26 attributes, has
+# six others with the same numbers.
 _GROUPS = {
     5: ("texture", "fabric", "shape", "part", "style"),
     6: ("texture", "sleeve", "length", "neckline", "fabric", "fit"),
@@ -43,7 +43,7 @@ _GROUPS = {
 
 
 class Names(NamedTuple):
-    """What the two lists say.
+    """Names of categories and attributes.
 
     Attributes:
         categories: names, in the order of their numbers.
@@ -54,11 +54,11 @@ class Names(NamedTuple):
             numbers.
     """
 
-    categories: tuple[str, ...]
-    clothes_types: tuple[int, ...]
-    attributes: tuple[str, ...]
-    groups: tuple[str, ...]
-    group_order: tuple[str, ...]
+    categories: tuple[str, ...] = ()
+    clothes_types: tuple[int, ...] = ()
+    attributes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    group_order: tuple[str, ...] = ()
 
 
 def read_names(folder: Path, log: ProblemLog) -> Names:
@@ -66,9 +66,8 @@ def read_names(folder: Path, log: ProblemLog) -> Names:
 
     Raises:
         InputError: naming file and line, if a file is missing, a row does
-            not parse, a name is there twice, or there are more or fewer than
-            its first line says: every number in the other files refers to
-            these rows.
+            not parse, a name is there twice, or the count is wrong: the
+            numbers in all other files refer to these rows.
     """
     path = folder / "list_category_cloth.txt"
     categories = _read(path, log)
@@ -91,9 +90,9 @@ def read_names(folder: Path, log: ProblemLog) -> Names:
 
 
 def category_labels(rows: Rows, count: int, log: ProblemLog) -> np.ndarray:
-    """(N,) int64 of 0 to count - 1, from the numbers 1 to count of a file.
+    """Converts numbers 1 to count of a file to (N,) int64 of 0 to count - 1.
 
-    Any other number is noted and `UNKNOWN`; NaN is `UNKNOWN`, too.
+    Other numbers are noted and become `UNKNOWN`; NaN becomes `UNKNOWN`, too.
     """
     numbers = rows.values[:, 0]
     known = (numbers >= 1) & (numbers <= count) & (numbers % 1 == 0)
@@ -110,14 +109,15 @@ def category_labels(rows: Rows, count: int, log: ProblemLog) -> np.ndarray:
 def unpack_landmarks(
     packed: np.ndarray, clothes_types: np.ndarray
 ) -> np.ndarray:
-    """Landmarks at their places among the eight.
+    """Moves landmarks of a clothes type to their places among the eight.
 
     Args:
         packed: (N, 8, 3) x, y, visibility, those of the clothes type first.
-        clothes_types: (N,) of 1, 2, 3; for anything else there are none.
+        clothes_types: (N,) of 1, 2, 3; anything else has no landmarks.
 
     Returns:
-        (N, 8, 3) float32; what the clothes type has not is truncated.
+        (N, 8, 3) float32; landmarks that the clothes type does not have are
+        truncated.
     """
     landmarks = np.zeros((len(packed), len(LANDMARKS), 3), np.float32)
     landmarks[..., 2] = TRUNCATED
@@ -137,7 +137,7 @@ def _read(path: Path, log: ProblemLog) -> list[tuple[str, int]]:
     names, before = [], len(log.problems)
     for lines in read_counted_lines(path, log):
         for number, line in lines:
-            # Names have blanks in them and behind them, so split off the end.
+            # Names contain blanks, so split at the last one.
             name, *kind = line.rsplit(None, 1)
             if not kind or not kind[0].isdigit() or not 0 < int(kind[0]) < 100:
                 raise InputError(

@@ -1,17 +1,19 @@
-"""Tells which layout a user's data is in, and reads it."""
+"""Detects the layout of a data set, and reads it."""
 
 from pathlib import Path
 
 from pipelines.annotations import Annotations
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
-from pipelines.readers import deepfashion_coarse
-from pipelines.readers import deepfashion_fine
+from pipelines.problems import ProblemLog
 from pipelines.readers.checks import note_shared_images
+from pipelines.readers.coco import coco_files
 from pipelines.readers.coco import read_coco
-from pipelines.readers.coco_files import coco_files
-from pipelines.readers.deepfashion_landmarks import is_landmark_benchmark
-from pipelines.readers.deepfashion_landmarks import read_landmark_benchmark
+from pipelines.readers.deepfashion_coarse import COARSE_FOLDERS
+from pipelines.readers.deepfashion_coarse import is_landmark_benchmark
+from pipelines.readers.deepfashion_coarse import read_coarse
+from pipelines.readers.deepfashion_fine import FINE_FOLDER
+from pipelines.readers.deepfashion_fine import is_fine
+from pipelines.readers.deepfashion_fine import read_fine
 from pipelines.readers.labels_csv import read_labels_csv
 
 _OTHER_BENCHMARKS = {
@@ -25,22 +27,22 @@ def read_annotations(
 ) -> Annotations:
     """Reads annotations in any of the known layouts.
 
-    Of a folder that has several, the first of these is read: the coarse
-    annotation of DeepFashion (`Anno/` or `Anno_coarse/`), which the paper uses,
-    or its benchmark of landmarks alone (`Anno/`); its fine one (`Anno_fine/`);
+    If a folder has several, the first of these is read: the coarse annotation
+    of DeepFashion (`Anno/` or `Anno_coarse/`), which the paper uses, or its
+    landmark benchmark (`Anno/`); its fine annotation (`Anno_fine/`);
     `labels.csv`; COCO files (`annotations/*.json`, `*.json`, or `train/*.json`
-    and so on). Each can be named itself: `DeepFashion/Anno_fine`,
+    and so on). To read another one, name it: `DeepFashion/Anno_fine`,
     `folder/annotations/train.json`.
 
     Args:
         data: the folder or file.
-        strict: stop at the first problem, instead of mending it or leaving
-            the row out and listing it in the result.
-        follow_links: read images, too, to which links in the folder lead out
-            of it, as where `img` is a link to another disk.
+        strict: stop at the first problem, instead of fixing it or leaving the
+            row out and listing it in the result.
+        follow_links: follow links that lead out of the folder, such as an
+            `img` that links to another disk.
 
     Raises:
-        InputError: if there is no such file or folder, it is none of these,
+        InputError: if there is no such file or folder, its layout is unknown,
             a file is missing, no row can be used, or there is any problem at
             all and `strict` is set.
     """
@@ -48,7 +50,7 @@ def read_annotations(
     if not data.exists():
         raise InputError(f"{data}: no such file or folder")
     if data.name in ("", ".."):
-        # Layouts are told by names, which "." has not.
+        # Layouts are detected by names, which "." does not have.
         data = data.resolve()
     if (data / "records.json").is_file():
         raise InputError(
@@ -74,14 +76,14 @@ def _read(data: Path, log: ProblemLog) -> Annotations:
         if data.suffix.lower() == ".json":
             return read_coco([data], log)
         return read_labels_csv(data, log)
-    if data.name in deepfashion_coarse.FOLDERS:
+    if data.name in COARSE_FOLDERS:
         return _read_lists(data.parent, log)
-    if deepfashion_fine.is_fine(data):
-        return deepfashion_fine.read_fine(data, log)
-    if any((data / name).is_dir() for name in deepfashion_coarse.FOLDERS):
+    if is_fine(data):
+        return read_fine(data, log)
+    if any((data / name).is_dir() for name in COARSE_FOLDERS):
         return _read_lists(data, log)
-    if (data / deepfashion_fine.FOLDER).is_dir():
-        return deepfashion_fine.read_fine(data / deepfashion_fine.FOLDER, log)
+    if (data / FINE_FOLDER).is_dir():
+        return read_fine(data / FINE_FOLDER, log)
     if (labels := data / "labels.csv").exists():
         return read_labels_csv(labels, log)
     if files := coco_files(data):
@@ -100,15 +102,14 @@ def _read(data: Path, log: ProblemLog) -> Annotations:
 
 
 def _read_lists(folder: Path, log: ProblemLog) -> Annotations:
-    """Reads the benchmark of DeepFashion whose lists `folder` holds."""
-    if is_landmark_benchmark(folder):
-        return read_landmark_benchmark(folder, log)
+    """Reads the DeepFashion benchmark whose lists `folder` holds."""
     for pattern, name in _OTHER_BENCHMARKS.items():
-        if found := sorted(folder.glob(f"Anno/{pattern}")):
+        found = sorted(folder.glob(f"Anno/{pattern}"))
+        if found and not is_landmark_benchmark(folder):
             raise InputError(
                 f"{folder}: is DeepFashion's {name} benchmark (it has "
                 f"{found[0].name}), which lacks a category of each image and "
                 "a train, val and test split of images; download Category "
                 "and Attribute Prediction or Fashion Landmark Detection"
             )
-    return deepfashion_coarse.read_coarse(folder, log)
+    return read_coarse(folder, log)

@@ -1,4 +1,4 @@
-"""Rows of one garment made one: its labels lie in several rows or files."""
+"""Joins the rows of a garment whose labels lie in several rows or files."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -7,12 +7,11 @@ import numpy as np
 
 from pipelines.annotations import TRUNCATED
 from pipelines.annotations import UNKNOWN
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
 from pipelines.vocabulary import LANDMARKS
 
-# Two boxes are of one garment from this intersection over union on, if their
-# ids say so, too.
+# Least intersection over union of two boxes of a garment with the same id.
 _SAME_BOX = 0.5
 
 
@@ -27,28 +26,27 @@ def join_garments(
     log: ProblemLog,
     ids: Sequence[tuple[str, str]] | None = None,
 ) -> np.ndarray:
-    """Gives the first row of each garment the labels of its other rows.
+    """Copies labels of each garment to its first row.
 
-    Rows are of one garment if image and box are the same, or if image and id
-    are the same in different files and neither boxes nor categories speak
-    against it. A row whose labels differ may be of another garment, and is left
-    out.
+    Rows belong to one garment if image and box are the same, or if image and
+    id are the same in different files and neither boxes nor categories differ.
+    A row with other labels may belong to another garment, and is left out.
 
     Args:
         images: N names.
-        boxes: (N, 4); a missing box, NaN, equals another missing one. Like
-            the other arrays, it is changed in place.
-        usable: (N,) bool; rows that are not are left out.
+        boxes: (N, 4); a missing box, NaN, equals another missing one. This
+            and the other arrays are changed in place.
+        usable: (N,) bool; other rows are left out.
         category: (N,) int.
         landmarks: (N, L, 3).
-        attributes: (N, A) int8; one that a row has is not absent because
-            another row of the garment does not name it.
-        source: tells where row i comes from, for messages.
-        log: where rows that are not the first are noted.
-        ids: N files and ids of a garment in it, if there are any.
+        attributes: (N, A) int8; an attribute is present if one of the rows
+            has it.
+        source: function that returns file and line of row i, for messages.
+        log: log for all rows but the first ones.
+        ids: N pairs of file and id of the garment in it, if there are any.
 
     Returns:
-        Increasing numbers of the first rows.
+        Indices of the first rows, increasing.
     """
     kept: list[int] = []
     by_box: dict[tuple[str, bytes], int] = {}
@@ -89,7 +87,7 @@ def join_garments(
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two boxes may be of one garment; a missing one may."""
+    """Returns whether two boxes may be of one garment; a missing one may."""
     if np.isnan(one).any() or np.isnan(other).any():
         return True
     sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
@@ -105,12 +103,12 @@ def _join(
     first: int,
     row: int,
 ) -> tuple[bool, list[str]]:
-    """Adds the labels of a row to those of the first row of its garment.
+    """Adds the labels of a row to the first row of its garment.
 
-    Nothing is added where labels differ.
+    Nothing is added if labels differ.
 
     Returns:
-        Whether there was anything to add, and the names of what differs.
+        Whether anything was added, and the names of labels that differ.
     """
     there = landmarks[[first, row], :, 2] != TRUNCATED
     moved = there.all(0) & (landmarks[first] != landmarks[row]).any(-1)
@@ -124,7 +122,7 @@ def _join(
         return False, differing
     before = category[first], attributes[first].copy()
     category[first] = max(category[first], category[row])
-    # 1, 0 and -1 for unknown: what is there counts, then what is known.
+    # Present is 1, absent 0, unknown -1: the largest is the most certain.
     attributes[first] = np.maximum(attributes[first], attributes[row])
     new = there[1] & ~there[0]
     landmarks[first, new] = landmarks[row, new]

@@ -1,10 +1,10 @@
-"""Train, val and test: how data spell them, or which one without a split."""
+"""Recognizes names of splits, and assigns a split where none is named."""
 
 import hashlib
 import re
 from collections.abc import Sequence
 
-# What labeling tools, data sets and people call a split.
+# Names of splits in data sets and labeling tools.
 _SPELLINGS = {
     "train": "train",
     "training": "train",
@@ -15,27 +15,25 @@ _SPELLINGS = {
     "testing": "test",
 }
 
-# Of a hundred; the rest is test.
+# Percent; the rest is test.
 _TRAIN, _VAL = 90, 5
 
 
 def split_named(name: str) -> str | None:
-    """Returns the split that a name spells, in any capitals.
+    """Returns "train", "val" or "test" for a name of a split, else None.
 
     Args:
-        name: a cell, the name of a folder or a word of a file's name.
-
-    Returns:
-        "train", "val" or "test"; None if it spells none of them.
+        name: a cell, a folder's name or a word of a file's name, in any case.
     """
     return _SPELLINGS.get(name.strip().lower())
 
 
 def splits_of_paths(images: Sequence[str]) -> list[str]:
-    """Returns the split of each image where the annotations name none.
+    """Assigns splits to images whose annotations name none.
 
-    It is the one that a folder in its path is named for, if the images lie in
-    folders of train and of another split; else that of the path's hash.
+    An image's split is the one that a folder in its path is named after, if
+    the images lie in folders for train and for another split; else that of
+    `split_of_path`.
 
     Args:
         images: paths as the annotations name them.
@@ -56,10 +54,10 @@ def _split_of_folders(image: str) -> str | None:
 
 
 def split_of_path(image: str) -> str:
-    """The split of an image by the hash of its path: 90/5/5 of a hundred.
+    """Assigns a split by the hash of an image's path, 90/5/5 percent.
 
-    It depends on nothing but the path, so an image stays where it is when
-    others come and go, and no test image becomes one to train on.
+    It depends on the path alone. So an image stays in its split when others
+    are added or removed, and no test image becomes a training image.
 
     Args:
         image: path as the annotations name it.

@@ -1,7 +1,8 @@
-"""Rows of a benchmark's text files: an image and its values, as arrays."""
+"""Reads the text files of the benchmarks: rows of an image and its values."""
 
 import dataclasses
 from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,21 +10,137 @@ import numpy as np
 
 from pipelines.annotations import UNKNOWN
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import Kind
-from pipelines.readers.text_lines import read_counted_lines
-from pipelines.readers.text_lines import read_plain_lines
+from pipelines.problems import ProblemLog
+from pipelines.special_files import check_not_special
+
+# The largest file has 900 MB, so it is read in chunks.
+_CHUNK = 8 << 20
+
+_BOM = b"\xef\xbb\xbf"
+
+# Labels of attributes by their letter: 1, n for -1, and 0.
+_LETTERS = {b"1": b"1", b"-1": b"n", b"0": b"0"}
+_WRONG = 99
+_LABELS = np.full(256, _WRONG, np.int8)
+_LABELS[[ord("1"), ord("n"), ord("0")]] = (1, 0, UNKNOWN)
+
+
+def _read_lines(
+    path: Path, log: ProblemLog
+) -> Iterator[list[tuple[int, bytes]]]:
+    """Reads a text file in chunks of lines.
+
+    A byte order mark is skipped; it, Windows line ends and tabs are each noted
+    once. Tabs and carriage returns stay, since `split` treats them as blanks.
+
+    Yields:
+        Lists of line number, from 1, and line, without its line feed.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    check_not_special(path)
+    number, rest, noted = 1, b"", set()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                if number == 1 and not rest and chunk.startswith(_BOM):
+                    chunk = chunk.removeprefix(_BOM)
+                    log.note(Kind.BOM, "", f"{path}, line 1", "UTF-8")
+                lines = (rest + chunk).split(b"\n")
+                rest = lines.pop()
+                _note_bytes(path, number, lines, chunk, noted, log)
+                yield list(enumerate(lines, number))
+                number += len(lines)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); "
+            "copy the file into place"
+        ) from error
+    if rest:
+        _note_bytes(path, number, [rest], rest, noted, log)
+        yield [(number, rest)]
+
+
+def read_counted_lines(
+    path: Path, log: ProblemLog
+) -> Iterator[list[tuple[int, bytes]]]:
+    """Yields the rows of a file with a count and a header, in chunks.
+
+    Blank lines are skipped, and a wrong count is noted.
+
+    Raises:
+        InputError: if the file cannot be read or does not begin with a count.
+    """
+    counted, rows = None, 0
+    for lines in _read_lines(path, log):
+        if counted is None:
+            counted = _count(path, lines[0][1] if lines else b"")
+        lines = [(n, line) for n, line in lines if n > 2 and line.strip()]
+        rows += len(lines)
+        yield lines
+    if counted is None:
+        counted = _count(path, b"")
+    if counted != rows:
+        log.note(
+            Kind.COUNT_LINE,
+            "",
+            f"{path}, line 1",
+            f"says {counted} rows, but {rows} follow",
+        )
+
+
+def read_plain_lines(path: Path, log: ProblemLog) -> list[bytes]:
+    """Returns the lines of a file without a header, except blank last ones.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    lines = [line for chunk in _read_lines(path, log) for _, line in chunk]
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def _count(path: Path, line: bytes) -> int:
+    # No file has so many rows that their number has more digits.
+    if not line.strip().isdigit() or len(line) > 18:
+        raise InputError(
+            f"{path}, line 1: should be the number of rows, "
+            "with the names of the columns in line 2"
+        )
+    return int(line)
+
+
+def _note_bytes(
+    path: Path,
+    number: int,
+    lines: list[bytes],
+    chunk: bytes,
+    noted: set[Kind],
+    log: ProblemLog,
+) -> None:
+    for kind, byte in ((Kind.CRLF, b"\r"), (Kind.TABS, b"\t")):
+        if kind in noted or byte not in chunk:
+            continue
+        for offset, line in enumerate(lines):
+            if byte in line:
+                noted.add(kind)
+                source = f"{path}, line {number + offset}"
+                log.note(kind, "", source, "first here")
+                break
 
 
 @dataclasses.dataclass
 class Rows:
-    """What one file says, row by row.
+    """Rows of one file.
 
     Args:
         path: the file.
         images: N images, as named there.
         lines: (N,) line numbers.
-        values: (N, K); of a row that does not parse, anything.
+        values: (N, K); undefined in a row that does not parse.
         good: (N,) bool, which rows parse.
     """
 
@@ -34,7 +151,7 @@ class Rows:
     good: np.ndarray
 
     def source(self, row: int) -> str:
-        """File and line of a row, for a message."""
+        """Returns file and line of a row, for messages."""
         return f"{self.path}, line {self.lines[row]}"
 
 
@@ -48,11 +165,10 @@ def read_rows(
 
     Args:
         path: a file that begins with a count and a header.
-        log: where rows that do not parse are noted.
-        widths: how many values a row may have; K is the largest of them, and
-            what a shorter row lacks is NaN.
-        words: the only values there may be, where they are no numbers; the
-            array has their places in it.
+        log: log for rows that do not parse.
+        widths: possible numbers of values in a row; K is the largest, and
+            shorter rows end with NaN.
+        words: allowed values, if they are words; they become their indices.
     """
     parts = []
     for chunk in read_counted_lines(path, log):
@@ -67,16 +183,17 @@ def read_rows(
 def read_ordered_rows(
     path: Path, images: list[str], log: ProblemLog, widths: Collection[int]
 ) -> Rows:
-    """Reads rows of nothing but numbers, in the order of `images`.
+    """Reads rows of numbers alone, in the order of `images`.
 
     Args:
         path: a file without a header.
         images: the image of each row.
-        log: where rows that do not parse are noted.
-        widths: how many numbers a row may have, as in `read_rows`.
+        log: log for rows that do not parse.
+        widths: possible numbers of values in a row, as in `read_rows`.
 
     Raises:
-        InputError: if the file cannot be read or has not a row an image.
+        InputError: if the file cannot be read, or does not have one row per
+            image.
     """
     lines = read_plain_lines(path, log)
     if len(lines) != len(images):
@@ -105,7 +222,7 @@ def _parse(
         expected = f"one of {', '.join(words)}"
     values = np.full((len(lines), max(widths)), np.nan, np.float32)
     lengths = np.zeros(len(lines), int)
-    # What overflows is infinite, and so does not parse.
+    # A number that overflows is infinite, so its row does not parse.
     with np.errstate(over="ignore"):
         for row, line in enumerate(lines):
             try:
@@ -127,11 +244,11 @@ def _parse(
 
 
 def read_labels(path: Path, log: ProblemLog, names: tuple[str, ...]) -> Rows:
-    """Reads rows of an image and one of 1, -1 and 0 for each of `names`.
+    """Reads rows of an image and 1, -1 or 0 for each of `names`.
 
     Returns:
-        Rows whose values are int8: 1 for 1, 0 for -1, `UNKNOWN` for 0, as
-        the benchmark means them, and `UNKNOWN` for anything else.
+        Rows of int8, as the benchmark defines them: 1 for 1, 0 for -1,
+        `UNKNOWN` for 0; also `UNKNOWN` for anything else, which is noted.
     """
     parts = []
     for chunk in read_counted_lines(path, log):
@@ -139,8 +256,8 @@ def read_labels(path: Path, log: ProblemLog, names: tuple[str, ...]) -> Rows:
         for _, line in chunk:
             image, *rest = line.split(None, 1)
             images.append(decode(image))
-            # With one letter for -1, a row of nothing but 1, -1 and 0 is as
-            # long as it has values: no value need be looked at here.
+            # With one letter for -1, a row of 1, -1 and 0 alone has as many
+            # letters as values, so no single value needs a check here.
             tokens = rest[0].replace(b"-1", b"n").split() if rest else []
             row = b"".join(tokens)
             if len(tokens) != len(row):
@@ -183,16 +300,10 @@ def _parse_labels(
     return Rows(path, images, numbers, labels, good)
 
 
-_LETTERS = {b"1": b"1", b"-1": b"n", b"0": b"0"}
-_WRONG = 99
-_LABELS = np.full(256, _WRONG, np.int8)
-_LABELS[[ord("1"), ord("n"), ord("0")]] = (1, 0, UNKNOWN)
-
-
 def decode(image: bytes) -> str:
-    """The name of an image; bytes that are no UTF-8 become escapes."""
-    # An image of such a name is not found then, which is noted, where
-    # surrogates would break every file that the name is written to.
+    """Decodes the name of an image; bytes that are not UTF-8 are escaped."""
+    # Surrogates could not be written to any file. An image with an escaped
+    # name is reported as missing.
     return image.decode("utf-8", "backslashreplace")
 
 
@@ -207,6 +318,6 @@ def _join(path: Path, parts: list[Rows]) -> Rows:
 
 
 def _show(tokens: list[bytes]) -> str:
-    """The first few values, for a message."""
+    """Formats the first few values for a message."""
     text = b" ".join(tokens[:8]).decode("utf-8", "backslashreplace")
     return text[:60] + ("..." if len(tokens) > 8 or len(text) > 60 else "")

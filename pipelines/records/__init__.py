@@ -1,4 +1,4 @@
-"""The annotation table to TFRecord shards, and back."""
+"""Converts the annotation table to TFRecord shards, and reads them."""
 
 import lazy_loader
 

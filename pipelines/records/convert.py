@@ -1,4 +1,4 @@
-"""Annotation table to records, with every problem on the way listed."""
+"""Converts the annotation table to records, and lists every problem."""
 
 import contextlib
 import sys
@@ -15,32 +15,32 @@ from tqdm import tqdm
 
 from pipelines.annotations import SPLITS
 from pipelines.annotations import Annotations
-from pipelines.annotations import without_untaught_landmarks
+from pipelines.annotations import without_unseen_landmarks
 from pipelines.errors import InputError
 from pipelines.images import ImageStore
 from pipelines.parallel import WorkerDiedError
 from pipelines.parallel import ordered_map
 from pipelines.problems import Problem
-from pipelines.records.description import describe_records
-from pipelines.records.description import list_problems
-from pipelines.records.description import versions
+from pipelines.records.encode import Prepared
+from pipelines.records.encode import prepare_rows
 from pipelines.records.manifest import Records
+from pipelines.records.manifest import describe_records
+from pipelines.records.manifest import list_problems
 from pipelines.records.manifest import load_records
-from pipelines.records.prepare import Prepared
-from pipelines.records.prepare import prepare_rows
-from pipelines.records.shard_files import InterruptedConversionError
-from pipelines.records.shard_files import ShardFiles
+from pipelines.records.manifest import versions
 from pipelines.records.shard_plan import Shard
 from pipelines.records.shard_plan import fingerprint
 from pipelines.records.shard_plan import plan_shards
+from pipelines.records.shard_plan import rows_of
 from pipelines.records.shard_plan import stamp_images
-from pipelines.records.shard_rows import rows_of
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.shard_writer import InterruptedConversionError
+from pipelines.records.shard_writer import ShardFiles
+from pipelines.records.shard_writer import UnfinishedRecords
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-# A process takes half a second to start; for fewer rows it is not worth it.
+# A process takes half a second to start, too long for fewer rows.
 _ROWS_A_WORKER = 1000
 
 
@@ -55,34 +55,33 @@ def write_records(
 ) -> Records:
     """Converts an annotation table to records.
 
-    Landmarks that no image teaches a network are left out of the vocabulary.
+    Landmarks that are never visible in the train split are left out of the
+    vocabulary.
 
-    What is wrong with an image or its labels is listed in `problems.csv`
-    and fixed by the rule of its kind; it never stops the job. The bytes
-    written depend neither on `workers` nor on `beam`, nor on whether the job
-    was killed and called again: until it is done, finished shards are kept in
-    `OUTPUT.partial/`.
+    Problems of an image or its labels are listed in `problems.csv` and fixed
+    by the rule of their kind; they never stop the job. The bytes depend
+    neither on `workers` nor on `beam`, nor on whether the job was killed and
+    resumed: finished shards stay in `OUTPUT.partial/` until all are done.
 
     Args:
-        annotations: what a reader returned.
+        annotations: annotations from a reader.
         output: folder to make; it must be new or empty.
-        splits: which splits to convert.
+        splits: splits to convert.
         progress: show a progress bar.
-        workers: processes to read and check images in. With more than
-            one the caller's script must be importable, as all that use
-            `multiprocessing`.
+        workers: processes to read and check images in. With more than one,
+            the caller's script must be importable, as `multiprocessing`
+            requires.
         strict: stop at the first problem instead.
-        beam: let Apache Beam have the shards written by its own workers, with
-            these options (of `pipelines.beam.job_options`), without `workers`.
-            All machines must see `output` and the images where this one
-            does.
+        beam: options of Apache Beam (from `pipelines.beam.job_options`), whose
+            workers then write the shards, instead of `workers`. All machines
+            must see `output` and the images at the same paths.
 
     Raises:
-        InputError: if `output` holds something or cannot be written, no
-            image of one of the splits that have rows can be used, or
-            anything is wrong at all and `strict` is set.
+        InputError: if `output` is not empty or cannot be written, no image of
+            a split with rows can be used, or there is any problem and
+            `strict` is set.
     """
-    annotations = without_untaught_landmarks(annotations)
+    annotations = without_unseen_landmarks(annotations)
     _stop_at(annotations.problems if strict else [])
     table = annotations.table
     if not table["split"].isin(splits).any():
@@ -107,7 +106,8 @@ def write_records(
                 file=sys.stderr,
             )
         notes = _write_shards(
-            annotations, shards, unfinished, progress, workers, strict, beam
+            *(annotations, shards, unfinished.files),
+            *(progress, workers, strict, beam),
         )
         describe_records(unfinished.records, annotations, shards, notes)
         unfinished.publish()
@@ -117,14 +117,14 @@ def write_records(
 def _write_shards(
     annotations: Annotations,
     shards: list[Shard],
-    unfinished: UnfinishedRecords,
+    files: ShardFiles,
     progress: bool,
     workers: int,
     strict: bool,
     beam: "PipelineOptions | None",
 ) -> list[dict[str, Any]]:
     """Writes the shards that are not finished; returns the notes on all."""
-    notes = [unfinished.finished(shard.name) for shard in shards]
+    notes = [files.finished(shard.name) for shard in shards]
     missing = [
         shard for shard, note in zip(shards, notes, strict=True) if note is None
     ]
@@ -150,15 +150,11 @@ def _write_shards(
 
     if beam is None or not missing:
         workers = min(workers, 1 + left // _ROWS_A_WORKER)
-        written = _write_here(
-            annotations, missing, unfinished.files, workers, watch
-        )
+        written = _write_here(annotations, missing, files, workers, watch)
     else:
         from pipelines.records.convert_with_beam import write_shards
 
-        written = write_shards(
-            annotations, missing, unfinished.files, beam, watch
-        )
+        written = write_shards(annotations, missing, files, beam, watch)
     with bar, contextlib.closing(written):
         for index, shard in enumerate(shards):
             if notes[index] is None:
@@ -177,9 +173,11 @@ def _write_here(
     workers: int,
     watch: Callable[[int, Iterable[Any]], None],
 ) -> Iterator[dict[str, Any]]:
-    """Writes shards, one after the other, with processes of this machine.
+    """Writes shards in order, with processes of this machine.
 
-    Yields the notes on each; `watch` sees rows and problems as they come.
+    Yields:
+        The notes on each shard; `watch` is called more often, with the number
+        of rows and their problems.
     """
     store = ImageStore(annotations.folder, annotations.follow_links)
     prepare = partial(prepare_rows, store)

@@ -1,9 +1,9 @@
-"""Conversion by the workers of Apache Beam, shard by shard.
+"""Converts with workers of Apache Beam, shard by shard.
 
-What goes through Beam is the names of shards. Everything else lies in folders
-that all machines see: the images, the rows of each shard, and the shards.
-So a shard that Beam has written twice, or by a worker that it had given up, is
-the same one, and a job that ended in the middle goes on, with Beam or without.
+Only the names of shards go through Beam. Images, rows of each shard, and shards
+are in folders that all machines see. So it does no harm if Beam writes a shard
+twice, or by a worker that it has given up, and an interrupted job can resume,
+with or without Beam.
 """
 
 import os
@@ -22,16 +22,16 @@ from pipelines.annotations import Annotations
 from pipelines.beam import JobFailedError
 from pipelines.beam import run_job
 from pipelines.images import ImageStore
-from pipelines.records.description import versions
-from pipelines.records.prepare import Prepared
-from pipelines.records.prepare import prepare_rows
-from pipelines.records.shard_files import InterruptedConversionError
-from pipelines.records.shard_files import ShardFiles
+from pipelines.records.encode import Prepared
+from pipelines.records.encode import prepare_rows
+from pipelines.records.manifest import versions
 from pipelines.records.shard_plan import Shard
-from pipelines.records.shard_rows import load_rows
-from pipelines.records.shard_rows import save_rows
+from pipelines.records.shard_plan import load_rows
+from pipelines.records.shard_plan import save_rows
+from pipelines.records.shard_writer import InterruptedConversionError
+from pipelines.records.shard_writer import ShardFiles
 
-# What another machine wrote may take as long as this to be seen over NFS.
+# Time after which NFS shows files of another machine.
 _SECONDS_TO_APPEAR = 90
 
 
@@ -42,18 +42,18 @@ def write_shards(
     options: PipelineOptions,
     watch: Callable[[int, Iterable[Any]], None],
 ) -> Iterator[dict[str, Any]]:
-    """Has Beam write shards.
+    """Writes shards with workers of Beam.
 
     Args:
-        annotations: the table that the shards refer to.
-        shards: which are to be written.
-        files: where.
-        options: of `pipelines.beam.job_options`.
-        watch: called with the number of rows and the problems of each shard
-            that is finished.
+        annotations: annotations that the shards refer to.
+        shards: shards to write.
+        files: folders to write them to.
+        options: options from `pipelines.beam.job_options`.
+        watch: called for each finished shard with its number of rows and
+            problems.
 
     Yields:
-        The notes on each shard, in their order, once all are finished.
+        The notes on each shard, in order, once all are finished.
 
     Raises:
         InterruptedConversionError: if the job fails or does not write them.
@@ -78,7 +78,7 @@ def write_shards(
         (
             pipeline
             | "shards" >> apache_beam.Create([*waiting])
-            # So that each may go to another worker than the one before.
+            # Otherwise one worker would write all of them.
             | "share out" >> apache_beam.Reshuffle()
             | "write" >> apache_beam.Map(write)
         )
@@ -107,16 +107,17 @@ def write_one(
     made_with: dict[str, Any],
     name: str,
 ) -> None:
-    """Writes a shard; what a worker does.
+    """Writes a shard, in a worker.
 
     Args:
-        files: where shards are made.
-        store: where the images lie.
-        made_with: the versions that decide what the bytes will be.
-        name: the shard's file name.
+        files: folders of the shards.
+        store: store of the images.
+        made_with: versions of packages that the bytes depend on.
+        name: file name of the shard.
 
     Raises:
-        InterruptedConversionError: if this machine is not fit for it.
+        InterruptedConversionError: if this machine has other versions, or does
+            not see the folders.
     """
     if versions() != made_with:
         raise InterruptedConversionError(
@@ -134,7 +135,7 @@ def write_one(
             f"it ({error.strerror}); choose one that all workers see"
         ) from error
     seen = [row["image"] for row in rows if row["bytes"]]
-    # One is enough to know whether the folder is there, and the same.
+    # One image shows whether this machine sees the same folder.
     if seen and not store.size(seen[0]):
         raise InterruptedConversionError(
             f"{store.folder}: {platform.node()} does not see {seen[0]} in it; "

@@ -1,41 +1,41 @@
-"""Labels against the image: scaled to it, and cut to what lies in it."""
+"""Fits labels to the image: scales, turns and clips box and landmarks."""
 
 import numpy as np
 
 from pipelines.annotations import BOX
 from pipelines.annotations import SIZE
 from pipelines.annotations import TRUNCATED
-from pipelines.errors import UnusableError
 from pipelines.images import ImageFile
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 
 
 def fit_labels(
-    row: dict, photograph: ImageFile
+    row: dict, file: ImageFile
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[Kind, str]]]:
-    """The row's box and landmarks, as far as they lie in the image.
+    """Returns the box and landmarks of a row, as far as they are in the image.
 
-    Both are taken to refer to the upright image, as tools for annotation show
-    it, unless the row's width and height are of another one: of another size,
-    or as it is stored, before it is turned as its EXIF says.
+    Labels refer to the upright image, as annotation tools show it, unless the
+    row's width and height are those of a scaled image, or of the stored image
+    before its EXIF rotation.
 
     Args:
         row: a row of the annotation table, with its `landmark_names`.
-        photograph: its image.
+        file: its image.
 
     Returns:
         Box (4,) x1, y1, x2, y2, the whole image if the row has none; landmarks
-        (L, 3) x, y, visibility; what had to be changed.
+        (L, 3) x, y, visibility; problems that were fixed.
 
     Raises:
-        UnusableError: if nothing of the box lies in the image, or the row's
-            width and height have another aspect ratio.
+        UnusableError: if the box lies outside the image, or the row's width
+            and height have another aspect ratio.
     """
-    width, height = photograph.width, photograph.height
+    width, height = file.width, file.height
     size = f"in {width} x {height} pixels"
     box = np.array([row[name] for name in BOX], np.float64)
     landmarks = row["landmarks"].copy()
-    found = _move_labels(row, photograph, box, landmarks)
+    found = _move_labels(row, file, box, landmarks)
     if np.isnan(box).any():
         box = np.array([0, 0, width, height], np.float64)
     inside = np.clip(box, 0, [width, height, width, height])
@@ -46,7 +46,7 @@ def fit_labels(
         )
     if (inside != box).any():
         found.append((Kind.BOX_BEYOND_IMAGE, f"{corners} {size}"))
-    # A pixel's index is its center, so the picture ends half a pixel later.
+    # A pixel's index is its center, so the image ends half a pixel later.
     x, y, visibility = landmarks.T
     beyond = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
     beyond &= visibility != TRUNCATED
@@ -61,17 +61,17 @@ def fit_labels(
 
 
 def _move_labels(
-    row: dict, photograph: ImageFile, box: np.ndarray, landmarks: np.ndarray
+    row: dict, file: ImageFile, box: np.ndarray, landmarks: np.ndarray
 ) -> list[tuple[Kind, str]]:
-    """Moves labels of another image to where they lie in this one, in place."""
-    upright = (photograph.width, photograph.height)
-    turned = photograph.exif_orientation >= 5
+    """Turns and scales labels of another version of the image, in place."""
+    upright = (file.width, file.height)
+    turned = file.exif_orientation >= 5
     stored = upright[::-1] if turned else upright
     given = tuple(row[name] for name in SIZE)
     if np.isnan(given).any() or given == upright:
         return []
     detail = f"of {given[0]:g} x {given[1]:g} pixels, not %d x %d"
-    # Half a pixel lies between a landmark's index and its place.
+    # Half a pixel leads from a landmark's pixel index to its position.
     corners = box.reshape(2, 2)
     points = landmarks[:, :2]
     points += 0.5
@@ -81,13 +81,13 @@ def _move_labels(
         or (not _same_ratio(given, upright) and _same_ratio(given, stored))
     ):
         for places in (corners, points):
-            places[:] = _turn(places, given, photograph.exif_orientation)
+            places[:] = _turn(places, given, file.exif_orientation)
         corners.sort(axis=0)
         found.append((Kind.LABELS_TURNED, detail % upright))
         given = given[::-1]
     if given != upright:
-        # Fractions, of an image of 1 x 1, have no aspect ratio, and were noted
-        # once for all.
+        # Fractions refer to an image of 1 x 1, which has no aspect ratio, and
+        # were noted once for all images.
         if given != (1, 1):
             if not _same_ratio(given, upright):
                 raise UnusableError(
@@ -101,7 +101,7 @@ def _move_labels(
 
 
 def _same_ratio(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether one is the other resized, its sides rounded to pixels."""
+    """Returns whether one size is the other, scaled and rounded to pixels."""
     difference = abs(one[0] * other[1] - one[1] * other[0])
     return difference <= max(*one, *other)
 
@@ -109,12 +109,12 @@ def _same_ratio(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 def _turn(
     places: np.ndarray, size: tuple[float, ...], orientation: int
 ) -> np.ndarray:
-    """Where places (N, 2) of the stored image lie in the upright one.
+    """Moves points of the stored image to the upright one.
 
     Args:
-        places: x, y of the stored image, which begins at (0, 0).
-        size: its width and height.
-        orientation: its EXIF orientation, 5 to 8: on its side.
+        places: (N, 2) x, y in the stored image, which begins at (0, 0).
+        size: width and height of the stored image.
+        orientation: EXIF orientation, 5 to 8.
     """
     x, y = places.T
     if orientation in (6, 7):

@@ -1,17 +1,29 @@
-"""Records: TFRecord shards with everything that training needs.
+"""Describes a folder of records in `records.json`, and opens it.
 
-A folder of records holds `train-00000-of-00012.tfrecord` and so on,
-`vocabulary.json`, `records.json` (what is in it) and `problems.csv` (what was
-found wrong on the way in).
+A folder of records holds TFRecord shards `train-00000-of-00012.tfrecord` and so
+on, `vocabulary.json`, `records.json` (its contents) and `problems.csv` (the
+problems of the data).
 """
 
+import csv
 import dataclasses
 import json
+from collections import Counter
+from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pipelines.annotations import SPLITS
+from pipelines.annotations import Annotations
 from pipelines.annotations import Origin
+from pipelines.annotations import label_frequencies
 from pipelines.errors import InputError
+from pipelines.problems import Kind
+from pipelines.problems import Problem
+from pipelines.records.shard_plan import Shard
 from pipelines.vocabulary import Vocabulary
 
 FILE_NAME = "records.json"
@@ -20,19 +32,19 @@ VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """A folder of records and what `records.json` says of it.
+    """A folder of records and the contents of `records.json`.
 
     Args:
-        folder: where the shards lie.
+        folder: folder of the shards.
         vocabulary: names of the labels.
-        images: images of each split.
+        images: number of images of each split.
         shards: file names of each split's shards, in order.
-        counts: images of each of them.
-        baseline: the mean landmarks and label frequencies of the train split:
-            `landmarks` (L, 2) in units of the box, `category` (C,) and
-            `attributes` (A,) frequencies. The baseline of `afn-evaluate`;
-            None without a train split.
-        origin: whose labels they are; see `Annotations`.
+        counts: number of images in each of them.
+        baseline: mean landmarks and label frequencies of the train split, for
+            `afn-evaluate`: `landmarks` (L, 2) in units of the box,
+            frequencies `category` (C,) and `attributes` (A,). None without a
+            train split.
+        origin: origin of the labels; see `Annotations`.
     """
 
     folder: Path
@@ -45,7 +57,7 @@ class Records:
 
 
 def is_records(folder: Path) -> bool:
-    """Whether `folder` holds records."""
+    """Returns whether `folder` holds records."""
     return (Path(folder) / FILE_NAME).is_file()
 
 
@@ -78,9 +90,9 @@ def load_records(folder: Path) -> Records:
             content["images"],
             shards,
             counts,
-            # 0.1.0 called it `guess`.
+            # Its name in 0.1.0 was `guess`.
             content["guess" if "guess" in content else "baseline"],
-            # Older records do not say.
+            # Older records do not have it.
             content.get("origin", "other"),
         )
     except OSError as error:
@@ -105,6 +117,116 @@ def load_records(folder: Path) -> Records:
 
 
 def count_problems(folder: Path) -> dict[str, int]:
-    """How many problems of each kind `problems.csv` lists."""
+    """Returns the number of problems of each kind in `problems.csv`."""
     content = json.loads((Path(folder) / FILE_NAME).read_text("utf-8"))
     return content["problems"]
+
+
+def describe_records(
+    folder: Path,
+    annotations: Annotations,
+    shards: Sequence[Shard],
+    notes: Sequence[dict[str, Any]],
+) -> None:
+    """Writes `vocabulary.json`, `problems.csv` and `records.json`.
+
+    Args:
+        folder: folder of the shards.
+        annotations: annotations that the shards were made from.
+        shards: all shards, in order.
+        notes: notes of `ShardFiles.write` on each shard.
+    """
+    found = [problem for note in notes for problem in note["problems"]]
+    problems = annotations.problems + list_problems(annotations, found)
+    images: dict[str, int] = {}
+    described: dict[str, list[dict[str, Any]]] = {}
+    for shard, note in zip(shards, notes, strict=True):
+        images[shard.split] = images.get(shard.split, 0) + note["images"]
+        described.setdefault(shard.split, []).append(
+            {
+                "file": shard.name,
+                "images": note["images"],
+                "sha256": note["sha256"],
+            }
+        )
+    content = {
+        "versions": versions(),
+        "origin": annotations.origin,
+        "images": images,
+        "problems": Counter(problem.kind.value for problem in problems),
+        "baseline": _baseline(annotations, shards, notes),
+        "shards": described,
+    }
+    annotations.vocabulary.save(folder)
+    _write_problems(folder / "problems.csv", problems)
+    text = json.dumps(content, indent=1) + "\n"
+    (folder / FILE_NAME).write_text(text, encoding="utf-8")
+
+
+def _baseline(
+    annotations: Annotations,
+    shards: Sequence[Shard],
+    notes: Sequence[dict[str, Any]],
+) -> dict[str, Any] | None:
+    """Returns `Records.baseline`."""
+    split = SPLITS[0]
+    if not (annotations.table["split"] == split).any():
+        return None
+    landmarks = None
+    sums = [
+        note["landmarks"]
+        for shard, note in zip(shards, notes, strict=True)
+        if shard.split == split and note["images"]
+    ]
+    if annotations.vocabulary.landmarks and sums:
+        landmarks = [
+            [x / count / 1e6, y / count / 1e6] if count else None
+            for x, y, count in np.sum(sums, 0).tolist()
+        ]
+    return {"landmarks": landmarks, **label_frequencies(annotations, split)}
+
+
+def list_problems(
+    annotations: Annotations, found: Sequence[tuple[int, str, str]]
+) -> list[Problem]:
+    """Returns problems in the order of the annotation table.
+
+    Args:
+        annotations: annotations with the table.
+        found: position of the row in the table, kind and detail of each.
+    """
+    images, sources = annotations.table["image"], annotations.table["source"]
+    return [
+        Problem(Kind(kind), images.iat[row], sources.iat[row], detail)
+        for row, kind, detail in sorted(found, key=lambda problem: problem[0])
+    ]
+
+
+def versions() -> dict[str, Any]:
+    """Returns versions of the format and of packages that records depend on."""
+    result: dict[str, Any] = {"records": VERSION}
+    for package in ("afn-keras", "pillow", "tensorflow"):
+        try:
+            result[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            result[package] = None
+    return result
+
+
+def _write_problems(path: Path, problems: list[Problem]) -> None:
+    # Names of files may hold bytes that are not UTF-8.
+    with path.open(
+        "w", newline="", encoding="utf-8", errors="backslashreplace"
+    ) as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "source", "kind", "detail", "action"])
+        writer.writerows(
+            [
+                problem.image,
+                problem.source,
+                problem.kind.value,
+                problem.detail,
+                problem.action,
+            ]
+            for problem in problems
+        )

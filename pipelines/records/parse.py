@@ -1,4 +1,4 @@
-"""One record, back from the tf.train.Example that `encode` makes."""
+"""Parses the tf.train.Example that `encode` makes."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ from pipelines.vocabulary import Vocabulary
 
 
 def parse_record(vocabulary: Vocabulary) -> Step:
-    """Reads `serialized`, one record or a batch of them.
+    """Parses `serialized`, one record or a batch of them.
 
     Adds `name`, `encoded`, `orientation` (...), `size` (..., 2) int32, of the
     upright image, `window` (..., 4) float32, the box in pixels, `landmarks`
@@ -22,7 +22,7 @@ def parse_record(vocabulary: Vocabulary) -> Step:
     fields = {
         "image/filename": tf.io.FixedLenFeature([], tf.string),
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
-        # Records of version 0.1.0 hold upright images alone.
+        # Records of 0.1.0 hold only upright images.
         "image/orientation": tf.io.FixedLenFeature([], tf.int64, 1),
         "image/width": tf.io.FixedLenFeature([], tf.int64),
         "image/height": tf.io.FixedLenFeature([], tf.int64),

@@ -1,4 +1,4 @@
-"""What records hold, in tables for a person to read."""
+"""Summarizes records in tables for people to read."""
 
 from collections import Counter
 
@@ -18,11 +18,11 @@ _FREQUENT = 10
 
 
 def describe(records: Records) -> str:
-    """Counts everything that is labeled, without decoding an image.
+    """Counts all labels, without decoding an image.
 
     Returns:
         Markdown tables of images by split and category, visibility by
-        landmark, attributes, sizes and problems; those the data has.
+        landmark, attributes, sizes and problems, as far as the data has them.
     """
     labels = {split: _labels(records, split) for split in records.images}
     parts = [_images(records, labels)]
@@ -52,7 +52,7 @@ def _labels(records: Records, split: str) -> dict[str, np.ndarray]:
 
 def _images(records: Records, labels: dict) -> str:
     names = records.vocabulary.categories
-    # The last column of the counts is of images without a category.
+    # The last column counts images without a category.
     counts = np.stack(
         [
             np.bincount(

@@ -1,4 +1,4 @@
-"""The synthetic benchmark: drawn garments with exact labels."""
+"""Draws the synthetic benchmark: garments with exact labels."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""Draws a whole benchmark folder, in DeepFashion's own coarse layout.
+"""Draws a benchmark folder in DeepFashion's coarse layout.
 
-`afn-synthesize drawn --images 2000 --seed 1` takes about 15 seconds.
+`afn-synthesize synthetic --images 2000 --seed 1` takes about 15 seconds.
 """
 
 import functools
@@ -26,7 +26,7 @@ _FEWEST = 10
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
 _NAMES = tuple(CATEGORIES)
 
-# File and the names of its columns, as the benchmark spells them.
+# Files and the names of their columns in the benchmark.
 _HEADERS = {
     "Anno/list_category_img.txt": "image_name  category_label",
     "Anno/list_attr_img.txt": "image_name  attribute_labels",
@@ -44,18 +44,18 @@ def draw_benchmark(
 ) -> None:
     """Draws a benchmark folder.
 
-    All categories are equally frequent. Of every ten images of a category
-    eight are for training, one for validation and one for the test.
+    All categories are equally frequent. Of every ten images of a category,
+    eight are in the train split, one in val and one in test.
 
     Args:
         output: folder to make.
-        images: how many images, at least 10.
-        seed: not negative; the same seed and number draw the same bytes.
-        progress: whether to show a progress bar.
+        images: number of images, at least 10.
+        seed: seed, not negative; it and the number determine all bytes.
+        progress: show a progress bar.
 
     Raises:
         InputError: if there are too few images for three splits, the seed is
-            negative, or the folder exists and holds something.
+            negative, or the folder is not empty.
     """
     if images < _FEWEST:
         raise InputError(
@@ -68,9 +68,9 @@ def draw_benchmark(
         for name in ("Anno", "Eval", *(f"img/{name}" for name in _NAMES)):
             (folder / name).mkdir(parents=True)
         draw = functools.partial(_draw_one, folder, seed)
-        # Threads, since OpenCV and numpy leave Python's lock while drawing;
-        # processes would import the caller's script again. Beyond a few
-        # they wait for that lock.
+        # Threads, since OpenCV and NumPy release the GIL while drawing, and
+        # processes would import the caller's script again. More than a few
+        # would wait for the GIL.
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             rows = pool.map(draw, range(images))
             rows = list(tqdm(rows, total=images, disable=not progress))
@@ -86,14 +86,14 @@ def draw_benchmark(
 
 def _draw_one(folder: Path, seed: int, index: int) -> dict[str, str]:
     """Draws and writes an image; returns its path and its row by file."""
-    # A generator an image: the result depends on no other image or thread.
+    # One generator per image: it depends on no other image or thread.
     rng = np.random.default_rng([seed, index])
     name = _NAMES[index % len(_NAMES)]
     picture = draw_picture(rng, name)
     path = f"img/{name}/img_{index + 1:08d}.jpg"
     _, jpeg = cv2.imencode(".jpg", picture.image[..., ::-1], _JPEG)
     (folder / path).write_bytes(jpeg.tobytes())
-    # The benchmark counts pixels from 1 and its boxes include their last.
+    # The benchmark counts pixels from 1, and boxes include the last one.
     x1, y1, x2, y2 = picture.box
     landmarks = (
         "2 000 000"
@@ -117,7 +117,7 @@ def _draw_one(folder: Path, seed: int, index: int) -> dict[str, str]:
 
 
 def _splits(images: int) -> list[str]:
-    """The split of every image, alike for all categories."""
+    """Returns the split of each image, in equal shares of each category."""
     by_category = sorted(range(images), key=lambda i: (i % len(_NAMES), i))
     splits = ["train"] * images
     for place, index in enumerate(by_category):

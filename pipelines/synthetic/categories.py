@@ -1,4 +1,4 @@
-"""The table of categories: how each is cut, and what can vary.
+"""Lists the categories, with the cut and the variations of each.
 
 A category is a cut (numbers for `outlines`) and a list of choices; each key
 of a choice is an attribute (None: no attribute) and its value is what that

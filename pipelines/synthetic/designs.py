@@ -1,4 +1,4 @@
-"""What a garment looks like: its attributes, cloth and colors.
+"""Chooses a garment's attributes, cloth and colors.
 
 Attribute names and their groups are the benchmark's own.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.synthetic.categories import CATEGORIES
 from pipelines.synthetic.categories import Cut
-from pipelines.synthetic.prints import PRINTS
+from pipelines.synthetic.cloth import PRINTS
 
 _GROUPS = {
     "texture": (
@@ -41,7 +41,7 @@ AT_BOTTOM |= {"maxi", "midi", "mini", "skinny", "wide-leg"}
 """Attributes that show at the top, the waist and the bottom of a garment."""
 
 MOTIFS = ("rainbow", "smile", "varsity")
-"""What is drawn once, on the chest of a plain garment."""
+"""Motifs that are drawn once, on the chest of a plain garment."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +89,13 @@ _COLORS_OF = {
     "leather": _LEATHER,
 }
 
-# No red and no pink: those words are about the cloth's main color.
+# No red or pink, since these attributes describe the main color.
 _DEEP = ((25, 30, 75), (30, 30, 30), (20, 75, 60), (75, 40, 110))
 _PALE = ((245, 242, 232), (250, 215, 95), (190, 225, 240))
 
 
 def choose_design(rng: np.random.Generator, name: str) -> Design:
-    """A random garment of a category, with two to six attributes."""
+    """Chooses a random garment of a category, with two to six attributes."""
     while True:
         design = _any_design(rng, name)
         if 2 <= len(design.attributes) <= 6:
@@ -118,8 +118,8 @@ def _any_design(rng: np.random.Generator, name: str) -> Design:
     if not cloth and chest_is_free and category.clothes_type != 2:
         motif = _pick(rng, MOTIFS)
     colors = _COLORS_OF.get(cloth, _COLORS)
-    # Colors without a name of their own are many, so they weigh as much as
-    # two named ones.
+    # There are many colors without a name, so they have the weight of two
+    # named ones.
     shade = _pick(rng, (*colors, None) if None in colors else (*colors,))
     color = _pick(rng, colors[shade])
     contrast = _pick(rng, _DEEP if np.mean(color) > 125 else _PALE)

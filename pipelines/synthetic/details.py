@@ -1,4 +1,4 @@
-"""Parts that are sewn on: collars, closures, pockets, belts, chest prints."""
+"""Draws details: collars, closures, pockets, belts, chest prints."""
 
 from collections.abc import Sequence
 
@@ -22,11 +22,11 @@ _CROTCH_Y = 4.1
 
 
 def draw_details(pen: Pen, design: Design) -> None:
-    """Draws everything on a garment's body, in the order it is sewn on."""
+    """Draws all details on a garment's body, in the order of sewing."""
     cut = design.cut
     edge = np.float32(design.color) * 0.45
     bright = np.mean(design.color) > 110
-    # Trimmings have to show on the cloth, whichever way it is dark.
+    # Trim has to be visible on dark and on bright cloth.
     trim = np.array((40, 40, 45) if bright else (235, 232, 220))
     top = NECK_Y + cut.neck_depth if design.clothes_type != 2 else cut.waist_y
     bottom = min(cut.hem_y, _CROTCH_Y) if cut.legs else cut.hem_y
@@ -73,7 +73,7 @@ def draw_details(pen: Pen, design: Design) -> None:
 def draw_cuffs(
     pen: Pen, design: Design, joints: np.ndarray, end: float, side: int
 ) -> None:
-    """A ribbed band at the end of a sleeve or a trouser leg.
+    """Draws a ribbed band at the end of a sleeve or a trouser leg.
 
     Args:
         pen: draws on the picture.
@@ -94,7 +94,7 @@ def draw_cuffs(
 
 
 def draw_rips(pen: Pen, skin: Sequence[int], pose: Pose) -> None:
-    """Holes in trouser legs, with skin behind and threads across."""
+    """Draws holes in trouser legs, with skin behind and threads across."""
     for side in SIDES:
         hip, knee, ankle = leg(pose, side)
         for start, end, at in ((hip, knee, 0.55), (knee, ankle, 0.0)):
@@ -108,7 +108,7 @@ def draw_rips(pen: Pen, skin: Sequence[int], pose: Pose) -> None:
 def draw_sleeve_stripes(
     pen: Pen, design: Design, pose: Pose, side: int
 ) -> None:
-    """The two stripes around a varsity sleeve."""
+    """Draws the two stripes around a varsity sleeve."""
     cut = design.cut
     widths = (0.34, cut.cuff + 0.06, cut.cuff)
     for up in (0.12, 0.34):
@@ -122,7 +122,7 @@ def draw_sleeve_stripes(
 
 
 def _band(cut: Cut, y: float, half: float) -> np.ndarray:
-    """A band across the body: left to right at the bottom, and back."""
+    """Returns a band across the body, left to right at the bottom, and back."""
     up, down = half_width(cut, y - half), half_width(cut, y + half)
     if y - half < cut.waist_y < y + half:
         up = down = min(up, down)
@@ -161,7 +161,7 @@ def _collar(pen: Pen, cut: Cut, design: Design, edge: Sequence[int]) -> None:
 
 
 def _ribs(pen: Pen, band: np.ndarray, edge: Sequence[int]) -> None:
-    """Short lines across a band, its corners in order (4, 2)."""
+    """Draws short lines across a band, given by its corners (4, 2)."""
     pen.line(np.concatenate([band[2:], band[2:3]])[:2], edge, 0.05)
     ribs = max(3, round(np.linalg.norm(band[1] - band[0]) / 0.12))
     for at in np.linspace(0, 1, ribs):
@@ -171,7 +171,7 @@ def _ribs(pen: Pen, band: np.ndarray, edge: Sequence[int]) -> None:
 
 
 def _roll(pen: Pen, cut: Cut, design: Design, edge: Sequence[int]) -> None:
-    """The rolled neck, up to the chin."""
+    """Draws the rolled neck, up to the chin."""
     low, high = NECK_Y + 0.1, 1.02
     neck = [(-cut.neck, low), (cut.neck, low), (0.28, high), (-0.28, high)]
     pen.area(neck, 0.8 * np.float32(design.color) + 10)
@@ -180,7 +180,7 @@ def _roll(pen: Pen, cut: Cut, design: Design, edge: Sequence[int]) -> None:
 
 
 def _drawstring(pen: Pen, cut: Cut, trim: Sequence[int]) -> None:
-    """Two strings that hang from the middle of the waist, tied in a bow."""
+    """Draws two strings, tied in a bow, that hang from the waist."""
     y = cut.waist_y + 0.14
     for side in SIDES:
         loop = ellipse((0.15 * side, y + 0.02), 0.14, 0.08)
@@ -207,7 +207,7 @@ def _pockets(pen: Pen, cut: Cut, design: Design, trim: Sequence[int]) -> None:
 
 
 def _stitches(pen: Pen, cut: Cut, design: Design, bottom: float) -> None:
-    """The yellow seams of denim, down the front and along the waist."""
+    """Draws the yellow seams of denim, at the front and the waist."""
     yellow = (226, 160, 70)
     pen.line(_band(cut, cut.waist_y + 0.12, 0)[:2], yellow, 0.035)
     if not cut.front:
@@ -233,13 +233,13 @@ def _motif(pen: Pen, design: Design, top: float) -> None:
             arc = ellipse((0, y + 0.5 * size), radius, radius, np.pi)
             pen.line(arc, color, 0.19 * size)
     else:
-        # An "A": the letter of a team, with its stripes at the hem.
+        # A team's letter "A", and stripes at the hem.
         for side in SIDES:
             foot = (0.6 * size * side, y + 0.75 * size)
             pen.line([(0, y - size * 0.85), foot], design.contrast, 0.16)
         bar = [(-0.35 * size, y + 0.2 * size), (0.35 * size, y + 0.2 * size)]
         pen.line(bar, design.contrast, 0.13)
-        # A cropped top has room for the letter alone.
+        # A cropped top has room only for the letter.
         if not cut.cape and cut.hem_y > 3:
             at = cut.waist_y + 0.3 if cut.legs else cut.hem_y - 0.16
             for up in (0.0, 0.22):

@@ -1,14 +1,14 @@
-"""Lays a garment on the picture, piece by piece."""
+"""Draws a garment on the image, piece by piece."""
 
 import cv2
 import numpy as np
 
+from pipelines.synthetic.cloth import paint_cloth
 from pipelines.synthetic.designs import Design
 from pipelines.synthetic.details import draw_cuffs
 from pipelines.synthetic.details import draw_details
 from pipelines.synthetic.details import draw_rips
 from pipelines.synthetic.details import draw_sleeve_stripes
-from pipelines.synthetic.fabrics import paint_cloth
 from pipelines.synthetic.outlines import NECK_Y
 from pipelines.synthetic.outlines import SIDES
 from pipelines.synthetic.outlines import Garment
@@ -32,8 +32,8 @@ def draw_garment(
     """Draws the garment, and the forearms between its body and sleeves.
 
     Returns:
-        Two masks (H, W) uint8: the whole garment, and what lies over its
-        body, its own sleeves included.
+        Two masks (H, W) uint8: the whole garment, and everything over its
+        body, including its sleeves.
     """
     size = pen.image.shape[:2]
     points = np.concatenate(list(garment.pieces.values()))
@@ -42,7 +42,8 @@ def draw_garment(
     unit = np.sqrt(extent.prod())
     frame = np.array([[unit, 0, middle[0]], [0, unit, middle[1]], [0, 0, 1]])
     cloth = paint_cloth(
-        rng, design, size, pen.to_pixels @ frame, extent[1] / unit
+        *(rng, design.cloth, design.color, design.contrast),
+        *(size, pen.to_pixels @ frame, extent[1] / unit),
     )
     # Cloth hangs: its folds are longer than wide.
     folds = 1.0
@@ -95,7 +96,7 @@ def _lay(
     whole: np.ndarray,
     edge: np.ndarray,
 ) -> None:
-    """Lays cloth on the image within an outline, darker towards its rim."""
+    """Draws cloth inside an outline, darker toward its edge."""
     mask = np.zeros_like(whole)
     fill(mask, pen.pixels(outline), 255)
     np.maximum(whole, mask, out=whole)

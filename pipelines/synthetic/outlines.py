@@ -1,4 +1,4 @@
-"""Outlines and landmarks of a garment on a posed wearer.
+"""Computes outlines and landmarks of a garment on a posed wearer.
 
 Coordinates are heads: x to the right of the image, 0 in the wearer's middle;
 y down from the top of the head. Sides are -1 (left in the image) and 1.
@@ -42,7 +42,7 @@ class Garment:
 
     `pieces` are named "hood" (behind the head), "body" and "sleeve_left",
     "sleeve_right" (in front of the body). `landmarks` are in the benchmark's
-    packed order for the clothes type; `on_sleeve` (L,) tells which of them
+    packed order for the clothes type; `on_sleeve` (L,) is true for those that
     belong to a sleeve.
     """
 
@@ -52,11 +52,11 @@ class Garment:
 
 
 def choose_pose(rng: np.random.Generator) -> Pose:
-    """A random standing pose in which no limb crosses the middle."""
+    """Chooses a random standing pose in which no limb crosses the middle."""
     arms = []
     for _ in SIDES:
         upper = rng.uniform(0.15, 0.95)
-        # The further out the elbow, the further in the hand may come.
+        # The farther out the elbow, the farther in the hand may be.
         arms.append((upper, rng.uniform(-0.2 - 0.9 * upper, upper)))
     legs = []
     for _ in SIDES:
@@ -66,19 +66,19 @@ def choose_pose(rng: np.random.Generator) -> Pose:
 
 
 def arm(pose: Pose, side: int) -> np.ndarray:
-    """Shoulder, elbow and wrist, (3, 2)."""
+    """Returns shoulder, elbow and wrist, (3, 2)."""
     return _joints(_SHOULDER_JOINT, _ARM, pose.arms[(side + 1) // 2], side)
 
 
 def leg(pose: Pose, side: int) -> np.ndarray:
-    """Hip, knee and ankle, (3, 2)."""
+    """Returns hip, knee and ankle, (3, 2)."""
     return _joints(_HIP_JOINT, _LEG, pose.legs[(side + 1) // 2], side)
 
 
 def limb_edges(
     joints: np.ndarray, length: float, widths: tuple, side: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Outer and inner edge of a tube around a limb.
+    """Returns the outer and inner edge of a tube around a limb.
 
     Args:
         joints: (3, 2) from `arm` or `leg`.
@@ -98,7 +98,7 @@ def limb_edges(
     )
     directions = np.diff(points, axis=0)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    # At the elbow or knee, the mean of both bones' directions.
+    # The direction at the elbow or knee is the mean of both bones'.
     directions = (
         np.concatenate([directions[:1], directions])
         + np.concatenate([directions, directions[-1:]])
@@ -109,7 +109,7 @@ def limb_edges(
 
 
 def half_width(cut: Cut, y: float) -> float:
-    """Half width of a garment's body at height y, without trouser legs."""
+    """Returns the half width of a garment's body at y, without legs."""
     if y > HIP_Y:
         return cut.hip + cut.flare * (y - HIP_Y)
     return float(
@@ -120,10 +120,9 @@ def half_width(cut: Cut, y: float) -> float:
 
 
 def make_garment(cut: Cut, clothes_type: int, pose: Pose) -> Garment:
-    """Outlines and landmarks of a garment.
+    """Computes outlines and landmarks of a garment.
 
-    A landmark is always a vertex of the piece it belongs to, so it cannot
-    disagree with the picture.
+    A landmark is always a vertex of its piece, so it agrees with the image.
     """
     flanks = {side: _flank(cut, clothes_type, pose, side) for side in SIDES}
     left, right = (flanks[side] for side in SIDES)
@@ -160,7 +159,7 @@ def make_garment(cut: Cut, clothes_type: int, pose: Pose) -> Garment:
 
 
 def _flank(cut: Cut, clothes_type: int, pose: Pose, side: int) -> dict:
-    """One side of the garment: its edge, sleeve, and named points."""
+    """Computes one side of the garment: edge, sleeve, and named points."""
     flip = np.array([side, 1])
     named = {
         "collar": (cut.neck, NECK_Y),
@@ -216,7 +215,7 @@ def _flank(cut: Cut, clothes_type: int, pose: Pose, side: int) -> dict:
 
 
 def _top_edge(cut: Cut, clothes_type: int) -> np.ndarray:
-    """The neckline or waist between the corners, left to right, (N, 2)."""
+    """Returns the neckline or waist between corners, left to right, (N, 2)."""
     if clothes_type == 2:
         return np.array([(0.0, cut.waist_y + 0.05)])
     if cut.v_neck:
@@ -226,7 +225,7 @@ def _top_edge(cut: Cut, clothes_type: int) -> np.ndarray:
 
 
 def _bottom_edge(cut: Cut, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The hem between the outer corners, right to left, (N, 2)."""
+    """Returns the hem between the outer corners, right to left, (N, 2)."""
     if cut.legs:
         return np.concatenate([right[:0:-1], [(0.0, 4.1)], left[1:]])
     sag = (right[-1] + left[-1]) / 2 + (0, 0.45 if cut.cape else 0.07)

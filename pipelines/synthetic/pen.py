@@ -1,4 +1,4 @@
-"""Drawing in heads instead of pixels, exact to a sixteenth of a pixel."""
+"""Draws in units of heads, exact to a sixteenth of a pixel."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ import numpy as np
 
 
 class Pen:
-    """Draws on an image through an affine map.
+    """A pen that draws on an image through an affine map.
 
     Args:
-        image: RGB (H, W, 3) uint8, drawn upon.
+        image: RGB (H, W, 3) uint8 to draw on.
         to_pixels: (2, 3) affine from heads to pixels.
-        mask: (H, W) uint8 in which everything drawn is marked with 255.
+        mask: (H, W) uint8; everything drawn is 255 in it.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Pen:
         self.scale = float(np.sqrt(abs(np.linalg.det(to_pixels[:, :2]))))
 
     def pixels(self, points: Sequence) -> np.ndarray:
-        """Points (N, 2) in pixels."""
+        """Converts points (N, 2) to pixels."""
         points = np.asarray(points, np.float64)
         return points @ self.to_pixels[:, :2].T + self.to_pixels[:, 2]
 
@@ -71,7 +71,7 @@ def ellipse(
     start: float = 0.0,
     stop: float = 2 * np.pi,
 ) -> np.ndarray:
-    """Points (24, 2) of an ellipse from its half width and half height.
+    """Returns points (24, 2) of an ellipse, given half width and height.
 
     Angles are in radians, from the right, clockwise as seen.
     """
@@ -81,5 +81,5 @@ def ellipse(
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
-    # OpenCV takes sixteenths of a pixel; whole ones would move landmarks.
+    # In sixteenths of a pixel, since whole pixels would move landmarks.
     return np.rint(np.asarray(points) * 16).astype(np.int32)

@@ -1,4 +1,4 @@
-"""One whole picture: background, wearer, garment, and its labels."""
+"""Draws an image with background, wearer and garment, and its labels."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ LONG_SIDE = 300
 
 @dataclasses.dataclass
 class Picture:
-    """A drawn picture and its labels.
+    """A synthetic image and its labels.
 
     `image` is RGB (H, W, 3) uint8, its long side `LONG_SIDE`. `landmarks`
     (L, 3) int are visibility, x and y in the packed order of the clothes
@@ -43,12 +43,12 @@ class Picture:
 
 
 def draw_picture(rng: np.random.Generator, category: str) -> Picture:
-    """Draws one picture of a category; all else is left to chance."""
+    """Draws an image of a category; everything else is random."""
     design = choose_design(rng, category)
     pose = choose_pose(rng)
     garment = make_garment(design.cut, design.clothes_type, pose)
-    # What an attribute names has to be seen, so neither the camera nor
-    # another garment may hide the place where it shows.
+    # Attributes have to be visible, so neither the camera nor another garment
+    # may hide them.
     to_pixels, size = _aim(
         rng,
         garment,
@@ -60,12 +60,12 @@ def draw_picture(rng: np.random.Generator, category: str) -> Picture:
         AT_WAIST & design.attributes
     )
     wearer = choose_wearer(rng, pose, may_hide_waist)
-    # Lace shows only against what shines through it.
+    # Lace is visible only in front of skin.
     worn = rng.random() < 0.85 or design.cloth == "lace"
     pen = Pen(_background(rng, size, plain=not worn), to_pixels)
     if worn:
         if rng.random() < 0.3:
-            # Beside the wearer; how much of them shows is up to the camera.
+            # Next to the wearer, often partly outside the image.
             away = rng.choice((-1, 1)) * rng.uniform(2.0, 3.0)
             aside = to_pixels.copy()
             aside[:, 2] += to_pixels[:, :2] @ (away, rng.uniform(-0.4, 0.4))
@@ -85,7 +85,7 @@ def draw_picture(rng: np.random.Generator, category: str) -> Picture:
     landmarks[landmarks[:, 0] == TRUNCATED, 1:] = 0
     seen = landmarks[landmarks[:, 0] != TRUNCATED, 1:]
     box = _box(rng, whole, seen)
-    return Picture(_photograph(rng, pen.image), design, landmarks, box)
+    return Picture(_expose(rng, pen.image), design, landmarks, box)
 
 
 def _aim(
@@ -113,7 +113,7 @@ def _aim(
         margins[rng.choice(sides)] = -rng.uniform(0.04, 0.15)
     low = low - margins[:2] * extent
     high = high + margins[2:] * extent
-    # A strip is no image: widen it, on both sides alike.
+    # Widen narrow strips, equally on both sides.
     width, height = high - low
     more = np.maximum(0, (0.6 * height - width, width / 1.3 - height))
     low, high = low - more / 2, high + more / 2
@@ -126,7 +126,7 @@ def _aim(
 def _background(
     rng: np.random.Generator, size: tuple[int, int], plain: bool
 ) -> np.ndarray:
-    """Soft changes of color, and clutter unless it is `plain`."""
+    """Draws soft changes of color, and clutter unless `plain`."""
     base = rng.uniform(185, 245) if plain else rng.uniform(70, 235)
     spread = 6 if plain else 32
     cells = int(rng.integers(2, 6))
@@ -140,7 +140,7 @@ def _background(
         color = np.clip(base + rng.uniform(-50, 50, 3), 0, 255)
         fill(image, corners[:, 0], tuple(map(int, color)))
     for _ in range(0 if plain else int(rng.integers(0, 5))):
-        # Rails, door frames, kerbs.
+        # Rails, door frames, curbs.
         ends = rng.uniform(-0.2, 1.2, (2, 2)) * size[::-1]
         color = np.clip(base + rng.uniform(-70, 70, 3), 0, 255)
         cv2.line(
@@ -154,7 +154,7 @@ def _background(
 
 
 def _visibility(point: np.ndarray, hiding: np.ndarray) -> int:
-    """Visibility of a point (x, y), given the mask of what lies over it."""
+    """Returns the visibility of a point (x, y), given what covers it."""
     x, y = point
     height, width = hiding.shape
     if not (0 <= x < width and 0 <= y < height):
@@ -166,7 +166,7 @@ def _visibility(point: np.ndarray, hiding: np.ndarray) -> int:
 def _box(
     rng: np.random.Generator, whole: np.ndarray, seen: np.ndarray
 ) -> tuple[int, int, int, int]:
-    """A box around the garment with a small random margin, in the image."""
+    """Returns a box around the garment, with a small random margin."""
     x, y, width, height = cv2.boundingRect(whole)
     low = np.minimum((x, y), seen.min(axis=0, initial=LONG_SIDE))
     high = np.maximum((x + width, y + height), seen.max(axis=0, initial=0) + 1)
@@ -176,8 +176,8 @@ def _box(
     return (*map(int, low), *map(int, high))
 
 
-def _photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Exposure and the sensor's noise."""
+def _expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Adds exposure and sensor noise."""
     grain = rng.standard_normal((LONG_SIDE // 2, LONG_SIDE // 2), np.float32)
     grain = cv2.resize(grain, image.shape[1::-1])[..., None]
     exposure = np.float32(rng.uniform(0.88, 1.1))

@@ -1,4 +1,4 @@
-"""Who wears the garment: body, other clothes, and what hides the garment."""
+"""Draws the wearer: body, other clothes, and objects over the garment."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ _WHOLE = 9.0  # Longer than any limb.
 
 @dataclasses.dataclass(frozen=True)
 class Wearer:
-    """Pose, colors (RGB), and what hangs where.
+    """Pose, colors (RGB), hair, bag and top of a wearer.
 
     `hair_sides` are the sides on which hair falls over the shoulder,
     `bag_side` is the side of the bag, 0 for none; `untucked` is whether the
@@ -55,7 +55,7 @@ class Wearer:
 def choose_wearer(
     rng: np.random.Generator, pose: Pose, may_hide_waist: bool
 ) -> Wearer:
-    """A random wearer in a given pose."""
+    """Chooses a random wearer in a given pose."""
     skin, hair, plain = (
         values[rng.integers(len(values))] for values in (_SKIN, _HAIR, _PLAIN)
     )
@@ -66,7 +66,7 @@ def choose_wearer(
 
 
 def draw_body(pen: Pen, wearer: Wearer, clothes_type: int) -> None:
-    """What lies under the garment: body, and the other half of the clothes."""
+    """Draws everything under the garment: body, and other clothes."""
     if wearer.hair_sides:
         pen.area(ellipse((0, 1.0), 0.6, 0.95), wearer.hair)
     for side in SIDES:
@@ -87,7 +87,7 @@ def draw_body(pen: Pen, wearer: Wearer, clothes_type: int) -> None:
 
 
 def draw_forearms(pen: Pen, wearer: Wearer) -> None:
-    """Forearms and hands, which lie over the garment's body."""
+    """Draws forearms and hands, which are over the garment's body."""
     for side in SIDES:
         _, elbow, wrist = arm(wearer.pose, side)
         outer, inner = (edge[1:] for edge in _arm_edges(wearer, side))
@@ -99,7 +99,7 @@ def draw_forearms(pen: Pen, wearer: Wearer) -> None:
 def draw_front(
     pen: Pen, wearer: Wearer, clothes_type: int, hooded: bool
 ) -> None:
-    """What lies over everything: head, hair, bag, a top not tucked in."""
+    """Draws everything over the garment: head, hair, bag, untucked top."""
     if clothes_type == 2 and wearer.untucked:
         _draw_companion(pen, wearer, "Tank")
     pen.area(ellipse((0, 0.62), 0.38, 0.5), wearer.skin)
@@ -120,7 +120,7 @@ def draw_front(
 
 
 def draw_bystander(rng: np.random.Generator, pen: Pen) -> None:
-    """Someone in other clothes, who has nothing to do with the labels."""
+    """Draws a person in other clothes, without labels."""
     pose = choose_pose(rng)
     wearer = choose_wearer(rng, pose, may_hide_waist=False)
     draw_body(pen, wearer, 1)
@@ -141,7 +141,7 @@ def _arm_edges(wearer: Wearer, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _draw_companion(pen: Pen, wearer: Wearer, name: str) -> None:
     category = CATEGORIES[name]
-    # Short enough to leave a lower garment in sight when it hangs over it.
+    # Short enough to show most of a lower garment under it.
     short = {"hem_y": 3.6} if name == "Tank" else {}
     cut = Cut(**(category.cut | short))
     other = make_garment(cut, category.clothes_type, wearer.pose)

@@ -1,4 +1,4 @@
-"""Folders come whole or not at all, and one that existed is never deleted."""
+"""Tests that folders are written atomically, and never deleted."""
 
 import os
 import shutil
@@ -13,10 +13,10 @@ from pipelines.folders import fresh_folder
 from pipelines.readers.detect import read_annotations
 from pipelines.records.convert import write_records
 from pipelines.records.manifest import load_records
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.shard_writer import UnfinishedRecords
 
 
-def test_a_folder_comes_whole_or_not_at_all(tmp_path):
+def test_a_folder_is_written_atomically(tmp_path):
     with fresh_folder(tmp_path / "a" / "new") as aside:
         (aside / "file").write_text("text")
         assert not (tmp_path / "a" / "new").exists()
@@ -45,7 +45,7 @@ def test_a_folder_comes_whole_or_not_at_all(tmp_path):
 
 @pytest.fixture
 def existing(tmp_path):
-    """An empty folder, only its owner's, and what tells it from a new one."""
+    """Makes an empty folder with mode 700, and returns its inode, too."""
     folder = tmp_path / "out"
     folder.mkdir(mode=0o700)
     return folder, identity(folder)
@@ -103,7 +103,7 @@ def test_an_empty_folder_stays_where_the_move_fails(existing, monkeypatch):
     assert [*folder.iterdir()] == []
 
 
-def test_what_others_put_there_meanwhile_stays(existing):
+def test_files_that_others_add_meanwhile_stay(existing):
     folder, _ = existing
     with (
         pytest.raises(OSError, match="not empty"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from layouts import ATTRIBUTES
 from layouts import garments
+from layouts import table
 from layouts import write_coarse
 from layouts import write_coco
 from layouts import write_csv
@@ -52,7 +53,7 @@ def test_every_layout_gives_the_same_batches(layout, expected, tmp_path):
             assert np.array_equal(found[split][1][name], values), (split, name)
 
 
-def test_batches_are_what_was_drawn(expected, tmp_path):
+def test_batches_have_the_labels_of_the_garments(expected, tmp_path):
     rows = [r for r in garments(tmp_path) if r["split"] == "val"]
     _, targets = expected["val"]
     names = ["Jeans", "Long Dress", "Tee"]
@@ -63,7 +64,7 @@ def test_batches_are_what_was_drawn(expected, tmp_path):
         rows, targets["heatmaps"], targets["attributes"], strict=True
     ):
         x1, y1, x2, y2 = row["box"]
-        # The right collar is never there.
+        # The right collar is always absent.
         for index, place in enumerate((0, 2, 3, 4, 5, 6, 7)):
             x, y, counts = points[index]
             assert counts == (place in row["landmarks"])
@@ -88,7 +89,7 @@ def test_groups_and_unused_categories(layout, tmp_path):
     )
 
 
-def test_which_layout_a_folder_with_several_is_in(tmp_path):
+def test_order_of_layouts_in_a_folder_with_several(tmp_path):
     for write in (write_csv, write_coco):
         write(tmp_path)
     (tmp_path / "labels.csv").write_text("image,split\nimg/drawn/0.jpg,train\n")
@@ -100,7 +101,7 @@ def test_which_layout_a_folder_with_several_is_in(tmp_path):
     assert len(read_annotations(tmp_path).table) == 7
     write_coarse(tmp_path)
     assert len(read_annotations(tmp_path).table) == 9
-    # Each can be named.
+    # Each can be named explicitly.
     for name, images in (
         ("Anno_coarse", 9),
         ("Anno_fine", 7),
@@ -112,7 +113,7 @@ def test_which_layout_a_folder_with_several_is_in(tmp_path):
         assert len(annotations.table) == images
 
 
-def test_what_is_no_data_set_says_what_was_looked_for(tmp_path):
+def test_unknown_layout_lists_the_known_ones(tmp_path):
     with pytest.raises(InputError, match=r"looked for Anno/.*labels\.csv"):
         read_annotations(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
@@ -129,3 +130,42 @@ def test_from_within(tmp_path, monkeypatch):
 def test_records_are_no_annotations(records):
     with pytest.raises(InputError, match="holds records; name what they were"):
         read_annotations(records.folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("list_bbox_inshop.txt", "In-shop"),
+        ("list_bbox_consumer2shop.txt", "Consumer-to-shop"),
+    ],
+)
+def test_other_benchmarks_are_named(tmp_path, file, name):
+    table(tmp_path / "Anno" / file, ["img/1.jpg 3 1 10 10 100 140"])
+    table(tmp_path / "Anno" / "list_attr_cloth.txt", ["red 5"])
+    for data in (tmp_path, tmp_path / "Anno"):
+        with pytest.raises(InputError) as error:
+            read_annotations(data)
+        assert str(error.value) == (
+            f"{tmp_path}: is DeepFashion's {name} Clothes Retrieval benchmark "
+            f"(it has {file}), which lacks a category of each image and a "
+            "train, val and test split of images; download Category and "
+            "Attribute Prediction or Fashion Landmark Detection"
+        )
+
+
+def test_deepfashion2_is_named(tmp_path):
+    (tmp_path / "train" / "annos").mkdir(parents=True)
+    with pytest.raises(InputError, match="is DeepFashion2, which has other"):
+        read_annotations(tmp_path)
+
+
+def test_coarse_lists_in_the_folder_of_the_fine_annotation(tmp_path):
+    anno = tmp_path / "Anno_fine"
+    table(anno / "list_attr_img.txt", ["img/1.jpg 1"])
+    with pytest.raises(InputError) as error:
+        read_annotations(tmp_path)
+    assert str(error.value) == (
+        f"{anno}: has no train.txt, val.txt or test.txt, as the fine "
+        "annotation does, but lists as the coarse one; rename the folder to "
+        "Anno_coarse to read those"
+    )

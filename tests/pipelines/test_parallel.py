@@ -10,7 +10,7 @@ from pipelines.parallel import ordered_map
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_are_in_order(workers):
-    # The earlier, the longer it takes.
+    # Earlier items take longer.
     items = [0.08, 0.04, 0.02, 0.01, 0, 0, 0]
     with ordered_map(time.sleep, items, workers) as results:
         assert list(results) == [None] * 7
@@ -32,19 +32,19 @@ def test_items_are_taken_when_they_are_needed(workers):
     with ordered_map(operator.neg, items(), workers) as results:
         for expected in range(20):
             assert next(results) == -expected
-            # Four for each process may wait.
+            # Four per process may wait.
             assert len(taken) <= expected + 2 + 4 * workers
 
 
 def test_large_results_and_items_do_not_block():
-    # Far more than a pipe holds, both ways.
+    # Far more than a pipe holds, in both directions.
     items = [bytes([i]) * 3_000_000 for i in range(12)]
     with ordered_map(bytes.upper, items, 2) as results:
         assert list(results) == [item.upper() for item in items]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_comes_in_its_place(workers):
+def test_an_error_is_raised_in_order(workers):
     with ordered_map(operator.index, [1, 2, "3", 4], workers) as results:
         assert [next(results), next(results)] == [1, 2]
         with pytest.raises(TypeError, match="cannot be interpreted as an int"):

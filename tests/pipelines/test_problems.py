@@ -4,10 +4,10 @@ import pytest
 from conftest import ROOT
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
-from pipelines.problem_log import ProblemLog
 from pipelines.problems import RULES
 from pipelines.problems import Kind
+from pipelines.problems import ProblemLog
+from pipelines.problems import UnusableError
 
 PAGE = ROOT / "docs" / "data.md"
 
@@ -42,7 +42,7 @@ def test_strict_stops_at_the_first():
     )
 
 
-def test_an_unusable_photograph_can_be_told_to_another_process():
+def test_an_unusable_image_error_can_be_pickled():
     error = UnusableError("a.jpg", Kind.IMAGE_EMPTY, "no bytes")
     copy = pickle.loads(pickle.dumps(error))
     assert str(copy) == "a.jpg: image empty (no bytes)"

@@ -1,4 +1,4 @@
-"""Pipes and devices among data: listed or refused, never waited for."""
+"""Tests that pipes and devices among data are listed or refused."""
 
 import csv
 import os

@@ -14,7 +14,7 @@ def vocabulary():
     )
 
 
-def test_comes_back_from_its_file(vocabulary, tmp_path):
+def test_save_and_load(vocabulary, tmp_path):
     vocabulary.save(tmp_path)
     assert Vocabulary.load(tmp_path) == vocabulary
 
@@ -34,14 +34,14 @@ def test_a_part_of_the_landmarks(vocabulary):
         *("right_collar", "left_waistline", "left_hem", "right_hem"),
     )
     assert part.landmark_pairs == ((2, 3),)
-    # Where the other side has no label, a flipped image has none.
+    # A flipped image has no label if the other side has none.
     assert part.flipped_landmarks() == [-1, -1, 3, 2]
     middle = Vocabulary(landmarks=("neck",))
     assert middle.flipped_landmarks() == [0]
     assert vocabulary.with_landmarks([]).flipped_landmarks() == []
 
 
-def test_what_is_none(tmp_path):
+def test_invalid_vocabulary_files(tmp_path):
     with pytest.raises(InputError, match="vocabulary.json: cannot be read"):
         Vocabulary.load(tmp_path)
     for text in (
@@ -87,9 +87,7 @@ def test_what_is_none(tmp_path):
         ("landmarks", ["hem", "hem"], "landmark 'hem' is there twice"),
     ],
 )
-def test_vocabulary_that_makes_no_sense(
-    vocabulary, tmp_path, field, value, reason
-):
+def test_invalid_vocabulary(vocabulary, tmp_path, field, value, reason):
     fields = json.loads(vocabulary.to_json())
     path = tmp_path / "vocabulary.json"
     path.write_text(json.dumps({**fields, field: value}))

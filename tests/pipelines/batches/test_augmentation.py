@@ -24,7 +24,7 @@ from pipelines.records.encode import make_example
 from pipelines.steps import chances
 
 LANDMARKS_ALONE = make_vocabulary((), (), (), True)
-# Without erasing, which may cover what the tests look for.
+# Without erasing, which may cover the dot.
 ALL = Augmentation(
     flip=True, scale=0.25, shift=0.1, rotation=25.0, jitter=0.1, color=0.2
 )
@@ -32,7 +32,7 @@ NONE = Augmentation()
 
 
 def dot_record(x, y, box, size=(160, 120), sigma=2.0):
-    """A record of one bright dot on black, its left collar.
+    """Makes a record of one bright dot on black, its left collar.
 
     x and y are its center in pixels from the image's corner.
     """
@@ -52,14 +52,14 @@ def dot_record(x, y, box, size=(160, 120), sigma=2.0):
         "category": -1,
         "attributes": np.zeros(0, np.int8),
     }
-    photograph = ImageFile(encoded.tobytes(), None, 1, width, height, [])
-    return make_example(row, photograph, np.array(box), landmarks)
+    file = ImageFile(encoded.tobytes(), None, 1, width, height, [])
+    return make_example(row, file, np.array(box), landmarks)
 
 
 def centroid(image):
-    """Center of the light, as fractions of the image."""
+    """Returns the center of the light, as fractions of the image."""
     gray = image.astype("float64").mean(-1)
-    # What JPEG leaves on black must not pull.
+    # JPEG artifacts on black must not shift the center.
     gray = np.clip(gray - 0.05 * gray.max(), 0, None)
     height, width = gray.shape
     columns = (np.arange(width) + 0.5) / width
@@ -72,12 +72,12 @@ def centroid(image):
 
 
 def numbers(count, seed=0):
-    """What chance gives the first images of an epoch."""
+    """Returns the random numbers of the first images of an epoch."""
     return tf.stack(list(chances(seed).take(count)))
 
 
 def augmented(record, augmentation, size, count, in_graph):
-    """Images (count, size, size, 3) of one record, and their landmarks."""
+    """Returns images (count, size, size, 3) of one record, and landmarks."""
     steps = plan(LANDMARKS_ALONE, size, augmentation)
     examples = {
         "serialized": tf.fill([count], record),
@@ -90,7 +90,7 @@ def augmented(record, augmentation, size, count, in_graph):
         return image.numpy(), targets["heatmaps"].numpy()
     images, landmarks = [], []
     for index in range(count):
-        # One alone, without a dimension for the batch.
+        # A single example, without a batch dimension.
         example = {name: value[index] for name, value in examples.items()}
         example = steps(example)
         landmarks.append(example.pop("targets")["heatmaps"].numpy())
@@ -104,7 +104,7 @@ def augmented(record, augmentation, size, count, in_graph):
 
 
 def matrices(step, box, count=200):
-    """What a step makes of a box, with the chance of so many images."""
+    """Returns the matrices of a step for so many images."""
     example = {
         "window": tf.tile(tf.constant([box], tf.float32), [count, 1]),
         "chance": numbers(count),
@@ -112,7 +112,7 @@ def matrices(step, box, count=200):
     return step(show_box(example))["matrix"].numpy().astype(float)
 
 
-# Image and landmarks stay together, whatever the steps do.
+# Image and landmarks agree, whatever the steps do.
 
 
 @pytest.mark.parametrize("in_graph", [False, True])
@@ -136,7 +136,7 @@ def test_dot_is_found_at_its_landmark(augmentation, in_graph):
     images, landmarks = augmented(record, augmentation, 96, 8, in_graph)
     sides = set()
     for image, points in zip(images, landmarks, strict=True):
-        # Seen from the other side, the left collar is the right one.
+        # In a mirrored image, the left collar is the right one.
         (landmark,) = np.flatnonzero(points[:, 2])
         sides.add(int(landmark))
         place = points[landmark, :2]
@@ -155,10 +155,10 @@ def test_dot_is_found_at_its_landmark(augmentation, in_graph):
         ((480, 400), 8.0),  # Decoded at a half,
         ((1111, 907), 20.0),  # at a quarter,
         ((4000, 3001), 80.0),  # at an eighth.
-        ((1500, 190), 5.0),  # Much wider than high.
+        ((1500, 190), 5.0),  # Much wider than it is high.
     ],
 )
-def test_dot_is_found_in_large_photographs(size, sigma):
+def test_dot_is_found_in_large_images(size, sigma):
     width, height = size
     x, y = 0.43 * width, 0.56 * height
     record = dot_record(x, y, (0, 0, width, height), size, sigma)
@@ -176,13 +176,13 @@ def test_alone_and_in_batches_of_tf_data_are_the_same():
     everything = Augmentation(True, 0.25, 0.1, 25.0, 0.1, 0.2, 0.3)
     eager = augmented(record, everything, 48, 7, in_graph=False)
     graph = augmented(record, everything, 48, 7, in_graph=True)
-    # A rounding of the matrix may round a pixel the other way.
+    # Rounding of the matrix may change the rounding of a pixel.
     np.testing.assert_allclose(eager[0], graph[0], atol=1)
     np.testing.assert_allclose(eager[1], graph[1], atol=1e-5)
 
 
 def test_landmark_that_leaves_the_image_stops_counting():
-    # It lies 4 of 100 pixels inside the box: some images lose it.
+    # It is 4 of 100 pixels inside the box, so some images lose it.
     record = dot_record(44, 60, (40.0, 30.0, 140.0, 100.0))
     images, landmarks = augmented(
         record, Augmentation(shift=0.15), 96, 24, True
@@ -195,13 +195,13 @@ def test_landmark_that_leaves_the_image_stops_counting():
     assert (landmarks[~counts] == 0).all()
 
 
-def test_flip_knows_no_side_whose_other_side_has_no_label():
-    """A mirrored left hem is the right one's place."""
+def test_flip_without_the_other_side_has_no_label():
+    """Mirrors a left hem without label to the right one's place."""
     vocabulary = LANDMARKS_ALONE.with_landmarks([1, 6, 7])
     points = np.array([[10, 20, 0], [30, 40, 0], [50, 60, 0]], float)
     row = {"image": "a.jpg", "category": -1, "attributes": np.zeros(0, np.int8)}
-    photograph = ImageFile(b"", None, 1, 100, 100, [])
-    record = make_example(row, photograph, np.array([0, 0, 100, 100]), points)
+    file = ImageFile(b"", None, 1, 100, 100, [])
+    record = make_example(row, file, np.array([0, 0, 100, 100]), points)
     step = plan(vocabulary, 32, Augmentation(flip=True))
     count = 40
     examples = tf.data.Dataset.zip(
@@ -239,7 +239,7 @@ def test_flip_swaps_every_left_and_right(records):
     np.testing.assert_allclose(mirrored, images, atol=2)
 
 
-# Each step keeps within its bounds, and uses them.
+# Each step stays within its bounds, and reaches them.
 
 BOX = (40.0, 30.0, 140.0, 100.0)
 
@@ -303,7 +303,7 @@ def test_every_second_image_is_mirrored():
 
 
 def colors_of(image, **given):
-    """The image of one image as large as it, drawn with `given`."""
+    """Renders an image at its own size, with the features `given`."""
     height, width = image.shape[:2]
     example = {
         "part": tf.constant(image)[None],

@@ -30,12 +30,12 @@ ALL = Augmentation(
 
 
 def numbers(images):
-    """Which hand-written images these are; its red says so."""
+    """Returns the numbers of hand-written images, encoded in their red."""
     return [round(float(image[..., 0].mean()) / 20) for image in images]
 
 
 def epoch(dataset):
-    """One pass over the data: [(image, targets)] of arrays."""
+    """Collects an epoch as [(image, targets)] of arrays."""
     return [
         (image.numpy(), {name: value.numpy() for name, value in y.items()})
         for image, y in dataset
@@ -112,7 +112,7 @@ def test_values_are_those_that_were_written(records, split):
                     1,
                 )
             np.testing.assert_allclose(y["heatmaps"][i], expected, atol=1e-5)
-            # Left out, not merely small: it is 0 where it does not count.
+            # Exactly 0 where it does not count.
             unseen = expected[:, 2] == 0
             assert not y["heatmaps"][i][unseen].any()
             # The images' other colors: 90 and 200.
@@ -135,7 +135,7 @@ def test_only_tasks_of_the_vocabulary(tmp_path):
     assert set(dataset.element_spec[1]) == {"category"}
     labels = [target["category"].numpy() for _, target in dataset]
     assert sorted(np.concatenate(labels)) == [-1, 0]
-    # A folder is as good as what was read from it.
+    # A folder gives the same batches as its Records.
     assert len(load_split(tmp_path / "records", "train", image_size=32)) == 1
 
 
@@ -166,7 +166,7 @@ def test_split_without_images_is_named(records, tmp_path):
         load_split(tmp_path, "train")
 
 
-# Order and chance.
+# Order and randomness.
 
 
 def test_evaluation_is_in_record_order(records):
@@ -242,14 +242,14 @@ def test_same_seed_gives_the_same_batches(records):
 
 
 def test_augmentation_differs_from_epoch_to_epoch(records):
-    # In record order, so that nothing but the augmentation can differ.
+    # In record order, so that only the augmentation can differ.
     dataset = load_split(
         records, "train", image_size=32, batch_size=8, augmentation=ALL
     )
     (_, one), (_, two) = epoch(dataset)[0], epoch(dataset)[0]
     np.testing.assert_array_equal(one["category"], two["category"])
     assert not np.array_equal(one["heatmaps"], two["heatmaps"])
-    # Nor do images of one batch share their chance.
+    # Images of one batch do not share random numbers.
     boxes = one["heatmaps"][one["category"] == 0][:, 0]
     assert len(np.unique(boxes, axis=0)) == len(boxes)
 
@@ -278,14 +278,14 @@ def test_batch_size_changes_no_image(records, training):
 
 @pytest.fixture(scope="module")
 def of_32(tmp_path_factory):
-    """Annotations with 32 images to train on, and bytes of those."""
+    """Returns annotations with 32 training images, and their bytes."""
     folder = write_benchmark(tmp_path_factory.mktemp("data") / "b", images=48)
     paths = [folder / f"img/a_b/{i:03d}.jpg" for i in range(48) if i % 6 < 4]
     return read_annotations(folder), sum(p.stat().st_size for p in paths)
 
 
 def shares(records, part, batch_size=4):
-    """Two epochs of batches."""
+    """Collects two epochs of batches."""
     dataset = load_split(
         records,
         "train",
@@ -317,7 +317,7 @@ def test_processes_share_the_batches_of_one(
     for i in range(count):
         aside = []
         if shards >= 8:
-            # Each reads shards of its own, so that the others may be missing.
+            # Each reads its own shards, so the others may be missing.
             names = records.shards["train"]
             aside = [n for j, n in enumerate(names) if j % count != i]
         for name in aside:
@@ -326,7 +326,7 @@ def test_processes_share_the_batches_of_one(
         for name in aside:
             (tmp_path / name).rename(records.folder / name)
     if shards == 16:
-        # A number of processes that lanes do not share evenly.
+        # A number of processes that does not divide the lanes.
         three = [shares(records, Part(i, 3), 6) for i in range(3)]
         for k, (image, _) in enumerate(shares(records, ALONE, 6)):
             for i, part in enumerate(three):
@@ -341,7 +341,7 @@ def test_processes_share_the_batches_of_one(
         {image.tobytes() for image, _ in half for image in image}
         for half in (whole[:8], whole[8:])
     ]
-    # Augmented, so that no image is seen twice as it was.
+    # Augmented, so that no image is the same twice.
     assert len(seen[0] | seen[1]) == 64
 
 
@@ -363,7 +363,7 @@ def test_lanes_leave_nothing_out_where_shards_differ(
     assert epoch_steps(records, "train", 5) == 7
 
 
-def test_a_batch_is_filled_up_with_what_nobody_knows(records):
+def test_the_last_batch_is_filled_with_unlabeled_images(records):
     options = {"image_size": 32, "batch_size": 6, "whole": True}
     first, second = epoch(load_split(records, "train", **options))
     # Eight images, and four again.

@@ -10,8 +10,8 @@ from pipelines.batches.render import render
 from pipelines.images.resampling import show
 
 
-def photograph(width, height, grain=12):
-    """The JPEG of a soft picture with colors every `grain` pixels."""
+def soft_image(width, height, grain=12):
+    """Encodes a JPEG with soft colors that change every `grain` pixels."""
     random = np.random.default_rng(0)
     small = random.integers(0, 256, (height // grain, width // grain, 3))
     image = cv2.resize(
@@ -41,15 +41,15 @@ def upright(window):
 @pytest.mark.parametrize(
     ("window", "largest", "mean"),
     [
-        # Enlarged, both are bilinear: OpenCV rounds places to 1/32 pixel.
+        # Enlarged, both are bilinear: OpenCV rounds positions to 1/32 pixel.
         ((40, 30, 160, 140), 3, 0.4),
         ((40.3, 30.6, 159.2, 139.9), 3, 0.6),
-        # Reduced, the filters differ: their widths do not.
+        # Reduced, the filters differ, but not their widths.
         ((3, 8, 237, 291), 6, 1.0),
     ],
 )
 def test_shows_nearly_what_prediction_shows(window, largest, mean):
-    encoded = photograph(240, 300)
+    encoded = soft_image(240, 300)
     expected = show(
         encoded,
         tf.constant(1),
@@ -58,14 +58,14 @@ def test_shows_nearly_what_prediction_shows(window, largest, mean):
         160,
     ).numpy()
     _, result = drawn(encoded, [240, 300], upright(window), 160)
-    # The outermost pixels may weigh a neighbor that the other has cut off.
+    # The outermost pixels may use a neighbor that the other one cuts off.
     difference = np.abs(result - expected)[1:-1, 1:-1]
     assert difference.max() <= largest
     assert difference.mean() <= mean
 
 
 def test_decodes_no_more_than_the_crop():
-    encoded = photograph(240, 300)
+    encoded = soft_image(240, 300)
     example, _ = drawn(encoded, [240, 300], upright((40.2, 30, 160, 140)), 160)
     assert example["part"].shape == (110, 120, 3)
     # Turned by 45 degrees, a square of 100 is as wide as its diagonal.
@@ -82,7 +82,7 @@ def test_decodes_no_more_than_the_crop():
 
 @pytest.mark.parametrize("image_size", [150, 80, 50, 33, 20])
 def test_decoded_smaller_shows_the_same(image_size):
-    encoded = photograph(480, 480, grain=80)
+    encoded = soft_image(480, 480, grain=80)
     whole = tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE").numpy()
     expected = cv2.resize(
         whole, (image_size, image_size), interpolation=cv2.INTER_AREA
@@ -96,7 +96,7 @@ def test_decoded_smaller_shows_the_same(image_size):
 @pytest.mark.parametrize(
     "window", [(-60, 0, 60, 120), (180, 240, 300, 360), (-120, 0, 360, 300)]
 )
-def test_outside_the_photograph_is_black(window):
+def test_outside_the_image_is_black(window):
     image = np.full((300, 240, 3), 200, np.uint8)
     encoded = tf.constant(cv2.imencode(".jpg", image)[1].tobytes())
     _, result = drawn(encoded, [240, 300], upright(window), 120)
@@ -111,8 +111,8 @@ def test_outside_the_photograph_is_black(window):
 
 
 @pytest.mark.parametrize("window", [(300, 10, 400, 80), (-90, -90, -10, -20)])
-def test_window_beside_the_photograph_is_black(window):
-    encoded = photograph(240, 300)
+def test_window_beside_the_image_is_black(window):
+    encoded = soft_image(240, 300)
     _, result = drawn(encoded, [240, 300], upright(window), 40)
     np.testing.assert_array_equal(result, 0)
 

@@ -1,4 +1,4 @@
-"""Thousands of damaged images, asked of a SavedModel as a server would."""
+"""Sends thousands of damaged images to a SavedModel, as a server would."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ from conftest import ROOT
 from PIL import Image
 from saved_model_c_api import write_signature
 
-# Neither TensorFlow's Python nor this project's: nothing that could catch.
+# Without Python of TensorFlow or this project, which could catch errors.
 SERVER = """
 import json, resource, sys
 import numpy as np
@@ -27,9 +27,9 @@ starts = [0, *ends[:-1]]
 valid, landmarks = [], []
 for first in range(0, len(ends), 64):
     rows = zip(starts[first : first + 64], ends[first : first + 64])
-    answers = session.ask([data[start:end] for start, end in rows])
-    valid.append(answers["valid"])
-    landmarks.append(answers["landmarks"])
+    outputs = session.ask([data[start:end] for start, end in rows])
+    valid.append(outputs["valid"])
+    landmarks.append(outputs["landmarks"])
     if not first:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -43,7 +43,7 @@ np.savez(
 
 
 def ask_server(run, contents, folder):
-    """`valid`, landmarks, and how many MB the process grew after one batch."""
+    """Returns `valid`, landmarks, and the growth in MB after one batch."""
     model = run / "exports" / "saved_model" / "1"
     write_signature(model, folder / "tensors.json")
     np.savez(
@@ -73,7 +73,7 @@ def encoded(image, kind, **options):
 
 
 def png_header(width, height):
-    """A PNG that says how large it is, and holds nothing."""
+    """Makes a PNG with a size and no pixels."""
 
     def chunk(name, content):
         crc = struct.pack(">I", zlib.crc32(name + content))
@@ -89,7 +89,7 @@ def png_header(width, height):
 
 
 def jpeg_header(jpeg, width, height):
-    """A JPEG whose header was changed to another size."""
+    """Changes the size in the header of a JPEG."""
     # Start of frame: marker, length, precision, height, width.
     start = jpeg.index(b"\xff\xc0") + 5
     size = struct.pack(">HH", height, width)
@@ -97,7 +97,7 @@ def jpeg_header(jpeg, width, height):
 
 
 def decodes(content):
-    """Whether TensorFlow's decoder takes it, asked directly."""
+    """Returns whether TensorFlow's decoder decodes it."""
     try:
         tf.io.decode_image(content, channels=3, expand_animations=False)
     except (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError):
@@ -105,15 +105,15 @@ def decodes(content):
     return content[:2] == b"\xff\xd8" or content[:4] == b"\x89PNG"
 
 
-def photograph(rng):
-    """Blocks of colors, 48 x 64, as JPEG and PNG."""
+def random_image(rng):
+    """Encodes blocks of colors, 48 x 64, as JPEG and PNG."""
     blocks = rng.integers(0, 256, (8, 6, 3), np.uint8)
     image = Image.fromarray(blocks.repeat(8, 0).repeat(8, 1))
     return encoded(image, "JPEG", quality=90), encoded(image, "PNG")
 
 
 def mutated(count, seed):
-    """Pairs of a file and whether it should be valid; None: ask `decodes`."""
+    """Yields files and whether they are valid; None if `decodes` decides."""
     rng = np.random.default_rng(seed)
     others = [
         b"",
@@ -129,10 +129,10 @@ def mutated(count, seed):
         png_header(20_000, 20_000),
         png_header(2**31 - 1, 2**31 - 1),
         png_header(0, 0),
-        jpeg_header(photograph(rng)[0], 20_000, 20_000),
+        jpeg_header(random_image(rng)[0], 20_000, 20_000),
     ]
     for index in range(count):
-        content = photograph(rng)[index % 2]
+        content = random_image(rng)[index % 2]
         way = rng.integers(10)
         if way == 0:
             yield content, True
@@ -154,7 +154,7 @@ def mutated(count, seed):
 @pytest.mark.parametrize(
     "count", [500, pytest.param(10_000, marks=pytest.mark.slow)]
 )
-def test_damaged_photographs(run, tmp_path, count):
+def test_damaged_images(run, tmp_path, count):
     contents, expected = zip(*mutated(count, seed=count), strict=True)
     expected = np.array(
         [
@@ -174,13 +174,13 @@ def test_damaged_photographs(run, tmp_path, count):
 def test_memory_is_bounded(run, tmp_path):
     # Just under and over the largest image: 89,478,485 pixels.
     rng = np.random.default_rng(0)
-    jpeg, _ = photograph(rng)
+    jpeg, _ = random_image(rng)
     contents = [jpeg] * 64
     contents += [png_header(9_400, 9_400), jpeg_header(jpeg, 9_400, 9_400)] * 8
     contents += [png_header(9_500, 9_500), jpeg_header(jpeg, 9_500, 9_500)] * 8
     valid, _, megabytes = ask_server(run, contents, tmp_path)
-    # Over: refused by their header. Under: a PNG needs all it says, while
-    # for a JPEG gray stands in for what is missing.
+    # Over: refused by the header. Under: a PNG needs all its pixels, while
+    # missing parts of a JPEG become gray.
     assert valid.tolist() == [True] * 64 + [False, True] * 8 + [False] * 16
-    # Without floats of the whole image: bytes of a few of them.
+    # Memory for a few images in bytes, not for one in floats.
     assert megabytes < 1000

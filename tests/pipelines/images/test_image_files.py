@@ -11,13 +11,13 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.images import files
 from pipelines.images.files import ImageFile
 from pipelines.images.files import inspect_image
 from pipelines.images.files import read_image
 from pipelines.images.jpeg import decode_whole
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 
 RED, BLUE = (200, 30, 40), (20, 60, 180)
 
@@ -28,25 +28,25 @@ def encode(image, kind="JPEG", **options):
     return buffer.getvalue()
 
 
-def decode(photograph):
-    """What training sees: TensorFlow's pixels."""
+def decode(file):
+    """Decodes the pixels that training sees, with TensorFlow."""
     image = decode_whole(
-        tf.constant(photograph.encoded), tf.constant(photograph.orientation)
+        tf.constant(file.encoded), tf.constant(file.orientation)
     )
     return image.numpy().astype(int)
 
 
 def kept(encoded, *found):
-    """What becomes of a JPEG of 40 x 20 pixels that needs no change."""
+    """Returns the ImageFile of an unchanged JPEG of 40 x 20 pixels."""
     return ImageFile(encoded, None, 1, 40, 20, list(found))
 
 
-def kinds(photograph):
-    return [kind for kind, _ in photograph.found]
+def kinds(file):
+    return [kind for kind, _ in file.found]
 
 
 def textured(width=90, height=60):
-    """An image that fills some thousand bytes."""
+    """Makes an image that takes several thousand bytes."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (height // 6, width // 6, 3), np.uint8)
     return Image.fromarray(
@@ -56,7 +56,7 @@ def textured(width=90, height=60):
 
 @pytest.fixture
 def two_halves():
-    """40 wide, 20 high; its left half is red, its right half blue."""
+    """Makes an image of 40 x 20, red on the left and blue on the right."""
     pixels = np.zeros((20, 40, 3), np.uint8)
     pixels[:, :20] = RED
     pixels[:, 20:] = BLUE
@@ -75,31 +75,31 @@ def two_halves():
 def test_jpeg_stays_as_it_is(two_halves, options):
     encoded = encode(two_halves, **options)
     assert inspect_image(encoded, "a") == kept(encoded)
-    # Whatever a downloader left behind it does no harm.
+    # Bytes after the end, from a downloader, do no harm.
     longer = encoded + b"\0\0\r\n<html>"
-    photograph = inspect_image(longer, "a")
-    assert photograph == kept(longer)
-    assert decode(photograph).shape == (20, 40, 3)
+    file = inspect_image(longer, "a")
+    assert file == kept(longer)
+    assert decode(file).shape == (20, 40, 3)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_other_formats_lose_nothing(two_halves, kind):
     lossless = {"lossless": True} if kind == "WEBP" else {}
-    # GIF keeps 256 colors, of which these are two.
+    # GIF keeps 256 colors, enough for these two.
     encoded = encode(two_halves, kind, **lossless)
-    photograph = inspect_image(encoded, "a")
-    assert (photograph.width, photograph.height) == (40, 20)
-    assert photograph.found == [(Kind.OTHER_FORMAT, kind)]
-    assert photograph.encoded.startswith(b"\x89PNG")
-    np.testing.assert_array_equal(decode(photograph), np.array(two_halves))
-    np.testing.assert_array_equal(photograph.pixels, np.array(two_halves))
+    file = inspect_image(encoded, "a")
+    assert (file.width, file.height) == (40, 20)
+    assert file.found == [(Kind.OTHER_FORMAT, kind)]
+    assert file.encoded.startswith(b"\x89PNG")
+    np.testing.assert_array_equal(decode(file), np.array(two_halves))
+    np.testing.assert_array_equal(file.pixels, np.array(two_halves))
 
 
 @pytest.mark.parametrize(
     ("kind", "options"),
     [("AVIF", {"quality": 95}), ("JPEG2000", {}), ("TIFF", {})],
 )
-def test_formats_that_few_write(two_halves, kind, options):
+def test_rare_formats(two_halves, kind, options):
     if kind not in Image.registered_extensions().values():
         pytest.skip(f"this Pillow writes no {kind}")
     encoded = encode(two_halves, kind, **options)
@@ -110,7 +110,7 @@ def test_formats_that_few_write(two_halves, kind, options):
 
 @pytest.mark.parametrize("kind", ["EPS", "PPM", "TGA", "ICO", "PCX", "PDF"])
 def test_other_formats_are_not_opened(two_halves, kind, monkeypatch):
-    """Of EPS Pillow would have Ghostscript run what it says."""
+    """Checks EPS, for which Pillow would run Ghostscript."""
 
     def never(*arguments, **options):
         raise AssertionError(f"{kind} was opened")
@@ -142,9 +142,9 @@ HEIC = base64.b85decode(
 
 def test_heic_is_read_with_its_extra():
     pytest.importorskip("pi_heif")
-    photograph = inspect_image(HEIC, "a.heic")
-    assert photograph.found == [(Kind.OTHER_FORMAT, "HEIF")]
-    pixels = photograph.pixels.astype(int)
+    file = inspect_image(HEIC, "a.heic")
+    assert file.found == [(Kind.OTHER_FORMAT, "HEIF")]
+    pixels = file.pixels.astype(int)
     assert pixels.shape == (8, 16, 3)
     assert np.abs(pixels[4, 2] - RED).max() < 4
     assert np.abs(pixels[4, 13] - BLUE).max() < 4
@@ -161,20 +161,20 @@ def test_heic_without_its_extra_says_what_to_do(monkeypatch):
     )
 
 
-def test_a_jpeg_with_further_pictures_stays_as_it_is(two_halves):
+def test_a_jpeg_with_further_images_stays_as_it_is(two_halves):
     encoded = encode(
         two_halves, "MPO", save_all=True, append_images=[textured(40, 20)]
     )
-    photograph = inspect_image(encoded, "a")
-    assert photograph == kept(encoded)
-    assert np.abs(decode(photograph)[10, 5] - RED).max() < 6
+    file = inspect_image(encoded, "a")
+    assert file == kept(encoded)
+    assert np.abs(decode(file)[10, 5] - RED).max() < 6
 
 
 def test_grayscale_is_listed_and_stays(two_halves):
     encoded = encode(two_halves.convert("L"))
-    photograph = inspect_image(encoded, "a")
-    assert photograph == kept(encoded, (Kind.GRAYSCALE, "mode L"))
-    pixels = decode(photograph)
+    file = inspect_image(encoded, "a")
+    assert file == kept(encoded, (Kind.GRAYSCALE, "mode L"))
+    pixels = decode(file)
     # Rec. 601: 0.299 of red, 0.587 of green, 0.114 of blue.
     assert np.abs(pixels[10, 5] - 82).max() <= 2
     assert np.abs(pixels[10, 35] - 62).max() <= 2
@@ -182,9 +182,9 @@ def test_grayscale_is_listed_and_stays(two_halves):
 
 def test_sixteen_bits_are_scaled():
     deep = Image.fromarray(np.full((8, 8), 200 * 257, np.uint16))
-    photograph = inspect_image(encode(deep, "PNG"), "a")
-    assert kinds(photograph) == [Kind.OTHER_FORMAT, Kind.GRAYSCALE]
-    assert np.abs(decode(photograph) - 200).max() <= 1
+    file = inspect_image(encode(deep, "PNG"), "a")
+    assert kinds(file) == [Kind.OTHER_FORMAT, Kind.GRAYSCALE]
+    assert np.abs(decode(file) - 200).max() <= 1
 
 
 @pytest.mark.parametrize("inverted", [True, False])
@@ -201,13 +201,13 @@ def test_cmyk_becomes_rgb(inverted):
         inks = 255 - inks
         encoded = encode(Image.fromarray(inks, "CMYK"), quality=95)
         encoded = encoded[:start] + encoded[start + 2 + length :]
-    photograph = inspect_image(encoded, "a")
-    assert photograph.found == [(Kind.CMYK, "mode CMYK")]
-    assert np.abs(decode(photograph)[8, 8] - [127, 255, 255]).max() <= 3
+    file = inspect_image(encoded, "a")
+    assert file.found == [(Kind.CMYK, "mode CMYK")]
+    assert np.abs(decode(file)[8, 8] - [127, 255, 255]).max() <= 3
 
 
-# What shows each picture as it was taken, from the EXIF standard: the places
-# of red and blue, seen from the center, as (x, y).
+# Positions of red and blue relative to the center, as (x, y), in the upright
+# image of each EXIF orientation, from the standard.
 UPRIGHT = {
     2: ((1, 0), (-1, 0)),
     3: ((1, 0), (-1, 0)),
@@ -224,14 +224,14 @@ def test_exif_rotation_is_applied(two_halves, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     encoded = encode(two_halves, exif=exif, quality=95)
-    photograph = inspect_image(encoded, "a")
-    width, height = photograph.width, photograph.height
+    file = inspect_image(encoded, "a")
+    width, height = file.width, file.height
     assert (width, height) == ((40, 20) if orientation < 5 else (20, 40))
     found = [(Kind.EXIF_ROTATION, f"orientation {orientation}")]
-    assert photograph.found == found
-    assert photograph.encoded == encoded
-    pixels = decode(photograph)
-    np.testing.assert_array_equal(photograph.pixels, pixels)
+    assert file.found == found
+    assert file.encoded == encoded
+    pixels = decode(file)
+    np.testing.assert_array_equal(file.pixels, pixels)
     assert pixels.shape == (height, width, 3)
     for (x, y), color in zip(UPRIGHT[orientation], (RED, BLUE), strict=True):
         pixel = pixels[height // 2 + 8 * y, width // 2 + 8 * x]
@@ -239,7 +239,7 @@ def test_exif_rotation_is_applied(two_halves, orientation):
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0MM\0*\0", b"Exif\0\0nonsense"])
-def test_exif_that_makes_no_sense_is_overlooked(two_halves, exif):
+def test_invalid_exif_is_ignored(two_halves, exif):
     encoded = encode(two_halves, exif=exif)
     assert inspect_image(encoded, "a") == kept(encoded)
 
@@ -277,7 +277,7 @@ def test_transparency_becomes_white():
         ),
     ],
 )
-def test_what_is_no_photograph(encoded, kind, message):
+def test_what_is_not_an_image(encoded, kind, message):
     with pytest.raises(InputError) as error:
         inspect_image(encoded, "a.jpg")
     assert isinstance(error.value, UnusableError)
@@ -286,27 +286,27 @@ def test_what_is_no_photograph(encoded, kind, message):
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
-def test_whatever_is_kept_is_decoded_by_tensorflow(options):
+def test_kept_images_are_decoded_by_tensorflow(options):
     whole = encode(textured(), quality=90, **options)
     rng = np.random.default_rng(0)
     survivors = 0
     for i in range(300):
-        spoilt = bytearray(whole)
+        damaged = bytearray(whole)
         if i % 3 == 0:
-            del spoilt[rng.integers(len(spoilt)) :]
+            del damaged[rng.integers(len(damaged)) :]
         elif i % 3 == 1:
-            for place in rng.integers(2, len(spoilt), 3):
-                spoilt[place] = rng.integers(256)
+            for place in rng.integers(2, len(damaged), 3):
+                damaged[place] = rng.integers(256)
         else:
-            start = rng.integers(2, len(spoilt))
-            spoilt[start : start + 300] = bytes(len(spoilt[start:][:300]))
+            start = rng.integers(2, len(damaged))
+            damaged[start : start + 300] = bytes(len(damaged[start:][:300]))
         try:
-            photograph = inspect_image(bytes(spoilt), "a")
+            file = inspect_image(bytes(damaged), "a")
         except UnusableError:
             continue
         survivors += 1
-        decode(photograph)
-    # A part of the changes only paints over some blocks.
+        decode(file)
+    # Some changes only alter the colors of blocks.
     assert survivors > 50
 
 
@@ -326,7 +326,7 @@ def test_too_many_pixels_are_not_decoded():
     )
 
 
-def test_a_pipe_is_no_photograph(tmp_path):
+def test_a_pipe_is_not_an_image(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(InputError, match=r"pipe.jpg: is a pipe; name a file"):
         read_image(tmp_path / "pipe.jpg")

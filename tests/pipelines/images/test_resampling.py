@@ -13,7 +13,7 @@ from pipelines.images.resampling_numpy import resample_array
 
 
 def triangle_weights(start, end, length, size):
-    """(size, length) weights of an antialiased bilinear resampling."""
+    """Returns (size, length) weights of antialiased bilinear resampling."""
     step = (end - start) / size
     radius = max(1.0, step)
     weights = np.zeros((size, length))
@@ -60,12 +60,12 @@ def test_resampled_is_an_antialiased_bilinear_crop(window, size):
         # Whole factors, 2 and 3: exact at any sub-pixel position.
         ((5.25, 0.6, 37.25, 48.6), 1e-3),
         ((6.25, 8.5, 17.75, 23.0), 1e-3),  # Enlarged: exact, too.
-        # Otherwise the filter's few taps are off by a part of a pixel.
+        # Otherwise the filter's few taps are off by a fraction of a pixel.
         ((6.25, 8.5, 33.75, 41.0), 0.1),
     ],
 )
 def test_resampled_gradient_is_a_gradient(window, tolerance):
-    # Green grows by 3 a column, blue by 2 a row.
+    # Green grows by 3 per column, blue by 2 per row.
     image = np.zeros((50, 40, 3), np.uint8)
     image[..., 1] = 3 * np.arange(40)
     image[..., 2] = 2 * np.arange(50)[:, None]
@@ -85,7 +85,7 @@ def test_resampled_gradient_is_a_gradient(window, tolerance):
             assert blue / 2 == pytest.approx(y, abs=tolerance)
 
 
-def test_outside_the_photograph_is_black():
+def test_outside_the_image_is_black():
     image = tf.fill([20, 20, 3], tf.constant(200, tf.uint8))
     result = resample(image, tf.constant([-10.0, 0, 10, 20]), 10).numpy()
     np.testing.assert_array_equal(result[:, :5], 0)
@@ -102,11 +102,11 @@ def test_outside_the_photograph_is_black():
         (32, 16, 48, 64),
         (-7.5, -3, 160, 50),
         (89.5, 69.5, 95, 80),
-        (150, 150, 160, 160),  # Misses the image.
+        (150, 150, 160, 160),  # Outside the image.
         (-20, -20, -10, -10),
     ],
 )
-def test_decoded_part_stands_for_the_whole(window, orientation, subsampling):
+def test_decoded_part_equals_the_whole(window, orientation, subsampling):
     random = np.random.default_rng(1)
     image = cv2.resize(
         random.integers(0, 256, (14, 18, 3)).astype("uint8"), (90, 70)
@@ -123,7 +123,7 @@ def test_decoded_part_stands_for_the_whole(window, orientation, subsampling):
     whole = decode_whole(encoded, upright)
     assert whole.shape == (70, 90, 3)
     expected = resample(whole, window, 12).numpy()
-    # At the edge of a part libjpeg may lack a neighbor to blend colors with.
+    # At the edge of a part, libjpeg may lack a neighbor to blend colors with.
     result = resample(part, moved, 12).numpy()
     np.testing.assert_allclose(result, expected, atol=0.5)
     other = resample_array(whole.numpy(), window.numpy(), 12)
@@ -132,7 +132,7 @@ def test_decoded_part_stands_for_the_whole(window, orientation, subsampling):
         np.testing.assert_array_equal(result, 0)
 
 
-def test_decodes_no_more_than_the_window_asks_for():
+def test_decodes_no_more_than_the_window_needs():
     image = np.zeros((300, 240, 3), np.uint8)
     encoded = tf.constant(cv2.imencode(".jpg", image)[1].tobytes())
     part, inside = decode_window(

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.images.store import ImageStore
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 
 NAME = "img/Red_Dress/1.jpg"
 
 
-def write(path, content=b"photograph"):
+def write(path, content=b"image data"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
@@ -38,7 +38,7 @@ def refused(store, name):
 def test_unpacked_anywhere_in_the_folder(tmp_path, prefix):
     write(tmp_path / prefix / NAME)
     store = ImageStore(tmp_path)
-    assert store.read(NAME) == (b"photograph", [])
+    assert store.read(NAME) == (b"image data", [])
     assert store.size(NAME) == 10
     assert refused(store, "img/Red_Dress/2.jpg") == Kind.IMAGE_MISSING
 
@@ -47,7 +47,7 @@ def test_pieces_of_a_download(tmp_path):
     write(tmp_path / "img-001" / NAME)
     write(tmp_path / "img-002" / "img/Tee/1.jpg", b"other")
     store = ImageStore(tmp_path)
-    assert store.read(NAME)[0] == b"photograph"
+    assert store.read(NAME)[0] == b"image data"
     assert store.read("img/Tee/1.jpg")[0] == b"other"
 
 
@@ -55,32 +55,32 @@ def test_pieces_of_a_download(tmp_path):
 @pytest.mark.parametrize("inner", ["img/", ""])
 def test_read_in_place_from_a_zip_file(tmp_path, archive, inner):
     members = {
-        f"{inner}Red_Dress/1.jpg": b"photograph",
+        f"{inner}Red_Dress/1.jpg": b"image data",
         "../outside.jpg": b"secret",
     }
     write_zip(tmp_path / archive, members)
     store = ImageStore(tmp_path)
     for _ in range(2):
-        assert store.read(NAME) == (b"photograph", [])
+        assert store.read(NAME) == (b"image data", [])
         assert store.size(NAME) == 10
-        # A process that it is sent to opens the file for itself.
+        # A pickled store opens the file again.
         store = pickle.loads(pickle.dumps(store))
     assert refused(store, "img/Red_Dress/2.jpg") == Kind.IMAGE_MISSING
     assert refused(store, "../outside.jpg") == Kind.PATH_OUTSIDE
     assert refused(store, "img/../../outside.jpg") == Kind.PATH_OUTSIDE
     assert store.read("img/red_dress/1.JPG") == (
-        b"photograph",
+        b"image data",
         [(Kind.PATH_CASE, f"{inner}Red_Dress/1.jpg")],
     )
 
 
-def test_a_damaged_member_spoils_no_other(tmp_path):
+def test_a_damaged_member_does_not_affect_others(tmp_path):
     write_zip(tmp_path / "img.zip", {"img/a.jpg": b"a" * 99, "img/b.jpg": b"b"})
     whole = (tmp_path / "img.zip").read_bytes()
-    # A local header has 30 bytes and the name; the data come behind it.
+    # Data follow a local header of 30 bytes and the name.
     place = 30 + len("img/a.jpg")
-    spoilt = whole[:place] + b"\xff" + whole[place + 1 :]
-    (tmp_path / "img.zip").write_bytes(spoilt)
+    damaged = whole[:place] + b"\xff" + whole[place + 1 :]
+    (tmp_path / "img.zip").write_bytes(damaged)
     store = ImageStore(tmp_path)
     with pytest.raises(UnusableError, match="damaged in its zip file") as error:
         store.read("img/a.jpg")
@@ -88,7 +88,7 @@ def test_a_damaged_member_spoils_no_other(tmp_path):
     assert store.read("img/b.jpg") == (b"b", [])
 
 
-def test_damaged_lzma_spoils_no_other(tmp_path):
+def test_damaged_lzma_does_not_affect_others(tmp_path):
     noise = random.Random(0).randbytes(999)
     with zipfile.ZipFile(tmp_path / "img.zip", "w", zipfile.ZIP_LZMA) as file:
         file.writestr("img/a.jpg", noise)
@@ -103,7 +103,7 @@ def test_damaged_lzma_spoils_no_other(tmp_path):
     assert store.read("img/b.jpg") == (b"b", [])
 
 
-def test_what_is_no_zip_file_stops_everything(tmp_path):
+def test_a_broken_zip_file_stops_everything(tmp_path):
     write(tmp_path / "img.zip", b"<html>quota exceeded</html>")
     with pytest.raises(InputError) as error:
         ImageStore(tmp_path).read(NAME)
@@ -155,8 +155,8 @@ def test_a_name_that_leaves_the_folder(tmp_path, name):
 def test_a_name_with_dots_that_stays_inside(tmp_path):
     write(tmp_path / NAME)
     store = ImageStore(tmp_path)
-    assert store.read(f"img/../{NAME}") == (b"photograph", [])
-    assert store.read(f"./{NAME}") == (b"photograph", [])
+    assert store.read(f"img/../{NAME}") == (b"image data", [])
+    assert store.read(f"./{NAME}") == (b"image data", [])
 
 
 def test_links_that_leave_the_folder_and_links_that_stay(tmp_path):
@@ -173,10 +173,10 @@ def test_links_that_leave_the_folder_and_links_that_stay(tmp_path):
     assert refused(store, "folder/1.jpg") == Kind.PATH_OUTSIDE
     assert refused(store, "FOLDER/1.jpg") == Kind.PATH_OUTSIDE
     assert refused(store, "nowhere.jpg") == Kind.IMAGE_MISSING
-    assert store.read("inside.jpg") == (b"photograph", [])
+    assert store.read("inside.jpg") == (b"image data", [])
     # The folder itself may be a link.
     (tmp_path / "link").symlink_to(data)
-    assert ImageStore(tmp_path / "link").read(NAME)[0] == b"photograph"
+    assert ImageStore(tmp_path / "link").read(NAME)[0] == b"image data"
 
 
 def test_links_that_may_leave_the_folder(tmp_path):
@@ -194,12 +194,12 @@ def test_links_that_may_leave_the_folder(tmp_path):
     store = ImageStore(data, follow_links=True)
     for found in (store, pickle.loads(pickle.dumps(store))):
         for name in ("img/1.jpg", "file.jpg"):
-            assert found.read(name) == (b"photograph", [])
-        # What a name says is the annotations' choice, not the owner's.
+            assert found.read(name) == (b"image data", [])
+        # Names come from the annotations, not from the owner.
         assert refused(found, "../disk/1.jpg") == Kind.PATH_OUTSIDE
 
 
-def test_what_may_never_end_is_not_opened(tmp_path, monkeypatch):
+def test_pipes_and_devices_are_not_opened(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to("pipe.jpg")
     # The path of a socket must be short.
@@ -230,7 +230,7 @@ def test_other_capitals_are_found(tmp_path):
         [(Kind.PATH_CASE, "img/Red_Dress/2.JPG")],
     )
     assert store.size("IMG/red_dress/2.jpg") == 6
-    assert store.read(NAME) == (b"photograph", [])
+    assert store.read(NAME) == (b"image data", [])
 
 
 # "é" as one character, as most systems write it, and as macOS used to: an e
@@ -239,7 +239,7 @@ COMPOSED, DECOMPOSED = "img/Caf\u00e9.jpg", "img/Cafe\u0301.jpg"
 
 
 @pytest.mark.parametrize(
-    ("there", "asked"),
+    ("there", "name"),
     [
         ("img/a b.jpg", "img\\a b.jpg"),
         ("img/a b.jpg", ".\\x\\..\\img\\a b.jpg"),
@@ -254,21 +254,21 @@ COMPOSED, DECOMPOSED = "img/Caf\u00e9.jpg", "img/Cafe\u0301.jpg"
         (DECOMPOSED, "IMG/caf%C3%A9.JPG"),
     ],
 )
-def test_a_file_is_found_under_another_spelling(tmp_path, there, asked):
+def test_a_file_is_found_under_another_spelling(tmp_path, there, name):
     write(tmp_path / there)
-    asked = asked.format(folder=tmp_path)
+    name = name.format(folder=tmp_path)
     store = ImageStore(tmp_path)
     listed = [(Kind.PATH_SPELLING, there)]
-    assert store.read(asked) == (b"photograph", listed)
-    assert store.size(asked) == 10
+    assert store.read(name) == (b"image data", listed)
+    assert store.size(name) == 10
 
 
 def test_another_spelling_is_found_in_a_zip_file(tmp_path):
-    write_zip(tmp_path / "img.zip", {COMPOSED: b"photograph"})
+    write_zip(tmp_path / "img.zip", {COMPOSED: b"image data"})
     store = ImageStore(tmp_path)
-    for asked in (DECOMPOSED, "img\\Caf\u00e9.jpg", "img/Caf%C3%A9.jpg"):
-        assert store.read(asked) == (
-            b"photograph",
+    for name in (DECOMPOSED, "img\\Caf\u00e9.jpg", "img/Caf%C3%A9.jpg"):
+        assert store.read(name) == (
+            b"image data",
             [(Kind.PATH_SPELLING, COMPOSED)],
         )
 
@@ -278,7 +278,7 @@ def test_an_absolute_path_through_a_link_to_the_folder(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "data")
     store = ImageStore(tmp_path / "link")
     for folder in ("data", "link"):
-        assert store.read(f"{tmp_path}/{folder}/{NAME}")[0] == b"photograph"
+        assert store.read(f"{tmp_path}/{folder}/{NAME}")[0] == b"image data"
 
 
 def test_a_file_of_exactly_that_name_comes_first(tmp_path):
@@ -316,7 +316,7 @@ def test_no_spelling_leads_out(tmp_path, name, kind, detail):
     assert (error.value.kind, error.value.detail) == (kind, detail)
 
 
-def test_of_two_that_differ_by_capitals_none_is_guessed(tmp_path):
+def test_two_files_that_differ_by_case_are_ambiguous(tmp_path):
     write(tmp_path / "img/Tee/1.jpg", b"one")
     write(tmp_path / "img/TEE/1.jpg", b"other")
     store = ImageStore(tmp_path)

@@ -11,7 +11,7 @@ from pipelines.vocabulary import LANDMARKS
 
 
 def keypoints(*points):
-    """Of a lower-body garment: waistline, hems."""
+    """Lists keypoints of a lower garment: waistline, hems."""
     return [value for point in points for value in point]
 
 
@@ -96,7 +96,7 @@ def test_without_attribute_ids_attributes_are_unknown(tmp_path):
 
 
 def test_one_file_a_split(tmp_path):
-    """Each with ids of its own, and images where COCO has them."""
+    """Reads files with their own ids, and images in COCO's folders."""
 
     def change(data):
         data["images"][0].update(file_name="c.jpg")
@@ -136,7 +136,7 @@ def test_one_file_a_split(tmp_path):
 def test_split_by_the_name_of_the_file(tmp_path, name, split):
     path = write(tmp_path / f"{name}.json")
     table = read_annotations(path).table
-    # By their hashes, md5 of "a.jpg" and "b.jpg", both would be train.
+    # By the MD5 of "a.jpg" and "b.jpg", both would be train.
     assert table["split"].tolist() == [split or "train"] * 2
 
 
@@ -144,7 +144,7 @@ def test_roboflow_has_a_folder_for_each_split(tmp_path):
     for folder in ("train", "valid", "test"):
         write(tmp_path / folder / "_annotations.coco.json")
         write_image(tmp_path / folder / "a.jpg")
-        # What macOS puts beside a file that it packs.
+        # macOS puts this next to a file that it packs.
         (tmp_path / folder / "._annotations.coco.json").write_bytes(b"\0\5")
     table = read_annotations(tmp_path, strict=True).table
     assert table["image"].tolist() == [
@@ -173,7 +173,7 @@ def test_roboflow_has_a_folder_for_each_split(tmp_path):
     ],
 )
 def test_where_images_lie(tmp_path, file, place):
-    """The first image is missing, which says nothing of the others."""
+    """Finds the folder even if the first image is missing."""
 
     def change(data):
         data["images"] += [
@@ -192,7 +192,7 @@ def test_where_images_lie(tmp_path, file, place):
     assert table["image"].tolist() == [f"{place}{name}.jpg" for name in "abcd"]
 
 
-def test_images_of_another_split_are_not_taken_for_them(tmp_path):
+def test_images_of_another_split_with_the_same_name(tmp_path):
     path = write(tmp_path / "annotations" / "instances_train.json")
     for name in "ab":
         write_image(tmp_path / "images" / "val" / f"{name}.jpg")
@@ -214,7 +214,7 @@ def test_names_as_windows_writes_them_relative_to_the_file(tmp_path):
     assert records.images == {"train": 2}
 
 
-def test_an_image_is_of_the_split_that_its_folder_is_named_for(tmp_path):
+def test_split_from_the_name_of_the_folder(tmp_path):
     def change(data):
         data["images"][0]["file_name"] = "images/Training/a.jpg"
         data["images"][1]["file_name"] = "images\\valid\\test_1.jpg"
@@ -224,7 +224,7 @@ def test_an_image_is_of_the_split_that_its_folder_is_named_for(tmp_path):
 
 
 def test_files_without_annotations_are_left_out(tmp_path):
-    """As COCO and Fashionpedia have them for the test split."""
+    """Reads test splits like those of COCO and Fashionpedia."""
     write(tmp_path / "annotations" / "train.json")
     other = write(
         tmp_path / "annotations" / "info_test2020.json",
@@ -280,7 +280,7 @@ def test_a_category_with_an_empty_list_of_keypoints_names_none(tmp_path):
 
 @pytest.mark.parametrize("name", ["train.json", "labels.json"])
 def test_a_name_that_is_no_text_leaves_one_image_out(tmp_path, name):
-    # Half of a surrogate pair: JSON can say it, UTF-8 cannot.
+    # Half of a surrogate pair, which JSON can encode, but not UTF-8.
     path = write(tmp_path / name, image(1, file_name="\ud800.jpg"))
     write_image(tmp_path / "a.jpg")
     annotations = read_annotations(path)
@@ -300,7 +300,7 @@ def test_polygons_are_the_box_of_a_garment_without_bbox(tmp_path):
             [30, 20, 40, 45, 35, 60],
             [10.5, 50, 20, 50, 15, 70],
         ]
-        # A second garment of the same image, as flat as some tools write it.
+        # A second garment of the same image, as a flat list.
         data["annotations"].append(
             {
                 "image_id": 1,
@@ -330,7 +330,7 @@ def test_polygons_are_the_box_of_a_garment_without_bbox(tmp_path):
             [15, 25, 18, 28],
             {6: (15, 25), 7: (18, 28)},
         ),
-        # Of three named keypoints, six numbers are pairs, nine are not.
+        # For three named keypoints, six numbers are pairs, nine are not.
         (
             ["left collar", "left hem", "right hem"],
             [11, 21, 15, 25, 18, 28],
@@ -410,7 +410,7 @@ def test_attributes_as_cvat_writes_them(tmp_path):
         *(("color", "red"), ("other", "floral"), ("color", "blue")),
         *(("length", "red"), ("parts", "hood"), ("parts", "zip")),
     ]
-    # A group that a garment has a value of is known, all else is not.
+    # A group with a value is known, all others are unknown.
     assert [list(row) for row in annotations.table["attributes"]] == [
         [1, 1, 0, -1, -1, -1],
         [0, -1, 1, -1, -1, -1],
@@ -626,7 +626,7 @@ def test_what_is_unknown_stays_unknown(tmp_path):
     )
     row = read_annotations(path).table.iloc[0]
     assert row["category"] == -1
-    # It does have the one that is known, and not the other.
+    # The garment has the known one, and not the other.
     assert row["attributes"].tolist() == [0, 1]
 
 

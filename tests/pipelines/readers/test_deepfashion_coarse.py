@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from conftest import write_image
+from layouts import table as write_table
 
 from pipelines.errors import InputError
-from pipelines.problem_log import ProblemLog
+from pipelines.problems import ProblemLog
 from pipelines.readers.deepfashion_names import read_names
 from pipelines.readers.detect import read_annotations
 
@@ -25,7 +27,7 @@ def test_reads_every_label(hand_written):
 def test_unpacks_landmarks_by_clothes_type(hand_written):
     landmarks = read_annotations(hand_written).table["landmarks"]
     upper, lower, full = landmarks.iloc[:3]
-    # Upper: collars, sleeves, hems; the waistline is not there.
+    # Upper: collars, sleeves, hems; the waistline is absent.
     assert upper[:, 2].tolist() == [0, 0, 0, 0, 2, 2, 0, 0]
     assert upper[6].tolist() == [18, 28, 0]
     # Lower: waistline, hems.
@@ -79,7 +81,7 @@ def change(folder, file, old, new):
         ("tabs for blanks", lambda text: text.replace(b" ", b"\t")),
     ],
 )
-def test_how_a_file_is_written(benchmark, kind, change_bytes):
+def test_line_ends_tabs_and_byte_order_marks(benchmark, kind, change_bytes):
     before = read_annotations(benchmark)
     paths = sorted((benchmark / "Anno").iterdir())
     for path in paths:
@@ -90,7 +92,7 @@ def test_how_a_file_is_written(benchmark, kind, change_bytes):
         assert np.array_equal(
             np.stack(before.table[name]), np.stack(after.table[name])
         )
-    # Once a file, where it is seen first: in the header, if it has blanks.
+    # Once per file, in the first such line: the header, if it has blanks.
     number = 2 if kind == "tabs for blanks" else 1
     assert {(k, image, source) for k, image, source, _ in problems(after)} == {
         (kind, "", f"{path}, line {number}") for path in paths
@@ -178,7 +180,7 @@ def test_row_that_does_not_parse_is_left_out(
     ]
     assert len(annotations.table) == 11
     assert image not in set(annotations.table["image"])
-    # The other rows keep what is theirs.
+    # The other rows keep their labels.
     row = annotations.table.set_index("image").loc["img/a_b/004.jpg"]
     assert row["category"] == 1
     assert row["attributes"].tolist() == [0, 0, 0, 0, 1]
@@ -234,7 +236,7 @@ def test_row_missing_from_one_file(benchmark):
     assert len(annotations.table) == 11
 
 
-def test_count_line_that_lies(benchmark):
+def test_wrong_count_line(benchmark):
     path = benchmark / "Anno" / "list_bbox.txt"
     count, *rest = path.read_text().splitlines()
     path.write_text("\n".join(["17", *rest, "", ""]))
@@ -386,7 +388,7 @@ def test_real_annotations_have_no_problem(real_data):
     )
     counts = annotations.table["split"].value_counts().to_dict()
     assert counts == {"train": 4853, "val": 250, "test": 250}
-    # Where its smallest pixel is 1, the table's is 0.
+    # The smallest pixel is 1 in the files, and 0 in the table.
     assert annotations.table["x1"].min() == 0
 
 
@@ -412,7 +414,7 @@ def test_the_benchmarks_own_lists(real_data, benchmark):
     ("file", "old", "new", "line"),
     [
         ("list_bbox.txt", "12\n", "twelve\n", "line 1: should be the number"),
-        # One name fewer, and all numbers behind it mean another category.
+        # Without one name, all later numbers mean another category.
         ("list_category_cloth.txt", "Tee      1\n", "", "says 3 rows, but 2"),
         ("list_attr_cloth.txt", "denim  2", "denim", "line 4: does not parse"),
         (
@@ -450,3 +452,70 @@ def test_no_row_can_be_used(benchmark):
         f"{benchmark}: no row can be used; the first problem is {path}: "
         "img/a_b/000.jpg: row missing ("
     )
+
+
+@pytest.fixture
+def landmark_benchmark(tmp_path):
+    """Writes four images, 60 x 80: upper, lower, full and upper clothes."""
+    names = [f"img/img_{i:08d}.jpg" for i in range(1, 5)]
+    for name in names:
+        write_image(tmp_path / name)
+    rows = [
+        "1  3  0 011 021 1 012 022 2 000 000 0 014 024 0 015 025 0 016 026",
+        "2  1  0 011 021 0 012 022 0 013 023 0 014 024",
+        "3  5  " + " ".join(f"0 {11 + k:03d} {21 + k:03d}" for k in range(8)),
+        "1  2  " + " ".join("0 030 040" for _ in range(6)),
+    ]
+    splits = ["train", "val", "test", "train"]
+
+    def write(path, values):
+        listed = [f"{n}  {v}" for n, v in zip(names, values, strict=True)]
+        write_table(tmp_path / path, listed)
+
+    write("Anno/list_landmarks.txt", rows)
+    write("Anno/list_bbox.txt", ["011 021 050 070"] * 4)
+    write("Anno/list_joints.txt", ["0 1 1"] * 4)
+    write("Eval/list_eval_partition.txt", splits)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["", "Anno"])
+def test_landmark_benchmark(landmark_benchmark, name):
+    annotations = read_annotations(landmark_benchmark / name, strict=True)
+    vocabulary, rows = annotations.vocabulary, annotations.table
+    assert (vocabulary.categories, vocabulary.attributes) == ((), ())
+    assert annotations.folder == landmark_benchmark
+    assert rows["image"].iat[3] == "img/img_00000004.jpg"
+    assert rows["split"].tolist() == ["train", "val", "test", "train"]
+    assert rows["category"].tolist() == [-1] * 4
+    # 1-based and inclusive there, 0-based and half-open here.
+    assert (
+        rows[["x1", "y1", "x2", "y2"]].to_numpy().tolist()
+        == [[10, 20, 50, 70]] * 4
+    )
+    landmarks = np.stack(rows["landmarks"])
+    # Upper: collars, sleeves, hems. Lower: waistline, hems.
+    assert landmarks[0, :, 2].tolist() == [0, 1, 2, 0, 2, 2, 0, 0]
+    assert landmarks[0, [0, 1, 6], :2].tolist() == [
+        *([10, 20], [11, 21], [14, 24])
+    ]
+    assert landmarks[1, :, 2].tolist() == [2, 2, 2, 2, 0, 0, 0, 0]
+    assert landmarks[1, 4, :2].tolist() == [10, 20]
+    assert landmarks[2, 7].tolist() == [17, 27, 0]
+
+
+def test_row_without_a_variation_type_is_listed(landmark_benchmark):
+    path = landmark_benchmark / "Anno" / "list_landmarks.txt"
+    path.write_text(path.read_text().replace("2  1  0 011", "2  0 011"))
+    annotations = read_annotations(landmark_benchmark)
+    assert len(annotations.table) == 3
+    (problem,) = annotations.problems
+    assert problem.kind.value == "row does not parse"
+    assert problem.source == f"{path}, line 4"
+    assert problem.detail.startswith("should be 14 or 20 or 26 numbers")
+
+
+def test_landmark_benchmark_without_boxes(landmark_benchmark):
+    (landmark_benchmark / "Anno" / "list_bbox.txt").unlink()
+    with pytest.raises(InputError, match="list_bbox.txt: cannot be read"):
+        read_annotations(landmark_benchmark)

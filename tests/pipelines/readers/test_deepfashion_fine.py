@@ -8,7 +8,7 @@ from pipelines.readers.detect import read_annotations
 
 @pytest.fixture
 def fine(tmp_path):
-    """Nine garments: train 0 to 4, val 5 and 6, test 7 and 8."""
+    """Writes nine garments: train 0 to 4, val 5 and 6, test 7 and 8."""
     return write_fine(tmp_path)
 
 
@@ -35,10 +35,10 @@ def test_reads_every_label(fine):
     row = table.iloc[5]
     assert row["image"] == "img/drawn/5.jpg"
     assert row["source"] == f"{fine}/Anno_fine/val.txt, line 1"
-    # Garment 5 is a long dress, the second category of those that are left.
+    # Garment 5 is a long dress, the second of the remaining categories.
     assert row["category"] == 1
     assert row[["x1", "y1", "x2", "y2"]].tolist() == [10, 10, 50, 65]
-    # Its right collar is (0, 0) in the file, and that is no problem.
+    # Its right collar is (0, 0) in the file, which is not a problem.
     assert row["landmarks"][:, 2].tolist() == [0, 2, 0, 0, 0, 0, 0, 0]
     assert row["landmarks"][7].tolist() == [27, 41, 0]
     # Garment 0 is a tee: its hems are the fifth and sixth in the file.
@@ -77,7 +77,7 @@ def test_row_that_does_not_parse_is_left_out(fine, file, row, detail):
 
 
 def test_files_of_other_lengths_are_not_matched(fine):
-    # Nothing but their order tells which rows belong together.
+    # Only their order says which rows belong together.
     path = fine / "Anno_fine" / "train_bbox.txt"
     path.write_text("\n".join(path.read_text().splitlines()[1:]))
     with pytest.raises(InputError) as error:
@@ -135,7 +135,7 @@ def test_boxes(fine):
 
 
 def test_landmark_beyond_the_box(fine):
-    # Garment 1: jeans, box (7, 11) to (46, 69) as counted in the files.
+    # Garment 1: jeans, box (7, 11) to (46, 69) in the files.
     numbers = "17 33 0 0 21 39 47 42" + " 0" * 8
     source = set_row(fine, "train_landmarks.txt", 2, numbers)
     annotations = read_annotations(fine)
@@ -200,7 +200,7 @@ def test_attribute_columns_are_0_and_1(fine):
 
 @pytest.mark.parametrize(("first", "wrong"), [(0, "-1 2"), (1, "0 3")])
 def test_places_in_groups(tmp_path, first, wrong):
-    """Texture is floral or solid, sleeve is long_sleeve or sleeveless."""
+    """Checks texture (floral, solid) and sleeve (long, sleeveless)."""
     write_fine(tmp_path, first_place=first)
     rest = " ".join([str(first)] * 4)
     source = set_row(tmp_path, "val_attr.txt", 2, f"{wrong} {rest}")
@@ -216,6 +216,6 @@ def test_places_in_groups(tmp_path, first, wrong):
         for group, value in (("texture", texture), ("sleeve", sleeve))
     ]
     labels = annotations.table["attributes"].iloc[6].tolist()
-    # In the order of the alphabet: the first of each of four groups, and
-    # floral, solid, long_sleeve and sleeveless unknown.
+    # In alphabetical order: the first of each of four groups, and floral,
+    # solid, long_sleeve and sleeveless unknown.
     assert labels == [1, 1, 0, -1, -1, 1, 1, 0, -1, -1, 0, 0]

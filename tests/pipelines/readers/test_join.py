@@ -29,7 +29,7 @@ def kinds(annotations):
 
 
 def test_coco_files_of_the_same_garments(tmp_path):
-    """As COCO has them, in the order of their names."""
+    """Joins files like COCO's, in the order of their names."""
     folder = tmp_path / "annotations"
     first = write_coco(
         folder / "attributes_train.json",
@@ -71,7 +71,7 @@ def test_coco_files_of_the_same_garments(tmp_path):
             {"id": 1, "bbox": BOX, "keypoints": KEYPOINTS},
             [[10, 20, 40, 60]],
         ),
-        # Two garments that were numbered from 1 in each file.
+        # Two garments, each with the id 1 in its file.
         (
             {"id": 1, "bbox": BOX, "category_id": 1},
             {"id": 1, "bbox": [10, 50, 30, 40], "keypoints": KEYPOINTS},
@@ -147,7 +147,7 @@ def test_rows_that_differ_are_not_mixed(tmp_path):
     )
     annotations = read_annotations(path)
     table, vocabulary = annotations.table, annotations.vocabulary
-    # What only the rows that were left out name is no label.
+    # Labels that only left-out rows have are not in the vocabulary.
     assert vocabulary.categories == ("Tee",)
     assert vocabulary.attributes == ("red",)
     assert [list(row) for row in table["attributes"]] == [[1]]

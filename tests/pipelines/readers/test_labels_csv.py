@@ -48,7 +48,7 @@ def test_every_column(tmp_path):
     landmarks = np.stack(table["landmarks"])
     assert landmarks[0, 6].tolist() == [5, 6, 1]
     assert landmarks[0, 7].tolist() == [7.5, 8, 0]
-    # No landmark is guessed where there is none.
+    # Without columns, there are no landmarks.
     assert (landmarks[1, :, 2] == 2).all()
     assert landmarks[2, :, 2].tolist() == [2, 2, 2, 2, 2, 2, 2, 0]
 
@@ -69,7 +69,7 @@ def test_every_column(tmp_path):
         (["image,split,left_hem_x", "a,train,1"], "needs both left_hem_x and"),
         (["image,left_hem_visibility", "a,1"], "needs both left_hem_x and"),
         (["image,split", "a,tr ain", '"b', "c"], "no row can be used"),
-        # Which half says it depends on the version of Python.
+        # The message depends on the version of Python.
         (["image,split", "a,tr\0ain"], "labels.csv"),
         (["image,split"], "no row can be used; none is named"),
     ],
@@ -83,7 +83,7 @@ def test_file_that_cannot_be_read(tmp_path, lines, message):
     assert "\n" not in str(error.value)
 
 
-def test_what_is_no_text(tmp_path):
+def test_not_utf_8(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_bytes("image,split\nä.jpg,train\n".encode("utf-16"))
     with pytest.raises(InputError, match="table in UTF-8 .*; save it as UTF-8"):
@@ -170,7 +170,7 @@ def test_row_that_is_left_out(tmp_path, header, row, kind, detail):
     (problem,) = annotations.problems
     assert problem == (
         kind,
-        # Whose cells they are cannot be told if their number is wrong.
+        # With a wrong number of cells, their columns are unknown.
         "" if "cells for" in detail else row.split(",")[0],
         f"{path}, line 4",
         detail.format(path=path),
@@ -208,11 +208,11 @@ def test_row_that_is_fixed(tmp_path):
     table = annotations.table
     assert table[["x1", "y1", "x2", "y2"]].iloc[0].tolist() == [10, 2, 30, 40]
     landmarks = np.stack(table["landmarks"])
-    # The second stays visible: whether it counts is for the crop to say.
+    # The second stays visible; the crop decides whether it counts.
     assert landmarks[:, 6, 2].tolist() == [2, 0, 0, 0]
 
 
-def test_garments_of_one_photograph(tmp_path):
+def test_garments_of_one_image(tmp_path):
     path = write(tmp_path, BOX, "a,train,1,2,10,20", "a,train,30,2,40,20")
     assert len(read_annotations(path, strict=True).table) == 2
 
@@ -252,7 +252,7 @@ def test_without_splits_the_path_decides(tmp_path):
     path = write(tmp_path, "image", *images)
     table = read_annotations(path, strict=True).table
     counts = table["split"].value_counts()
-    # Of 2,000 at 5 in a hundred each: 100, give or take 3 times 9.7.
+    # 5 percent of 2,000: 100, plus or minus 3 times 9.7.
     assert 70 < counts["val"] < 130
     assert 70 < counts["test"] < 130
     # Another order and fewer images change nothing.
@@ -268,13 +268,13 @@ def test_without_splits_the_path_decides(tmp_path):
         assert split_of_path(f"{name}.jpg") == split
 
 
-def test_without_splits_folders_decide_if_they_are_named_for_them(tmp_path):
-    # By its hash, "c.jpg" and all that is named a.jpg here would be train.
+def test_splits_from_names_of_folders(tmp_path):
+    # By their hashes, "c.jpg" and every a.jpg here would be train.
     images = ["train/a.jpg", "x/Valid/a.jpg", "testing/y/a.jpg", "c.jpg"]
     path = write(tmp_path, "image", *images)
     table = read_annotations(path, strict=True).table
     assert table["split"].tolist() == ["train", "val", "test", "train"]
-    # A single such name divides nothing.
+    # A single such folder is ignored.
     path = write(tmp_path, "image", "test/a.jpg", "test/b.jpg")
     table = read_annotations(path, strict=True).table
     assert table["split"].tolist() == ["train", "train"]
@@ -307,7 +307,7 @@ def test_spellings_of_splits(tmp_path):
         + ["a;val;Tee, red;1.5;2;30;40.25"],
         ['"sep=,"', "image,split,category,x1,y1,x2,y2"]
         + ['a,val,"Tee, red",1.5,2,30,40.25'],
-        # Nothing sets the image apart but the first line.
+        # Only the first line names the separator.
         ["sep=|", "image|split|category|x1|y1|x2|y2"]
         + ["a|val|Tee, red|1.5|2|30|40.25"],
         ["Image,SPLIT, Category,X1,Y1,X2,Y2"]
@@ -324,7 +324,7 @@ def test_separators(tmp_path, lines):
 
 
 def test_a_comma_in_a_number_between_commas_is_no_number(tmp_path):
-    # It may stand for thousands.
+    # It may separate thousands.
     lines = ["image,split,x1,y1,x2,y2", 'a,val,1,2,"1,250",4', "b,val,,,,"]
     (problem,) = read_annotations(write(tmp_path, *lines)).problems
     assert problem.detail == "x2 is not a number: '1,250'"
@@ -334,16 +334,16 @@ def test_a_comma_in_a_number_between_commas_is_no_number(tmp_path):
     ("lines", "details"),
     [
         (
-            # A spreadsheet with more columns and rows than are filled.
+            # A spreadsheet with empty columns and rows.
             ["image,split,,", "a,train,,", ",,,", "b,val,,"],
             ["column 3 has no name", "column 4 has no name"],
         ),
         (
-            # pandas, with its index.
+            # pandas writes its index.
             [",image,split", "0,a,train", "1,b,val"],
             ["column 1 has no name"],
         ),
-        # Commas behind the rows alone.
+        # Trailing commas only in rows.
         (["image,split", "a,train,", "b,val,,"], []),
         (
             ["image,split,color,color", "a,train,red,1", "b,val,,"],
@@ -417,7 +417,7 @@ def test_attributes_joined_by_commas(tmp_path):
             "attributes: 2 cells such as 'red, long', first here",
         )
     ]
-    # Where they are joined by "|", a comma is part of a name.
+    # If names are joined by "|", a comma is part of a name.
     named, problems = attributes_of(tmp_path, "red, dark", "red, dark|long")
     assert named == [["red, dark"], ["long", "red, dark"]]
     assert problems == []

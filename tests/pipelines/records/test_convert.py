@@ -1,4 +1,4 @@
-"""Conversion by real processes, which are killed, crowded and starved."""
+"""Converts in real processes, kills them, and fills the disk."""
 
 import contextlib
 import os
@@ -16,8 +16,8 @@ from conftest import finish
 
 from afn_keras.commands import convert
 
-# A shard of 20 images, and a pause before each, so that there is time to
-# kill it half-way on any machine.
+# Shards of 20 images, with a pause before each, so that there is time to kill
+# it halfway on any machine.
 SCRIPT = """
 import resource
 import sys
@@ -26,9 +26,9 @@ import time
 from afn_keras.commands.convert import main
 from pipelines.records import convert
 from pipelines.records import shard_plan
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.shard_writer import ShardFiles
 
-finished = UnfinishedRecords.finished
+finished = ShardFiles.finished
 
 
 def finished_or_pause(self, name):
@@ -39,7 +39,7 @@ def finished_or_pause(self, name):
 
 
 if __name__ == "__main__":
-    UnfinishedRecords.finished = finished_or_pause
+    ShardFiles.finished = finished_or_pause
     shard_plan.SHARD_BYTES = 2_400_000
     shard_plan._TASK_ROWS = 4
     convert._ROWS_A_WORKER = 10
@@ -52,7 +52,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """300 images of a megapixel, a few of which are none."""
+    """Writes 300 images of a megapixel, a few of them truncated."""
     folder = tmp_path_factory.mktemp("conversion") / "data"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def script(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(script, data, tmp_path_factory):
-    """The records, made by one process, as a mapping from name to bytes."""
+    """Returns the files of records that one process made, by name."""
     output = tmp_path_factory.mktemp("conversion") / "records"
     code, errors = finish(start(script, data, output, "--workers", "1"))
     assert code == 0, errors
@@ -104,7 +104,7 @@ def start(script, data, output, *options, limit="unlimited"):
 
 
 def wait_for_shards(process, output, count):
-    """Returns as soon as `count` shards are finished."""
+    """Waits until `count` shards are finished."""
     shards = Path(f"{output}.partial") / "records"
     while process.poll() is None:
         with contextlib.suppress(FileNotFoundError):
@@ -143,7 +143,7 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
         wait_for_shards(process, output, shards)
         return process, workers_of(process)
 
-    # As soon as it began, and later: the process that the user started.
+    # The main process, as soon as it started, and later.
     for shards in (0, 2):
         process, workers = begin(shards)
         assert len(workers) == 2 or not shards
@@ -155,7 +155,7 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
             assert time.monotonic() < deadline, "a worker outlived its parent"
             time.sleep(0.01)
 
-    # One that it started itself, as the system does when memory runs out.
+    # A worker, as the system kills it when memory runs out.
     process, workers = begin(4)
     os.kill(workers[0], signal.SIGKILL)
     code, errors = finish(process)
@@ -166,14 +166,14 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
         "for memory; run it again to resume"
     ]
 
-    # Ctrl-C in a terminal goes to all of them.
+    # Ctrl-C in a terminal reaches all processes.
     process, _ = begin(6)
     os.killpg(process.pid, signal.SIGINT)
     code, errors = finish(process)
     assert code == 130
     assert errors[1:] == ["afn-convert: interrupted"]
 
-    # No room for a shard, but for those that there are.
+    # No space for another shard; finished ones are kept.
     assert not output.exists()
     code, errors = finish(start(script, data, output, limit="1000000"))
     assert code == 2
@@ -273,7 +273,7 @@ def test_workers_are_at_least_one(benchmark, tmp_path, capsys):
     assert message == "afn-convert: --workers 0: choose 1 or more"
 
 
-def test_a_folder_of_the_name_that_is_not_ours(benchmark, tmp_path, capsys):
+def test_a_partial_folder_of_others(benchmark, tmp_path, capsys):
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "thesis.txt").write_text("do not touch")
     message = fails([benchmark, tmp_path / "out"], capsys)

@@ -1,4 +1,4 @@
-"""Conversion by worker processes of Apache Beam, which are killed."""
+"""Converts with workers of Apache Beam, and kills them."""
 
 import contextlib
 import os
@@ -18,12 +18,11 @@ from conftest import finish
 from afn_keras.commands import convert
 from pipelines.errors import InputError
 from pipelines.images.store import ImageStore
-from pipelines.records.prepare import Prepared
-from pipelines.records.shard_files import InterruptedConversionError
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.encode import Prepared
+from pipelines.records.shard_writer import InterruptedConversionError
+from pipelines.records.shard_writer import UnfinishedRecords
 
-# Shards are planned by the process that the user starts; its workers see
-# nothing of this file.
+# The main process plans shards; workers do not see this script.
 SCRIPT = """
 from afn_keras.commands.convert import main
 from pipelines.records import shard_plan
@@ -42,7 +41,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """120 images of 16 megapixels, a few of which are none."""
+    """Writes 120 images of 16 megapixels, a few of them truncated."""
     folder = tmp_path_factory.mktemp("beam") / "data"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -74,7 +73,7 @@ def script(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(script, data, tmp_path_factory):
-    """What one process makes of the data, as bytes by name of the file."""
+    """Returns the files of records that one process made, by name."""
     output = tmp_path_factory.mktemp("beam") / "records"
     code, errors = finish(start(script, data, output, "--workers", "1"))
     assert (code, errors) == (0, [])
@@ -105,7 +104,7 @@ def finished(output):
 
 
 def wait_for_shards(process, output, more):
-    """Returns as soon as `more` shards are finished than there are now."""
+    """Waits until `more` shards are finished than at the start."""
     count = finished(output) + more
     while process.poll() is None:
         if finished(output) >= count:
@@ -115,7 +114,7 @@ def wait_for_shards(process, output, more):
 
 
 def workers_of(process):
-    """Ids of the processes that Beam started for it."""
+    """Returns ids of the processes that Beam started."""
     found = []
     for task in Path(f"/proc/{process.pid}/task").iterdir():
         for child in (task / "children").read_text().split():
@@ -155,7 +154,7 @@ def test_two_processes_write_the_same_bytes(
     process = start(script, data, output, *BEAM)
     wait_for_shards(process, output, 2)
     assert len(workers_of(process)) == 2
-    # Two processes on one folder, Beam's or not, would be one too many.
+    # A second process on the same folder is refused, with or without Beam.
     code, errors = finish(start(script, data, output))
     assert code == 2
     assert "is just being written by another process" in errors[-1]
@@ -174,7 +173,7 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
         ],
     )
 
-    # A worker that has not yet begun.
+    # A worker that has not started its work.
     process = start(script, data, output, *BEAM)
     while not (workers := workers_of(process)):
         assert process.poll() is None, finish(process)
@@ -192,7 +191,7 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
     wait_for_end(workers)
     assert not output.exists()
 
-    # The process that the user started, with all that it knows.
+    # The main process.
     process = start(script, data, output, *BEAM)
     wait_for_shards(process, output, 1)
     workers = workers_of(process)
@@ -202,7 +201,7 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
     assert errors[0].startswith(LEFT)
     wait_for_end(workers)
 
-    # Without Beam, from what Beam has finished; Ctrl-C goes to all of them.
+    # Resumed without Beam; Ctrl-C reaches all processes.
     process = start(script, data, output, "--workers", "1")
     wait_for_shards(process, output, 1)
     os.killpg(process.pid, signal.SIGINT)
@@ -228,10 +227,10 @@ def test_killed_again_and_again(script, data, undisturbed, tmp_path):
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_workers_that_were_there_before(script, data, undisturbed, tmp_path):
-    """As with Flink and Spark: a job server, and a pool of workers."""
+def test_external_workers(script, data, undisturbed, tmp_path):
+    """Uses a job server and a pool of workers, as Flink and Spark do."""
     ports = [str(free_port()) for _ in range(2)]
-    # The pool starts whatever `python` is.
+    # The pool starts the first `python` in PATH.
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     servers = [
         subprocess.Popen(
@@ -282,7 +281,7 @@ def test_strict_stops_at_a_problem(script, data, tmp_path):
 
 
 def test_a_worker_that_cannot_write(script, data, tmp_path):
-    """The file system is full, or so it seems: one line, and shards kept."""
+    """Simulates a full disk: one line of error, and shards are kept."""
     output = tmp_path / "records"
     limit = 'ulimit -f 3000; exec "$@"'
     process = subprocess.Popen(
@@ -301,8 +300,8 @@ def test_a_worker_that_cannot_write(script, data, tmp_path):
     assert (tmp_path / "records.partial").exists()
 
 
-def test_who_follows_an_earlier_plan_writes_nothing(tmp_path):
-    """A worker may live on, on a machine that nobody can reach."""
+def test_a_worker_of_an_earlier_plan_writes_nothing(tmp_path):
+    """Checks a worker that lives on, on a machine out of reach."""
     part = Prepared(b"old", 1, [], 0)
     with (
         contextlib.suppress(KeyboardInterrupt),
@@ -315,7 +314,7 @@ def test_who_follows_an_earlier_plan_writes_nothing(tmp_path):
 
         def parts():
             yield part
-            # Half-way, somebody starts it again with other data.
+            # Halfway, it is started again with other data.
             unfinished.resume("2" * 64)
             yield part
 
@@ -328,7 +327,7 @@ def test_who_follows_an_earlier_plan_writes_nothing(tmp_path):
         assert notes["bytes"] == 4
         with pytest.raises(InterruptedConversionError):
             earlier.write("shard", [part])
-        assert unfinished.finished("shard") == notes
+        assert unfinished.files.finished("shard") == notes
         unfinished.publish()
     assert contents(tmp_path / "records") == {"shard": b"new!"}
     assert list(tmp_path.iterdir()) == [tmp_path / "records"]
@@ -399,14 +398,14 @@ def test_without_beam(benchmark, tmp_path, capsys, monkeypatch):
     assert message.endswith("; pip install 'afn-keras[beam]'")
 
 
-def test_a_machine_that_is_not_fit_for_it(data, tmp_path):
+def test_a_machine_with_other_packages_or_folders(data, tmp_path):
     from pipelines.annotations import SPLITS
     from pipelines.readers.detect import read_annotations
     from pipelines.records.convert_with_beam import write_one
-    from pipelines.records.description import versions
+    from pipelines.records.manifest import versions
     from pipelines.records.shard_plan import plan_shards
+    from pipelines.records.shard_plan import save_rows
     from pipelines.records.shard_plan import stamp_images
-    from pipelines.records.shard_rows import save_rows
 
     annotations = read_annotations(data)
     sizes = stamp_images(annotations, SPLITS)[:, 0]
@@ -417,10 +416,10 @@ def test_a_machine_that_is_not_fit_for_it(data, tmp_path):
         with pytest.raises(InputError, match="does not see the folder beside"):
             write_one(files, ImageStore(data), versions(), shard.name)
         save_rows(files, annotations, shard)
-        # A folder of that name is there, as where nothing has been mounted.
+        # A folder of that name exists, like a mount point.
         with pytest.raises(InputError, match=r"does not see \d+.jpg in it"):
             write_one(files, ImageStore(tmp_path), versions(), shard.name)
         store, other = ImageStore(data), {"pillow": "1.0"}
         with pytest.raises(InputError, match="has other packages than"):
             write_one(files, store, other, shard.name)
-        assert unfinished.finished(shard.name) is None
+        assert unfinished.files.finished(shard.name) is None

@@ -9,22 +9,22 @@ from PIL import ImageOps
 
 from pipelines.annotations import SPLITS
 from pipelines.errors import InputError
-from pipelines.errors import UnusableError
 from pipelines.images.files import inspect_image
 from pipelines.problems import Kind
+from pipelines.problems import UnusableError
 from pipelines.readers.detect import read_annotations
 from pipelines.records.convert import write_records
 from pipelines.records.fit_labels import fit_labels
+from pipelines.records.shard_plan import load_rows
 from pipelines.records.shard_plan import plan_shards
+from pipelines.records.shard_plan import save_rows
 from pipelines.records.shard_plan import stamp_images
-from pipelines.records.shard_rows import load_rows
-from pipelines.records.shard_rows import save_rows
-from pipelines.records.unfinished import UnfinishedRecords
+from pipelines.records.shard_writer import UnfinishedRecords
 
 WIDTH, HEIGHT = 30, 20
 
 
-def photograph(orientation=1, form="JPEG", width=WIDTH, height=HEIGHT):
+def image_file(orientation=1, form="JPEG", width=WIDTH, height=HEIGHT):
     exif, file = Image.Exif(), io.BytesIO()
     exif[0x0112] = orientation
     Image.new("RGB", (width, height)).save(file, form, exif=exif)
@@ -43,7 +43,7 @@ def row(size, box=(4, 6, 14, 18), points=((5, 7), (12, 16))):
 
 
 def upright(orientation, draw):
-    """First row, last row, first and last column of what is drawn white."""
+    """Returns first and last row, first and last column of white pixels."""
     stored = np.zeros((HEIGHT, WIDTH), np.uint8)
     draw(stored)
     exif = Image.Exif()
@@ -60,10 +60,10 @@ def upright(orientation, draw):
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", range(5, 9))
 def test_labels_of_the_stored_image_are_turned_with_it(orientation, form):
-    """To where Pillow has the pixels that they name."""
+    """Compares with the pixels that Pillow turned."""
     labels = row((WIDTH, HEIGHT))
     before = labels["landmarks"].copy()
-    box, landmarks, found = fit_labels(labels, photograph(orientation, form))
+    box, landmarks, found = fit_labels(labels, image_file(orientation, form))
     assert found == [(Kind.LABELS_TURNED, "of 30 x 20 pixels, not 20 x 30")]
 
     def draw_box(stored):
@@ -78,13 +78,13 @@ def test_labels_of_the_stored_image_are_turned_with_it(orientation, form):
 
         top, _, left, _ = upright(orientation, draw_point)
         assert landmarks[index].tolist() == [left, top, 0]
-    # The table, which other processes and splits share, stays as it was.
+    # The table, which others share, is unchanged.
     assert (labels["landmarks"] == before).all()
 
 
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (np.nan, np.nan)])
 def test_labels_of_the_upright_image_are_not_turned(size):
-    box, landmarks, found = fit_labels(row(size), photograph(6))
+    box, landmarks, found = fit_labels(row(size), image_file(6))
     assert found == []
     assert box.tolist() == [4, 6, 14, 18]
     assert landmarks.tolist() == [[5, 7, 0], [12, 16, 0]]
@@ -92,31 +92,30 @@ def test_labels_of_the_upright_image_are_not_turned(size):
 
 def test_labels_of_a_smaller_stored_image_are_turned_and_scaled():
     labels = row((15, 10), box=(2, 3, 7, 9), points=((2, 3),))
-    box, landmarks, found = fit_labels(labels, photograph(6))
+    box, landmarks, found = fit_labels(labels, image_file(6))
     assert [kind for kind, _ in found] == [Kind.LABELS_TURNED, Kind.SIZE_SCALED]
-    # Turned clockwise, what was 9 to 3 above the lower edge of 10 is left.
+    # Turned clockwise, 9 to 3 above the lower edge of 10 is on the left.
     assert box.tolist() == [2, 4, 14, 14]
-    # The middle of the third pixel from the left and the fourth from above
-    # is 6.5 from the lower edge.
+    # The center of the fourth pixel from the top is 6.5 from the lower edge.
     assert landmarks[0].tolist() == [2 * 6.5 - 0.5, 2 * 2.5 - 0.5, 0]
 
 
 def test_labels_of_another_size_are_scaled():
     labels = row((60, 40), box=(8, 12, 28, 36), points=((10.5, 14.5), (0, 39)))
-    box, landmarks, found = fit_labels(labels, photograph())
+    box, landmarks, found = fit_labels(labels, image_file())
     assert found == [(Kind.SIZE_SCALED, "of 60 x 40 pixels, not 30 x 20")]
     assert box.tolist() == [4, 6, 14, 18]
-    # (10.5 + .5) / 2 - .5; the first pixel of two begins where they do.
+    # (10.5 + .5) / 2 - .5, since pixels are scaled about the image's edge.
     assert landmarks.tolist() == [[5, 7, 0], [-0.25, 19.25, 0]]
-    # A missing box is the whole image in any size.
+    # A missing box is the whole image at any size.
     labels = row((60, 40), box=(np.nan,) * 4)
-    assert fit_labels(labels, photograph())[0].tolist() == [0, 0, 30, 20]
+    assert fit_labels(labels, image_file())[0].tolist() == [0, 0, 30, 20]
 
 
 def test_a_side_may_be_rounded():
     # 1000 x 667 resized to a width of 30 is 30 x 20.01.
     box, _, found = fit_labels(
-        row((1000, 667), box=(100, 66.7, 500, 600.3)), photograph()
+        row((1000, 667), box=(100, 66.7, 500, 600.3)), image_file()
     )
     assert box == pytest.approx([3, 2, 15, 18])
     assert found[0][0] == Kind.SIZE_SCALED
@@ -125,7 +124,7 @@ def test_a_side_may_be_rounded():
 @pytest.mark.parametrize("size", [(40, 40), (20, 30), (30, 22)])
 def test_labels_of_another_aspect_ratio_are_left_out(size):
     with pytest.raises(UnusableError) as error:
-        fit_labels(row(size), photograph())
+        fit_labels(row(size), image_file())
     assert error.value.kind == Kind.SIZE_STRANGE
     assert error.value.detail == (
         f"of {size[0]} x {size[1]} pixels, not 30 x 20"

@@ -23,7 +23,7 @@ from pipelines.synthetic.benchmark import draw_benchmark
 
 
 def examples(records, split):
-    """The features of a split's records, as plain lists."""
+    """Returns the features of a split's records, as plain lists."""
     result = []
     for name in records.shards[split]:
         for record in tf.data.TFRecordDataset(str(records.folder / name)):
@@ -45,7 +45,7 @@ def problems(folder):
 
 
 def write_labels(folder, *lines):
-    """A labels file whose images, where missing, are 60 x 80."""
+    """Writes a labels file, and missing images of 60 x 80."""
     folder.mkdir(exist_ok=True)
     for line in lines[1:]:
         path = folder / line.split(",")[0]
@@ -63,8 +63,8 @@ def test_every_feature_of_a_record(records, hand_written):
         for example in examples(records, split)
     }
     assert len(by_name) == 12
-    # Image 6 is of category 1 and attribute 2, an upper garment: it has
-    # every landmark but the two of the waistline.
+    # Image 6 has category 1 and attribute 2, an upper garment: it has all
+    # landmarks except the two of the waistline.
     example = by_name["img/a_b/006.jpg"]
     places = {0: 0, 1: 1, 2: 2, 3: 3, 6: 4, 7: 5}
     x, y, visibility = [], [], []
@@ -140,7 +140,7 @@ def test_counts_and_checksums(records):
 
 
 def test_splits_are_those_of_the_data(records):
-    # Of each six images the fifth is val, the sixth test.
+    # Of every six images, the fifth is val and the sixth test.
     for split, rests in {
         "train": {0, 1, 2, 3},
         "val": {4},
@@ -153,8 +153,8 @@ def test_splits_are_those_of_the_data(records):
         assert numbers == [i for i in range(12) if i % 6 in rests]
 
 
-def test_records_know_whose_images_they_are(records, tmp_path):
-    # In the benchmark's layout, as drawn images are.
+def test_origin_of_records(records, tmp_path):
+    # Synthetic images have the benchmark's layout.
     assert records.origin == "deepfashion"
     draw_benchmark(tmp_path / "drawn", 10)
     drawn = write_records(
@@ -167,8 +167,8 @@ def test_records_know_whose_images_they_are(records, tmp_path):
     assert own.origin == "other"
 
 
-def test_guess_is_worked_out_from_the_training_split(records):
-    # Of images 0..3 and 6..9 categories are 0 1 2 0 0 1 2 0.
+def test_baseline_of_the_train_split(records):
+    # Images 0..3 and 6..9 have categories 0 1 2 0 0 1 2 0.
     assert records.baseline["category"] == [4 / 8, 2 / 8, 2 / 8]
     # Their attributes, i % 5, are 0 1 2 3 1 2 3 4.
     assert records.baseline["attributes"] == [1 / 8, 2 / 8, 2 / 8, 2 / 8, 1 / 8]
@@ -179,7 +179,7 @@ def test_guess_is_worked_out_from_the_training_split(records):
     assert records.baseline["landmarks"][4] == pytest.approx(waistline)
 
 
-def test_bad_photographs_are_listed_and_left_out(benchmark, tmp_path):
+def test_bad_images_are_listed_and_left_out(benchmark, tmp_path):
     images = benchmark / "img/a_b"
     (images / "000.jpg").unlink()
     (images / "002.jpg").write_bytes(b"")
@@ -273,7 +273,7 @@ def test_boxes_outside_and_over_the_edge(tmp_path):
 
 
 def test_landmark_outside_becomes_truncated(tmp_path):
-    # Pixels 0 to 59 and 0 to 79 there are; each is a square of side 1.
+    # There are pixels 0 to 59 and 0 to 79, each a square of side 1.
     path = write_labels(
         tmp_path / "data",
         "image,split,left_collar_x,left_collar_y,right_collar_x,"
@@ -307,7 +307,7 @@ def test_landmark_outside_becomes_truncated(tmp_path):
     ]
 
 
-def test_no_guess_without_a_train_split(tmp_path):
+def test_no_baseline_without_a_train_split(tmp_path):
     path = write_labels(
         tmp_path / "data", "image,split,category", "a.jpg,test,Tee"
     )
@@ -315,8 +315,8 @@ def test_no_guess_without_a_train_split(tmp_path):
     assert records.baseline is None
 
 
-def test_guess_where_the_box_is_the_whole_image(tmp_path):
-    """Its size is that of the image, 60 x 80 here."""
+def test_baseline_when_the_box_is_the_whole_image(tmp_path):
+    """Computes the baseline with the image's size, 60 x 80."""
     path = write_labels(
         tmp_path / "data",
         "image,split,left_hem_x,left_hem_y,right_hem_x,right_hem_y,x1,y1,x2,y2",
@@ -331,12 +331,12 @@ def test_guess_where_the_box_is_the_whole_image(tmp_path):
     y = (70.5 / 80 + (60.5 - 40) / 40) / 2
     assert left == pytest.approx([x, y], abs=1e-6)
     assert right == pytest.approx([50.5 / 60, 70.5 / 80], abs=1e-6)
-    # Nobody has looked at the train split's images here.
+    # The images of the train split are not read here.
     val = write_records(annotations, tmp_path / "val", ["val"])
     assert val.baseline["landmarks"] is None
 
 
-def test_landmarks_without_labels_have_no_place(tmp_path):
+def test_landmarks_without_labels_are_left_out(tmp_path):
     path = write_labels(
         tmp_path / "data",
         "image,split,left_collar_x,left_collar_y,left_hem_x,left_hem_y,"
@@ -352,7 +352,7 @@ def test_landmarks_without_labels_have_no_place(tmp_path):
     (found,) = examples(records, "val")
     assert found["image/object/landmark/visibility"] == [0]
     assert found["image/object/landmark/x"] == [pytest.approx(12.5 / 60)]
-    # What nobody labeled is nobody's loss; what somebody did is listed.
+    # Only labeled landmarks that are left out are listed.
     assert [
         (problem["source"], problem["kind"], problem["detail"])
         for problem in problems(records.folder)
@@ -366,7 +366,7 @@ def test_landmarks_without_labels_have_no_place(tmp_path):
     ]
 
 
-def test_without_a_train_split_any_image_gives_a_landmark_its_place(tmp_path):
+def test_without_a_train_split_all_images_count(tmp_path):
     path = write_labels(
         tmp_path / "data",
         "image,split,left_hem_x,left_hem_y,right_hem_x,right_hem_y",
@@ -406,7 +406,7 @@ def test_split_without_a_usable_image_leaves_no_folder(benchmark, tmp_path):
         "img/a_b/004.jpg: image empty (the file has no bytes)"
     )
     assert set(tmp_path.iterdir()) == before
-    # Whoever needs no val split gets the rest.
+    # Without the val split, the rest can be converted.
     records = write_records(
         read_annotations(benchmark), tmp_path / "records", ("train", "test")
     )
@@ -435,7 +435,7 @@ def test_same_input_gives_the_same_bytes(records, hand_written, tmp_path):
         assert again == (records.folder / name).read_bytes(), name
 
 
-def test_photographs_inside_a_zip_file(records, benchmark, tmp_path):
+def test_images_inside_a_zip_file(records, benchmark, tmp_path):
     shutil.make_archive(str(benchmark / "img"), "zip", benchmark, "img")
     shutil.rmtree(benchmark / "img")
     zipped = write_records(read_annotations(benchmark), tmp_path / "records")
@@ -457,7 +457,7 @@ def test_names_that_lead_elsewhere(tmp_path):
     path.write_text(path.read_text().replace("Folder", "folder"))
     records = write_records(read_annotations(path), tmp_path / "records")
     (example,) = examples(records, "train")
-    # By the name that the annotations give it.
+    # By its name in the annotations.
     assert example["image/filename"] == [b"folder/a.jpg"]
     found = [(row["kind"], row["action"]) for row in problems(records.folder)]
     assert found == [
@@ -541,7 +541,7 @@ def test_open_records_makes_what_is_missing(records, hand_written, tmp_path):
         ("empty", "empty: is no data set; looked for Anno/"),
     ],
 )
-def test_what_cannot_be_opened(tmp_path, name, message):
+def test_data_that_cannot_be_opened(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError) as error:
         open_records(tmp_path / name, tmp_path / "scratch")
@@ -549,7 +549,7 @@ def test_what_cannot_be_opened(tmp_path, name, message):
     assert not (tmp_path / "scratch").exists()
 
 
-def test_what_is_no_folder_of_records(tmp_path):
+def test_not_a_folder_of_records(tmp_path):
     with pytest.raises(InputError) as error:
         load_records(tmp_path)
     assert str(error.value) == (
@@ -575,7 +575,7 @@ def test_a_split_that_no_row_names(hand_written, tmp_path):
 
 
 def test_records_of_an_earlier_release_have_their_baseline(records, tmp_path):
-    """0.1.0 called it `guess`."""
+    """Reads the old name, `guess`, of 0.1.0."""
     folder = tmp_path / "records"
     shutil.copytree(records.folder, folder)
     path = folder / "records.json"

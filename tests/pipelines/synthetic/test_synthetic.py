@@ -1,4 +1,4 @@
-"""The drawn benchmark: its layout, its labels, and that it repeats."""
+"""Tests layout, labels and reproducibility of the synthetic benchmark."""
 
 import os
 from collections import Counter
@@ -54,7 +54,7 @@ def drawn(tmp_path_factory):
 
 
 def rows(path):
-    """Rows of an annotation file, after its count and its header."""
+    """Returns rows of an annotation file, without count and header."""
     count, header, *lines = path.read_text().splitlines()
     assert int(count) == len(lines)
     assert header.split()[0] in (
@@ -135,7 +135,7 @@ def test_attributes_are_few_and_all_occur(drawn):
     listed = names(drawn / "Anno/list_attr_cloth.txt")
     assert len(listed) >= 24
     assert {number for _, number in listed} == set("12345")
-    # In the benchmark's list these are not in the group one would guess.
+    # In the benchmark's list these are in unexpected groups.
     assert {"plaid": "2", "heart": "1", "stars": "5"}.items() <= dict(
         map(tuple, listed)
     ).items()
@@ -155,7 +155,7 @@ def test_landmarks_lie_in_the_box_and_the_box_in_the_image(drawn):
         height, width = cv2.imread(str(drawn / image)).shape[:2]
         assert max(height, width) == 300
         x1, y1, x2, y2 = map(int, boxes[image])
-        # From 1, and the last row and column are part of the box.
+        # Pixels count from 1, and the box includes its last row and column.
         assert 1 <= x1 < x2 <= width
         assert 1 <= y1 < y2 <= height
         clothes_type, *packed = map(int, numbers)
@@ -204,7 +204,7 @@ def test_landmarks_lie_on_the_outline_drawn(name, turn):
         left, right = points[::2], points[1::2]
         if not turn:
             assert (left[:, 0] < right[:, 0]).all()
-            # Down the body: collar, waistline, hem.
+            # From top to bottom: collar, waistline, hem.
             rows_down = left[[not s for s in garment.on_sleeve[::2]], 1]
             rows_down = rows_down if name != "Poncho" else left[[0, 2], 1]
             assert (np.diff(rows_down) > 0).all()
@@ -229,7 +229,7 @@ def test_a_length_that_tells_the_category_is_never_cut_off(name):
     for seed in range(20):
         picture = draw_picture(np.random.default_rng(seed), name)
         hems = picture.landmarks[-2:]
-        # A side of the picture may hide one hem; its bottom hides both.
+        # A side of the image may hide one hem; its bottom hides both.
         assert (hems[:, 0] != 2).any()
 
 
