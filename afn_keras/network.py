@@ -283,5 +283,9 @@ def _upsample(
 
 
 def _normalize(x: Any, name: str) -> Any:
-    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+    # Keras's momentum of 0.99 would take three short epochs to forget where
+    # the statistics begin, and validation would be of another network.
+    x = layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-3, name=f"{name}_bn"
+    )(x)
     return layers.ReLU(6.0, name=f"{name}_relu6")(x)

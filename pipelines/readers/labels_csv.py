@@ -4,6 +4,7 @@ import contextlib
 import csv
 import difflib
 import io
+import itertools
 import json
 import re
 from collections import Counter
@@ -39,6 +40,9 @@ COLUMNS = (
     + tuple(f"{name}_{axis}" for name in LANDMARKS for axis in "xy")
     + tuple(f"{name}_visibility" for name in LANDMARKS)
 )
+
+GROUP = "attributes."
+"""Beginning of columns of an attribute group; its name follows."""
 
 SCORE = "_score"
 """Ending of columns that hold the confidence of a network."""
@@ -117,10 +121,14 @@ class Cells:
         line = self.header_source
         missing = [name for name in COLUMNS if name not in self.columns]
         for number, name in enumerate(self.header, 1):
-            if name in COLUMNS or name.endswith(SCORE):
+            if _is_known(name) or name.endswith(SCORE):
                 continue
             # Ignoring it would lose the labels of a whole task.
-            if meant := difflib.get_close_matches(name, missing, 1, 0.8):
+            meant = difflib.get_close_matches(name, missing, 1, 0.8)
+            word, _, group = name.partition(".")
+            if group and difflib.get_close_matches(word, [GROUP[:-1]], 1, 0.8):
+                meant = [GROUP + group]
+            if meant:
                 raise InputError(
                     f"{line}: unknown column {name!r}; rename it if it is "
                     f"{meant[0]!r}, or remove it"
@@ -144,7 +152,7 @@ class Cells:
                 f"images, columns are {', '.join(self.header)}"
             )
         for name, count in Counter(self.header).items():
-            if count > 1 and name in COLUMNS:
+            if count > 1 and _is_known(name):
                 raise InputError(
                     f"{line}: has the column {name!r} twice; rename one of them"
                 )
@@ -281,6 +289,8 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     - `x1`, `y1`, `x2`, `y2`: box in pixels, 0-based and half-open;
     - `left_collar_x`, `left_collar_y`, ...: landmarks in 0-based pixels;
     - `left_collar_visibility`, ...: 0 visible (default), 1 occluded, 2 outside;
+    - `attributes.GROUP`: names of the group's attributes, as in `attributes`;
+      the same name may be in several groups;
     - others are ignored, and noted unless they end in `_score`, as those of
       `afn-predict --csv` do.
 
@@ -310,14 +320,15 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
     boxes, usable = fix_boxes(boxes, 0, images, cells.source, log)
     fix_landmarks(landmarks, boxes, 0, images, cells.source, log)
     categories, category = _categories(cells)
-    names, attributes = _attributes(cells)
+    names, groups, attributes = _attributes(cells)
     rows = join_garments(
         *(images, boxes, usable, category, landmarks, attributes),
         *(cells.source, log),
     )
     categories, category = used_categories(categories, category[rows])
     used = (attributes[rows] == 1).any(0)
-    names = tuple(name for name, use in zip(names, used, strict=True) if use)
+    names = tuple(itertools.compress(names, used))
+    groups = tuple(itertools.compress(groups, used))
     splits = cells.columns.get("split") or splits_of_paths(images)
     table = make_table(
         [images[row] for row in rows],
@@ -330,7 +341,7 @@ def read_labels_csv(path: Path, log: ProblemLog) -> Annotations:
         sizes[rows],
     )
     vocabulary = make_vocabulary(
-        categories, names, ("other",) * len(names), landmarks.shape[1] > 0
+        categories, names, groups, landmarks.shape[1] > 0
     )
     return Annotations(path.parent, table, vocabulary, log.problems)
 
@@ -345,24 +356,37 @@ def _categories(cells: Cells) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(names), np.array([index[name] for name in named], int)
 
 
-def _attributes(cells: Cells) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns names in alphabetical order, and (N, A) labels."""
-    if "attributes" not in cells.columns:
-        return (), np.zeros((len(cells.lines), 0), np.int8)
-    named = _attribute_names(cells)
-    names = sorted(set().union(*named))
-    index = {name: i for i, name in enumerate(names)}
-    labels = np.zeros((len(named), len(names)), np.int8)
-    for row, present in enumerate(named):
-        labels[row, [index[name] for name in present]] = 1
-        if not present:
-            labels[row] = UNKNOWN
-    return tuple(names), labels
+def _attributes(
+    cells: Cells,
+) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+    """Returns names and groups, both (A,), and (N, A) labels.
+
+    Groups are in the order of the columns, names of a group in alphabetical
+    order. An empty cell leaves that group unknown, and no other.
+    """
+    names, groups = [], []
+    labels = [np.zeros((len(cells.lines), 0), np.int8)]
+    for column in cells.columns:
+        if column != GROUP[:-1] and not _is_group(column):
+            continue
+        named = _attribute_names(cells, column)
+        members = sorted(set().union(*named))
+        index = {name: i for i, name in enumerate(members)}
+        known = np.zeros((len(named), len(members)), np.int8)
+        for row, present in enumerate(named):
+            known[row, [index[name] for name in present]] = 1
+            if not present:
+                known[row] = UNKNOWN
+        names += members
+        group = column.removeprefix(GROUP) if _is_group(column) else "other"
+        groups += [group] * len(members)
+        labels.append(known)
+    return tuple(names), tuple(groups), np.concatenate(labels, axis=1)
 
 
-def _attribute_names(cells: Cells) -> list[set[str]]:
-    """Returns the attributes that each row names."""
-    column = cells.columns["attributes"]
+def _attribute_names(cells: Cells, name: str) -> list[set[str]]:
+    """Returns the attributes that each row names in a column."""
+    column = cells.columns[name]
     separators = "|" if any("|" in cell for cell in column) else ",;"
     result, joined, missing = [], [], []
     for row, cell in enumerate(column):
@@ -389,8 +413,16 @@ def _attribute_names(cells: Cells) -> list[set[str]]:
         (Kind.MISSING_WORD, missing),
     ):
         if odd:
-            cells.note_cells(kind, "attributes", odd, column[odd[0]])
+            cells.note_cells(kind, name, odd, column[odd[0]])
     return result
+
+
+def _is_group(column: str) -> bool:
+    return column.startswith(GROUP) and column != GROUP
+
+
+def _is_known(column: str) -> bool:
+    return column in COLUMNS or _is_group(column)
 
 
 def _list_of_names(cell: str) -> list[str] | None:
