@@ -310,4 +310,4 @@ def _annotated(sample: Listed) -> dict[str, Any]:
     if sample.box:
         x1, y1, x2, y2 = map(round, sample.box)
         boxes = [{"xmin": x1, "ymin": y1, "xmax": x2, "ymax": y2}]
-    return {"image": str(sample.photograph), "boxes": boxes}
+    return {"image": str(sample.image), "boxes": boxes}

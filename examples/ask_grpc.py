@@ -22,21 +22,21 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import (
 
 def ask(
     channel: grpc.Channel,
-    photographs: list[bytes],
+    images: list[bytes],
     boxes: list[list[float]] | None,
 ) -> dict[str, np.ndarray]:
     """Answers of the model `afn`, each with the batch first.
 
     Args:
         channel: to TF Serving.
-        photographs: JPEG, PNG or WebP files.
+        images: JPEG, PNG or WebP files.
         boxes: x1, y1, x2, y2 of each garment in pixels; all of each
             image if None.
     """
     request = PredictRequest()
     request.model_spec.name = "afn"
     request.model_spec.signature_name = "serving_default"
-    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(photographs))
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(images))
     if boxes is not None:
         request.model_spec.signature_name = "boxes"
         request.inputs["boxes"].CopyFrom(
@@ -52,13 +52,13 @@ def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("server", help="such as localhost:8500")
-    parser.add_argument("photographs", nargs="+", metavar="PHOTO")
+    parser.add_argument("images", nargs="+", metavar="PHOTO")
     parser.add_argument(
         "--box", nargs=4, type=float, metavar=("X1", "Y1", "X2", "Y2")
     )
     options = parser.parse_args()
     contents = []
-    for name in options.photographs:
+    for name in options.images:
         with open(name, "rb") as file:
             contents.append(file.read())
     boxes = options.box and [options.box] * len(contents)
@@ -71,9 +71,9 @@ def main() -> None:
             answers = ask(channel, contents, boxes)
     except grpc.RpcError as error:
         sys.exit(f"{options.server}: {error.details()}")
-    for index, name in enumerate(options.photographs):
+    for index, name in enumerate(options.images):
         answer = {key: plain(value[index]) for key, value in answers.items()}
-        print(json.dumps({"photograph": name} | answer))
+        print(json.dumps({"image": name} | answer))
 
 
 def plain(value: np.ndarray) -> list | bool:

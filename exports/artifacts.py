@@ -75,7 +75,7 @@ def export_run(
     for name in _KERAS_3.intersection(formats):
         needs_keras_3(f"--formats {name}")
     trained = load_model(run)
-    photographs = sample_images(run)
+    images = sample_images(run)
     paths = {name: _path(run, name, version) for name in formats}
     for path in paths.values():
         check_new(path)
@@ -92,13 +92,13 @@ def export_run(
         existed = path.exists()
         with _no_folder_left_of(path):
             if name == "saved_model":
-                export_saved_model(trained, path, photographs[0].read_bytes())
+                export_saved_model(trained, path, images[0].read_bytes())
             elif name == "onnx":
                 export_onnx(trained, path)
             else:
                 export_tflite(trained, path, TFLITE[name], calibration)
             try:
-                check = verify(trained, path, photographs, THREADS)
+                check = verify(trained, path, images, THREADS)
             except BaseException:
                 # Not where writing fails: another export may have been first.
                 if existed:

@@ -54,7 +54,7 @@ def write_report(
     """
     run = Path(run)
     trained = load_model(run)
-    photographs = sample_images(run)
+    images = sample_images(run)
     size = 4 * trained.model.count_params()
     rows = [_row("network (Keras)", size, None, trained, records, split)]
     bar = tqdm(
@@ -64,7 +64,7 @@ def write_report(
         disable=None if progress else True,
     )
     for path in bar:
-        check = checks.get(path) or verify(trained, path, photographs, THREADS)
+        check = checks.get(path) or verify(trained, path, images, THREADS)
         name = str(path.relative_to(run / "exports"))
         files = [path] if path.is_file() else path.rglob("*")
         size = sum(file.stat().st_size for file in files if file.is_file())

@@ -59,7 +59,7 @@ class _Asked:
 def verify(
     trained: TrainedModel,
     artifact: Path,
-    photographs: Sequence[Path],
+    images: Sequence[Path],
     threads: Sequence[int] = (2,),
 ) -> Check:
     """Compares an artifact with the network it came from.
@@ -67,7 +67,7 @@ def verify(
     Args:
         trained: the network that was exported.
         artifact: a SavedModel's version folder, a TFLite or an ONNX file.
-        photographs: JPEG files, each shown whole.
+        images: JPEG files, each shown whole.
         threads: numbers of threads to time it with, a process each.
 
     Raises:
@@ -77,11 +77,9 @@ def verify(
         ask, differences = _saved_model, _file_differences
     else:
         ask, differences = _file, _image_differences
-    asked = {
-        count: ask(trained, artifact, photographs, count) for count in threads
-    }
+    asked = {count: ask(trained, artifact, images, count) for count in threads}
     different = differences(
-        trained, artifact, photographs, asked[threads[-1]].answers
+        trained, artifact, images, asked[threads[-1]].answers
     )
     every = np.concatenate([np.ravel(values) for values in different.values()])
     scores = np.concatenate(
@@ -112,10 +110,10 @@ def verify(
 def _saved_model(
     trained: TrainedModel,
     folder: Path,
-    photographs: Sequence[Path],
+    images: Sequence[Path],
     threads: int,
 ) -> _Asked:
-    asked = _ask("saved_model_answers.py", folder, threads, photographs)
+    asked = _ask("saved_model_answers.py", folder, threads, images)
     if not asked.answers["valid"].all():
         raise VerificationError(f"{folder}: refuses a valid image")
     return asked
@@ -124,23 +122,18 @@ def _saved_model(
 def _file(
     trained: TrainedModel,
     path: Path,
-    photographs: Sequence[Path],
+    images: Sequence[Path],
     threads: int,
 ) -> _Asked:
     script = {".tflite": "tflite_answers.py", ".onnx": "onnx_answers.py"}
     with tempfile.TemporaryDirectory() as scratch:
-        images = Path(scratch) / "images.npy"
-        np.save(images, _images(trained, photographs))
-        return _ask(script[path.suffix], path, threads, [images])
+        pixels = Path(scratch) / "images.npy"
+        np.save(pixels, _images(trained, images))
+        return _ask(script[path.suffix], path, threads, [pixels])
 
 
-def _images(trained: TrainedModel, photographs: Sequence[Path]) -> np.ndarray:
-    return np.stack(
-        [
-            crop(photograph, trained.image_size).image
-            for photograph in photographs
-        ]
-    )
+def _images(trained: TrainedModel, images: Sequence[Path]) -> np.ndarray:
+    return np.stack([crop(image, trained.image_size).image for image in images])
 
 
 def _ask(
@@ -177,7 +170,7 @@ def _ask(
 def _file_differences(
     trained: TrainedModel,
     artifact: Path,
-    photographs: Sequence[Path],
+    images: Sequence[Path],
     answers: dict[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """How far a SavedModel's answers are from the network's."""
@@ -185,9 +178,7 @@ def _file_differences(
         _differences(
             prediction, {name: value[index] for name, value in answers.items()}
         )
-        for index, prediction in enumerate(
-            Predictor(trained).predict(photographs)
-        )
+        for index, prediction in enumerate(Predictor(trained).predict(images))
     ]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
@@ -220,11 +211,11 @@ def _differences(prediction: Prediction, answers: dict) -> dict:
 def _image_differences(
     trained: TrainedModel,
     artifact: Path,
-    photographs: Sequence[Path],
+    images: Sequence[Path],
     answers: dict[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """How far the answers of a TFLite or ONNX file are from the network's."""
-    expected = trained.answer(_images(trained, photographs))
+    expected = trained.answer(_images(trained, images))
     if set(answers) != set(expected):
         raise VerificationError(
             f"{artifact}: answers {sorted(answers)}, not {sorted(expected)}"

@@ -1,4 +1,4 @@
-"""afn-predict: landmarks, category and attributes of photographs."""
+"""afn-predict: landmarks, category and attributes of images."""
 
 import argparse
 import os
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="run, .keras file, SavedModel, TFLite or ONNX file",
     )
     seen.add_argument(
-        "photographs",
+        "images",
         metavar="PHOTO",
         nargs="*",
         help="file, folder, 'pattern*', table.csv with boxes, list.txt, or - "
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     if not options.runner:
-        _check_order(options.model, options.photographs)
+        _check_order(options.model, options.images)
     import_tensorflow()
     if options.runner:
         _run_job(options)
@@ -142,7 +142,7 @@ def _run_job(options: argparse.Namespace) -> None:
             f"{unfit[0]}: not with --runner, which writes lines of JSON, or "
             "--parquet"
         )
-    if not options.photographs:
+    if not options.images:
         raise InputError("no image given")
     if not options.output:
         raise InputError(
@@ -154,7 +154,7 @@ def _run_job(options: argparse.Namespace) -> None:
 
     done = predict_images(
         options.model,
-        options.photographs,
+        options.images,
         options.output,
         beam_options,
         folder=os.getcwd(),
@@ -190,9 +190,9 @@ def _run_here(options: argparse.Namespace) -> None:
         check_results(output)
     if options.sheet:
         check_sheet(options.sheet, "--sheet")
-    listed = list_images(options.photographs, sys.stdin, options.box)
+    listed = list_images(options.images, sys.stdin, options.box)
     total = None
-    if "-" not in options.photographs:
+    if "-" not in options.images:
         # At once, so that a name that stands for nothing stops before work.
         listed = list(listed)
         total = len(listed)
@@ -271,7 +271,7 @@ def _drawn(
             model = predictor.answering.name
             save_prediction(prediction, options.draw, model)
         if options.maps:
-            name = prediction.photograph
+            name = prediction.image
             maps = draw_maps(predictor.maps(name, prediction.box))
             save_picture(maps, options.maps, f"{Path(name).stem}-maps")
         if options.sheet and len(first) < _ON_SHEET:

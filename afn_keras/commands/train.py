@@ -248,7 +248,7 @@ def _prepare_records(recipe: "Recipe", run: Path) -> "Records":
     return records
 
 
-def _what_is_where(run: Path, photograph: Path) -> str:
+def _what_is_where(run: Path, image: Path) -> str:
     return f"""
 In {run}:
   model.keras                  the network of the best epoch
@@ -263,7 +263,7 @@ In {run}:
   recipe.yaml                  how to do this again
 
 Next:
-  afn-predict {run} {photograph} --draw .
+  afn-predict {run} {image} --draw .
   afn-demo {run}
   afn-train --data YOUR_DATA --recipe small"""
 

@@ -30,7 +30,7 @@ def draw_maps(maps: Maps) -> np.ndarray:
     so that pictures of different images can be compared.
 
     Args:
-        maps: what `Predictor.maps` gave; its `photograph` must be the path of
+        maps: what `Predictor.maps` gave; its `image` must be the path of
             the file.
 
     Returns:
@@ -49,16 +49,16 @@ def draw_maps(maps: Maps) -> np.ndarray:
         layout="constrained",
     )
     grid = figure.add_gridspec(rows, columns)
-    photograph = _boxed(maps)
-    _show(figure.add_subplot(grid[0, 0]), photograph, maps.box, "photograph")
+    image = _boxed(maps)
+    _show(figure.add_subplot(grid[0, 0]), image, maps.box, "image")
     if maps.attention is not None:
         axes = figure.add_subplot(grid[1, 0] if names else grid[0, 1])
-        _draw_attention(figure, axes, maps, photograph)
+        _draw_attention(figure, axes, maps, image)
     panels = []
     for index, name in enumerate(names):
         row, column = divmod(index, columns - 1)
         axes = figure.add_subplot(grid[row, 1 + column])
-        _show(axes, _gray(photograph), maps.box, name.replace("_", " "))
+        _show(axes, _gray(image), maps.box, name.replace("_", " "))
         heat = np.clip(maps.heatmaps[..., index], 0, 1)
         # Where there is nothing, the image shows.
         drawn = _over(axes, heat, maps.box, alpha=0.9 * np.sqrt(heat))
@@ -77,7 +77,7 @@ def draw_attention(maps: Maps) -> np.ndarray:
     The colors are those of `draw_maps`, the same for every image.
 
     Args:
-        maps: what `Predictor.maps` gave, with attention; its `photograph`
+        maps: what `Predictor.maps` gave, with attention; its `image`
             must be the path of the file.
 
     Returns:
@@ -92,14 +92,14 @@ def draw_attention(maps: Maps) -> np.ndarray:
 
 
 def _draw_attention(
-    figure: Figure, axes: Axes, maps: Maps, photograph: np.ndarray
+    figure: Figure, axes: Axes, maps: Maps, image: np.ndarray
 ) -> None:
     mean = maps.attention.mean(axis=-1)
     # Stretched to its own contrast, a map that is nearly flat would look as
     # telling as any other.
     low, high = _limits(maps.attention)
     title = f"attention {mean.min():.2f} to {mean.max():.2f}"
-    _show(axes, _gray(photograph), maps.box, title)
+    _show(axes, _gray(image), maps.box, title)
     drawn = _over(axes, mean, maps.box, alpha=0.6)
     drawn.set_clim(low, high)
     # Beneath, so that the panel is as wide as one above it.
@@ -124,8 +124,8 @@ def _limits(attention: np.ndarray) -> tuple[float, float]:
     return (-1.0, 1.0) if attention.min() < 0 else (0.0, 1.0)
 
 
-def _gray(photograph: np.ndarray) -> np.ndarray:
-    return np.repeat(photograph.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
+def _gray(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
 
 
 def _pixels(figure: Figure) -> np.ndarray:
@@ -136,15 +136,15 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 def _boxed(maps: Maps) -> np.ndarray:
     """The box's part of the image, black where it leaves it."""
-    photograph = upright_pixels(Path(maps.photograph))
-    height, width = photograph.shape[:2]
+    image = upright_pixels(Path(maps.image))
+    height, width = image.shape[:2]
     x1, y1 = np.floor(maps.box[:2]).astype(int)
     x2, y2 = np.ceil(maps.box[2:]).astype(int)
     edges = (
         (-min(y1, 0), max(y2 - height, 0)),
         (-min(x1, 0), max(x2 - width, 0)),
     )
-    inside = photograph[max(y1, 0) : y2, max(x1, 0) : x2]
+    inside = image[max(y1, 0) : y2, max(x1, 0) : x2]
     return np.pad(inside, (*edges, (0, 0)))
 
 

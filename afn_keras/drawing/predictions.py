@@ -1,4 +1,4 @@
-"""Draws answers over photographs."""
+"""Draws answers over images."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ _Plate = tuple[int, int, int, int]
 
 
 def draw_prediction(
-    photograph: np.ndarray, prediction: Prediction, model: str = ""
+    image: np.ndarray, prediction: Prediction, model: str = ""
 ) -> np.ndarray:
     """An image with its landmarks, beside it categories and attributes.
 
@@ -49,7 +49,7 @@ def draw_prediction(
     below one half. Below are the image's file name and the model's name.
 
     Args:
-        photograph: (h, w, 3) uint8 RGB, upright.
+        image: (h, w, 3) uint8 RGB, upright.
         prediction: what the network said of it.
         model: what to call the network.
 
@@ -57,12 +57,12 @@ def draw_prediction(
         (H, W, 3) uint8 RGB: the image scaled to a long side of 1280
         pixels, a panel at its right and a line below.
     """
-    picture = draw_landmarks(photograph, prediction)
+    picture = draw_landmarks(image, prediction)
     panel = _draw_panel(prediction)
     height = max(len(picture), len(panel))
     both = np.hstack([_padded(picture, height), _padded(panel, height)])
     line = np.full((_ROW, both.shape[1], 3), 255, np.uint8)
-    told = [Path(prediction.photograph).name]
+    told = [Path(prediction.image).name]
     if model:
         told.append(f"model: {model}")
     text = cut(", ".join(told), _SMALL, line.shape[1] - 28)
@@ -70,23 +70,21 @@ def draw_prediction(
     return np.vstack([both, line])
 
 
-def draw_landmarks(
-    photograph: np.ndarray, prediction: Prediction
-) -> np.ndarray:
+def draw_landmarks(image: np.ndarray, prediction: Prediction) -> np.ndarray:
     """An image with its box and its landmarks, each with its name.
 
     Args:
-        photograph: (h, w, 3) uint8 RGB, upright.
+        image: (h, w, 3) uint8 RGB, upright.
         prediction: what the network said of it.
 
     Returns:
         (H, W, 3) uint8 RGB, the image scaled to a long side of 1280
         pixels.
     """
-    scale = _LONG_SIDE / max(photograph.shape[:2])
-    size = [max(1, round(side * scale)) for side in photograph.shape[1::-1]]
+    scale = _LONG_SIDE / max(image.shape[:2])
+    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = cv2.resize(photograph, size, interpolation=way)
+    picture = cv2.resize(image, size, interpolation=way)
     draw_box(picture, prediction.box, scale, _SIZE)
     points = [
         (name, (x + 0.5) * scale, (y + 0.5) * scale, score < PRESENT)
@@ -112,7 +110,7 @@ def save_prediction(
     """Draws a prediction over its image, into a PNG file.
 
     Args:
-        prediction: its `photograph` must be the path of the file.
+        prediction: its `image` must be the path of the file.
         folder: made if it is missing. The file is named as the image,
             with a number where there is such a file already.
         model: what to call the network.
@@ -123,9 +121,9 @@ def save_prediction(
     Raises:
         InputError: if it cannot be written.
     """
-    photograph = upright_pixels(Path(prediction.photograph))
-    picture = draw_prediction(photograph, prediction, model)
-    return save_picture(picture, folder, Path(prediction.photograph).stem)
+    image = upright_pixels(Path(prediction.image))
+    picture = draw_prediction(image, prediction, model)
+    return save_picture(picture, folder, Path(prediction.image).stem)
 
 
 def save_picture(picture: np.ndarray, folder: Path, stem: str) -> Path:

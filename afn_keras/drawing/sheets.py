@@ -56,7 +56,7 @@ def split_sheet(
         records: where to take them from.
         split: which split.
         count: how many; fewer if the split has fewer.
-        seed: the same one chooses the same photographs.
+        seed: the same one chooses the same images.
         recipe: draw them as the network sees them in its training.
 
     Raises:
@@ -87,12 +87,12 @@ def prediction_sheet(
     """Draws images with what was predicted for them.
 
     Args:
-        predictions: at least one; their `photograph` must be the path of the
+        predictions: at least one; their `image` must be the path of the
             file.
         total: how many there are in all, for the title.
     """
     tiles = [
-        prediction_tile(prediction, upright_pixels(Path(prediction.photograph)))
+        prediction_tile(prediction, upright_pixels(Path(prediction.image)))
         for prediction in predictions
     ]
     title = f"{len(tiles)} of {total}, predicted"

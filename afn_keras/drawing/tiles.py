@@ -94,7 +94,7 @@ def batch_tiles(
     return tiles
 
 
-def prediction_tile(prediction: Prediction, photograph: np.ndarray) -> Tile:
+def prediction_tile(prediction: Prediction, image: np.ndarray) -> Tile:
     """An image, (h, w, 3) uint8 RGB, with what was predicted for it."""
     points = [(x + 0.5, y + 0.5) for x, y, _ in prediction.landmarks.values()]
     scores = [score for _, _, score in prediction.landmarks.values()]
@@ -105,12 +105,12 @@ def prediction_tile(prediction: Prediction, photograph: np.ndarray) -> Tile:
     if prediction.attributes:
         caption.append(", ".join(prediction.present()) or "(no attribute)")
     return Tile(
-        photograph,
+        image,
         np.array(prediction.box),
         np.reshape(points, (-1, 2)),
         np.where(np.array(scores) < PRESENT, OCCLUDED, VISIBLE),
         caption,
-        Path(prediction.photograph).name,
+        Path(prediction.image).name,
     )
 
 

@@ -63,7 +63,7 @@ def write_report_page(
     Args:
         evaluation: what `evaluate` returned.
         outcomes: what its `watch` was told.
-        records: the data, for the photographs.
+        records: the data, for the images.
         name: what to call the network.
         folder: a new folder. Besides `report.html`, which needs no other
             file, it gets each picture of the page, `evaluation.json` and

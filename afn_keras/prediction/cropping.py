@@ -31,21 +31,19 @@ class Crop(NamedTuple):
     size: tuple[int, int]
 
 
-def crop(
-    photograph: str | Path, image_size: int, box: Box | None = None
-) -> Crop:
+def crop(image: str | Path, image_size: int, box: Box | None = None) -> Crop:
     """Shows a network one garment of an image.
 
     Args:
-        photograph: path of the file.
+        image: path of the file.
         image_size: side of the network's input in pixels.
         box: x1, y1, x2, y2 in pixels; the whole image if left out.
 
     Raises:
         InputError: if it is no image, or the box lies outside it.
     """
-    encoded = read_image(Path(photograph))
-    return crop_encoded(encoded, str(photograph), image_size, box)
+    encoded = read_image(Path(image))
+    return crop_encoded(encoded, str(image), image_size, box)
 
 
 def crop_encoded(
@@ -62,8 +60,8 @@ def crop_encoded(
     Raises:
         InputError: if it is no image, or the box lies outside it.
     """
-    photograph = inspect_image(encoded, name)
-    width, height = photograph.width, photograph.height
+    file = inspect_image(encoded, name)
+    width, height = file.width, file.height
     if box is None:
         box = (0.0, 0.0, float(width), float(height))
     x1, y1, x2, y2 = map(float, box)
@@ -72,7 +70,7 @@ def crop_encoded(
         raise InputError(
             f"{shown} shows nothing of its {width} x {height} pixels"
         )
-    # Also, what is drawn of it takes no more memory than nine photographs.
+    # This also bounds the memory that drawing takes: nine times the image.
     if not (
         min(x1 + width, y1 + height) >= 0
         and x2 <= 2 * width
@@ -83,12 +81,12 @@ def crop_encoded(
             "are wide or high"
         )
     box = (x1, y1, x2, y2)
-    if photograph.jpeg is None:
-        image = resample_array(photograph.pixels, box, image_size)
+    if file.jpeg is None:
+        image = resample_array(file.pixels, box, image_size)
     else:
         image = _showing(image_size)(
-            tf.constant(photograph.jpeg),
-            tf.constant(photograph.orientation),
+            tf.constant(file.jpeg),
+            tf.constant(file.orientation),
             tf.constant([width, height]),
             tf.constant(box),
         ).numpy()

@@ -74,14 +74,14 @@ class Table:
             return _in_full(self._predictions[0])
         rows = [
             (
-                prediction.photograph,
+                prediction.image,
                 _scored(prediction.categories[:1]),
                 _scored(prediction.attributes[:3]),
                 _clear(prediction),
             )
             for prediction in self._predictions
         ]
-        header = ("photograph", "category", "attributes", "clear landmarks")
+        header = ("image", "category", "attributes", "clear landmarks")
         return f"{tabulate(rows, header, 'simple')}\n" if rows else ""
 
 
@@ -129,7 +129,7 @@ class CsvTable:
     def add(self, prediction: Prediction) -> str:
         """Its row."""
         cells = [
-            prediction.photograph,
+            prediction.image,
             *(f"{round(side, 2):.10g}" for side in prediction.box),
         ]
         if self._vocabulary.categories:
@@ -178,10 +178,10 @@ class CocoFile:
         """Nothing yet."""
         width, height = prediction.size
         image = self._images.setdefault(
-            prediction.photograph,
+            prediction.image,
             {
                 "id": len(self._images) + 1,
-                "file_name": prediction.photograph,
+                "file_name": prediction.image,
                 "width": width,
                 "height": height,
                 "license": 1,
@@ -258,7 +258,7 @@ FORMATS = {
 
 
 def _in_full(prediction: Prediction) -> str:
-    lines = [prediction.photograph]
+    lines = [prediction.image]
     for title, scored in (
         ("category", prediction.categories),
         ("attributes", prediction.attributes[:5]),

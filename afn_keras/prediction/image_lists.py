@@ -1,7 +1,7 @@
 """Lists of images: a text file with a path or an object on each line.
 
 In a file ending in .txt a line is a path or a URL. In one ending in .jsonl it
-is an object with `photograph` and perhaps `box`, as answers have both: what
+is an object with `image` and perhaps `box`, as answers have both: what
 failed can be asked again by the file that says so.
 """
 
@@ -21,11 +21,11 @@ class Named(NamedTuple):
     """A garment as a list has it.
 
     Attributes:
-        photograph: path or URL.
+        image: path or URL.
         box: x1, y1, x2, y2 in pixels; None for the whole image.
     """
 
-    photograph: str
+    image: str
     box: tuple[float, float, float, float] | None = None
 
 
@@ -88,10 +88,10 @@ def _object(text: str) -> Named:
     shown = text if len(text) <= 60 else f"{text[:60]}..."
     try:
         fields = json.loads(text)
-        # What failed names its `photograph`; by hand one writes `image`.
-        name = "photograph" if "photograph" in fields else "image"
-        photograph, box = fields[name], fields.get("box")
-        if not isinstance(photograph, str):
+        # In the JSON lines of 0.1.0 the key is `photograph`.
+        name = "image" if "image" in fields else "photograph"
+        image, box = fields[name], fields.get("box")
+        if not isinstance(image, str):
             raise TypeError
         if box is not None:
             x1, y1, x2, y2 = map(float, box)
@@ -103,4 +103,4 @@ def _object(text: str) -> Named:
             f"{shown!r} should be an object such as "
             '{"image": "a.jpg", "box": [x1, y1, x2, y2]}'
         ) from error
-    return Named(photograph, box)
+    return Named(image, box)

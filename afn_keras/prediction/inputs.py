@@ -36,11 +36,11 @@ class Listed(NamedTuple):
     """A garment to look at.
 
     Attributes:
-        photograph: path of the file; a name, where something else reads it.
+        image: path of the file; a name, where something else reads it.
         box: x1, y1, x2, y2 in pixels; the whole image if None.
     """
 
-    photograph: Path | str
+    image: Path | str
     box: tuple[float, float, float, float] | None = None
 
 
@@ -97,7 +97,7 @@ def first_images(names: Iterable[str], count: int) -> list[Listed]:
     for listed in itertools.islice(list_images(names), count):
         if isinstance(listed, InputError):
             raise listed
-        path = listed.photograph
+        path = listed.image
         inspect_image(read_image(path), str(path))
         found.append(listed)
     return found
@@ -190,7 +190,7 @@ def _quoted(pattern: str) -> str:
 def _in_list(path: Path) -> Iterator[Listed | InputError]:
     for item in read_list(path):
         if isinstance(item, Named):
-            yield Listed(_file(Path(), item.photograph), item.box)
+            yield Listed(_file(Path(), item.image), item.box)
         else:
             yield item
 
@@ -198,7 +198,7 @@ def _in_list(path: Path) -> Iterator[Listed | InputError]:
 def _in_table(table: Path) -> Iterator[Listed | InputError]:
     for item in read_table(table):
         if isinstance(item, Named):
-            yield Listed(_file(table.parent, item.photograph), item.box)
+            yield Listed(_file(table.parent, item.image), item.box)
         else:
             yield item
 

@@ -34,7 +34,7 @@ class Maps(NamedTuple):
     """What a network sees in a garment before it answers.
 
     Attributes:
-        photograph: path it was given by.
+        image: path it was given by.
         box: x1, y1, x2, y2 in pixels of what the network was shown.
         attention: (s, s, F), the weights of the features, 0..1 (-1..1 if it
             is the released code's); None without attention.
@@ -42,7 +42,7 @@ class Maps(NamedTuple):
         landmarks: their names.
     """
 
-    photograph: str
+    image: str
     box: Box
     attention: np.ndarray | None
     heatmaps: np.ndarray | None
@@ -50,7 +50,7 @@ class Maps(NamedTuple):
 
 
 class Predictor:
-    """Predicts landmarks, category and attributes of photographs.
+    """Predicts landmarks, category and attributes of images.
 
     Args:
         answering: what `load_model` returned, or an artifact.
@@ -77,14 +77,14 @@ class Predictor:
 
     def predict(
         self,
-        photographs: str | Path | Sequence[str | Path],
+        images: str | Path | Sequence[str | Path],
         boxes: Sequence[Box] | np.ndarray | None = None,
         batch_size: int = 16,
     ) -> list[Prediction]:
         """Answers for each image, in the order given.
 
         Args:
-            photographs: paths of images, or a single one.
+            images: paths of images, or a single one.
             boxes: the garment in each image, x1, y1, x2, y2 in pixels,
                 an array (N, 4) for instance, or a single one for a single
                 path; the whole image if left out.
@@ -95,23 +95,23 @@ class Predictor:
             InputError: if one of them is no image.
             ValueError: if there are not as many boxes, of four numbers.
         """
-        if isinstance(photographs, str | Path):
-            photographs = [photographs]
+        if isinstance(images, str | Path):
+            images = [images]
         given: Iterable[Box | None] = itertools.repeat(None)
         if boxes is not None:
             corners = np.asarray(boxes, np.float64)
-            if not len(photographs):
+            if not len(images):
                 corners = corners.reshape(-1, 4)
-            if corners.ndim == 1 and len(photographs) == 1:
+            if corners.ndim == 1 and len(images) == 1:
                 corners = corners[None]
-            if corners.shape != (len(photographs), 4):
+            if corners.shape != (len(images), 4):
                 raise ValueError(
                     f"boxes of the shape {corners.shape} for "
-                    f"{len(photographs)} images; it should be "
-                    f"({len(photographs)}, 4)"
+                    f"{len(images)} images; it should be "
+                    f"({len(images)}, 4)"
                 )
             given = map(tuple, corners.tolist())
-        listed = map(Listed, map(Path, photographs), given)
+        listed = map(Listed, map(Path, images), given)
         predictions = []
         with contextlib.closing(self.stream(listed, batch_size)) as answers:
             for answer in answers:
@@ -162,27 +162,25 @@ class Predictor:
         side = self.answering.image_size
         return bool(self.answering.maps(np.zeros((1, side, side, 3), "f4")))
 
-    def maps(
-        self, photograph: str | Path, box: Box | None = None
-    ) -> Maps | None:
+    def maps(self, image: str | Path, box: Box | None = None) -> Maps | None:
         """What the network sees in an image; None if it does not show it.
 
         A run, a `.keras` file and a SavedModel do.
 
         Args:
-            photograph: path of the file.
+            image: path of the file.
             box: x1, y1, x2, y2 in pixels; the whole image if left out.
 
         Raises:
             InputError: if it is no image, or the box lies outside it.
         """
-        shown = self._show(str(photograph), box)
+        shown = self._show(str(image), box)
         maps = self.answering.maps(shown.image[None])
         if not maps:
             return None
         attention, heatmaps = maps.get("attention"), maps.get("heatmaps")
         return Maps(
-            str(photograph),
+            str(image),
             shown.box,
             None if attention is None else attention[0],
             None if heatmaps is None else heatmaps[0],
@@ -194,7 +192,7 @@ class Predictor:
     ) -> tuple[str, Crop | InputError]:
         if isinstance(asked, InputError):
             return "", asked
-        name = str(asked.photograph)
+        name = str(asked.image)
         try:
             return name, self._show(name, asked.box)
         except InputError as error:

@@ -20,7 +20,7 @@ class Prediction:
     """What the network says of one garment.
 
     Args:
-        photograph: path or name it was given by.
+        image: path or name it was given by.
         size: width and height of the upright image in pixels.
         box: x1, y1, x2, y2 in pixels of what the network was shown.
         landmarks: for each landmark's name x and y in pixels of the
@@ -30,7 +30,7 @@ class Prediction:
         attributes: the twenty best names with theirs, best first.
     """
 
-    photograph: str
+    image: str
     size: tuple[int, int]
     box: Box
     landmarks: dict[str, tuple[float, float, float]]
@@ -68,7 +68,7 @@ class Prediction:
 
 
 def predicted(
-    photograph: str,
+    image: str,
     shown: Crop,
     answers: Mapping[str, np.ndarray],
     vocabulary: Vocabulary,
@@ -76,7 +76,7 @@ def predicted(
     """Names what a network answered for one crop.
 
     Args:
-        photograph: path or name of the image.
+        image: path or name of the image.
         shown: what the network was shown of it.
         answers: for each task its row, as `AnsweringModel` gives it.
         vocabulary: names of the labels.
@@ -96,7 +96,7 @@ def predicted(
             )
         }
     return Prediction(
-        photograph,
+        image,
         shown.size,
         shown.box,
         landmarks,

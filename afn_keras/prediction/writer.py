@@ -56,10 +56,10 @@ def write_results(
         try:
             for prediction in predictions:
                 if path and form.is_data:
-                    name = _inside(prediction.photograph, path.parent)
+                    name = _inside(prediction.image, path.parent)
                     outside += name is None
                     prediction = dataclasses.replace(
-                        prediction, photograph=name or prediction.photograph
+                        prediction, image=name or prediction.image
                     )
                 write(form.add(prediction))
                 count += 1
@@ -85,9 +85,9 @@ def check_results(path: Path) -> None:
         )
 
 
-def _inside(photograph: str, folder: Path) -> str | None:
+def _inside(image: str, folder: Path) -> str | None:
     """An image's name relative to a folder; None if it is not in it."""
-    path = Path(os.path.abspath(photograph))
+    path = Path(os.path.abspath(image))
     try:
         return path.relative_to(os.path.abspath(folder)).as_posix()
     except ValueError:

@@ -113,9 +113,9 @@ class Watch(keras.callbacks.Callback):
     def _draw(self, answers: dict[str, np.ndarray]) -> np.ndarray:
         """Images side by side, truth above and predictions below."""
         columns = []
-        for i, photograph in enumerate(self.image[:_PICTURES]):
+        for i, image in enumerate(self.image[:_PICTURES]):
             picture = cv2.resize(
-                photograph.round().astype(np.uint8),
+                image.round().astype(np.uint8),
                 (_SIDE, _SIDE),
                 interpolation=cv2.INTER_CUBIC,
             )
@@ -147,7 +147,7 @@ def same_answers(
     """Which heads answer the same whatever they are shown.
 
     Args:
-        answers: as `AnsweringModel` gives them, for several photographs.
+        answers: as `AnsweringModel` gives them, for several images.
         vocabulary: names of the labels.
 
     Returns:

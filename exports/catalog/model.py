@@ -51,7 +51,7 @@ class Failed(NamedTuple):
         reason: one line, as `afn-predict` prints it.
     """
 
-    photograph: str
+    image: str
     box: Box | None
     reason: str
 
@@ -98,7 +98,7 @@ class SavedModelHandler(ModelHandler[bytes, Prediction | Failed, Predictor]):
         for line in batch:
             try:
                 named = parse_asked(line)
-                asked.append(Listed(named.photograph, named.box or self._box))
+                asked.append(Listed(named.image, named.box or self._box))
             except InputError as error:
                 asked.append(error)
         answers = model.stream(asked, _BATCH)
@@ -159,7 +159,7 @@ def processes_on_a_machine(options: PipelineOptions) -> int:
 def _failed(asked: Listed | InputError, error: InputError) -> Failed:
     if isinstance(asked, InputError):
         return Failed("", None, str(error))
-    return Failed(asked.photograph, asked.box, str(error))
+    return Failed(asked.image, asked.box, str(error))
 
 
 def _use_threads(count: int) -> None:

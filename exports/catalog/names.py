@@ -184,16 +184,16 @@ def _listed(name: str, lines: Iterable[str]) -> Iterator[Named | InputError]:
             if isinstance(item, InputError):
                 yield item
             else:
-                yield Named(str(item.photograph), item.box)
+                yield Named(str(item.image), item.box)
 
 
 def _in_table(name: str) -> Iterator[Named | InputError]:
     """Images of a table, relative to it, here or elsewhere."""
     if not is_url(name):
         for item in read_table(Path(name)):
-            if isinstance(item, Named) and not is_url(item.photograph):
-                path = Path(name).parent / item.photograph
-                item = item._replace(photograph=str(path))
+            if isinstance(item, Named) and not is_url(item.image):
+                path = Path(name).parent / item.image
+                item = item._replace(image=str(path))
             yield item
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -209,9 +209,9 @@ def _in_table(name: str) -> Iterator[Named | InputError]:
                 if isinstance(item, InputError):
                     yield InputError(str(item).replace(str(copy), name))
                     continue
-                if not is_url(item.photograph):
-                    url = f"{posixpath.dirname(name)}/{item.photograph}"
-                    item = item._replace(photograph=url)
+                if not is_url(item.image):
+                    url = f"{posixpath.dirname(name)}/{item.image}"
+                    item = item._replace(image=url)
                 yield item
         except InputError as error:
             raise InputError(str(error).replace(str(copy), name)) from error

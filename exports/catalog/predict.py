@@ -42,7 +42,7 @@ _CORNERS = ("x1", "y1", "x2", "y2")
 _NAMED = [("name", pyarrow.string()), ("score", pyarrow.float64())]
 SCHEMA = pyarrow.schema(
     [
-        ("photograph", pyarrow.string()),
+        ("image", pyarrow.string()),
         ("width", pyarrow.int32()),
         ("height", pyarrow.int32()),
         (
@@ -103,7 +103,7 @@ def predict_images(
     found = resolve(find_saved_model(model), folder)
     with catalog:
         asked = gather_names(
-            names, lines, folder, catalog.aside("photographs.jsonl")
+            names, lines, folder, catalog.aside("images.jsonl")
         )
         if is_url(catalog.folder) and not is_url(found):
             # Workers elsewhere do not see this machine's files.
@@ -181,9 +181,9 @@ def to_row(prediction: Prediction) -> dict[str, Any]:
     prediction = prediction.rounded()
     width, height = prediction.size
     # A file's name may be no text; a table's cell is.
-    name = prediction.photograph.encode("utf-8", "surrogateescape")
+    name = prediction.image.encode("utf-8", "surrogateescape")
     return {
-        "photograph": name.decode("utf-8", "backslashreplace"),
+        "image": name.decode("utf-8", "backslashreplace"),
         "width": width,
         "height": height,
         "box": dict(zip(_CORNERS, prediction.box, strict=True)),

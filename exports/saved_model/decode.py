@@ -19,14 +19,14 @@ from pipelines.images import crop_window
 from pipelines.images import resample
 from pipelines.images import turn_upright
 
-# More at a time would decode faster, and hold the pixels of more photographs.
+# More at a time would decode faster, and hold the pixels of more images.
 _DECODED_AT_ONCE = 4
 
 _CHUNK_HEADER = 4  # Bytes of a WebP chunk's length, behind its name.
 
 
 class Shown(NamedTuple):
-    """What the network is shown of a batch of photographs.
+    """What the network is shown of a batch of images.
 
     Attributes:
         images: (B, S, S, 3) float32 RGB 0..255, zeros where not valid.

@@ -23,7 +23,7 @@ _WARMUP = "tf_serving_warmup_requests"
 
 
 def export_saved_model(
-    trained: TrainedModel, folder: Path, photograph: bytes
+    trained: TrainedModel, folder: Path, image: bytes
 ) -> None:
     """Writes one version, with labels, model card and requests to warm up.
 
@@ -32,7 +32,7 @@ def export_saved_model(
         folder: the version's folder, named by an integer. It is written aside
             and renamed into place, so a server that watches its parent never
             sees half of it.
-        photograph: an encoded image to warm up with.
+        image: an encoded image to warm up with.
 
     Raises:
         InputError: if the version exists.
@@ -48,11 +48,11 @@ def export_saved_model(
         if trained.card:
             (extra / CARD).write_text(trained.card, encoding="utf-8")
         with tf.io.TFRecordWriter(str(extra / _WARMUP)) as writer:
-            for log in warmup_requests(photograph):
+            for log in warmup_requests(image):
                 writer.write(log.SerializeToString())
 
 
-def warmup_requests(photograph: bytes) -> list[PredictionLog]:
+def warmup_requests(image: bytes) -> list[PredictionLog]:
     """Requests that make a server build all it needs before the first user.
 
     Without a name of the model: the server fills in its own.
@@ -62,9 +62,7 @@ def warmup_requests(photograph: bytes) -> list[PredictionLog]:
         log = PredictionLog()
         request = log.predict_log.request
         request.model_spec.signature_name = signature
-        request.inputs["image_bytes"].CopyFrom(
-            tf.make_tensor_proto([photograph])
-        )
+        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([image]))
         if signature == "boxes":
             request.inputs["boxes"].CopyFrom(
                 tf.make_tensor_proto([[0.0, 0.0, 9.0, 9.0]])

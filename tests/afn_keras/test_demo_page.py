@@ -152,10 +152,10 @@ def read_labels(browser):
 
 def test_drop_drag_and_read(run, browser, address, tmp_path):
     width, height = 1200, 1500
-    photograph = np.full((height, width, 3), 90, np.uint8)
-    photograph[..., 0] = np.linspace(0, 255, width)
+    image = np.full((height, width, 3), 90, np.uint8)
+    image[..., 0] = np.linspace(0, 255, width)
     path = tmp_path / "large.png"
-    assert cv2.imwrite(str(path), photograph)
+    assert cv2.imwrite(str(path), image)
     open_page(browser, address)
     drop(browser, path)
     on_page = canvas(browser)

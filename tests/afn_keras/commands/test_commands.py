@@ -292,21 +292,19 @@ def test_a_setting_that_does_not_fit(setting, expected, tmp_path, capsys):
     assert not output.exists()
 
 
-def test_a_photograph_that_is_none(run, tmp_path, capsys):
-    photograph = tmp_path / "notes.jpg"
-    photograph.write_text("no image at all")
-    message = fails(
-        predict, [run, photograph, "--draw", tmp_path / "drawn"], capsys
-    )
-    assert f"{photograph}: not an image (no known" in message
+def test_a_image_that_is_none(run, tmp_path, capsys):
+    image = tmp_path / "notes.jpg"
+    image.write_text("no image at all")
+    message = fails(predict, [run, image, "--draw", tmp_path / "drawn"], capsys)
+    assert f"{image}: not an image (no known" in message
     assert not (tmp_path / "drawn").exists()
     message = fails(predict, [run, tmp_path / "none.jpg"], capsys)
     assert "none.jpg: cannot be read" in message
 
 
-def test_a_box_outside_the_photograph(run, capsys):
-    photograph = run / "samples" / "00.jpg"
-    arguments = [run, photograph, "--box", 900, 900, 950, 950]
+def test_a_box_outside_the_image(run, capsys):
+    image = run / "samples" / "00.jpg"
+    arguments = [run, image, "--box", 900, 900, 950, 950]
     message = fails(predict, arguments, capsys)
     assert "the box 900 900 950 950 shows nothing" in message
 

@@ -111,14 +111,14 @@ def test_evaluate_takes_artifacts(complete, run, tmp_path, artifact, capsys):
 
 def test_predict_takes_artifacts(complete, capsys):
     folder, _ = complete
-    photograph = str(folder / "samples" / "00.jpg")
+    image = str(folder / "samples" / "00.jpg")
     answers = []
     for artifact in (
         "",
         "exports/saved_model",
         f"exports/tflite/afn_{KINDS[-1]}.tflite",
     ):
-        predict.main([str(folder / artifact), photograph, "--json"])
+        predict.main([str(folder / artifact), image, "--json"])
         answers.append(json.loads(capsys.readouterr().out))
     names = [[name for name, _ in answer["categories"]] for answer in answers]
     assert names[0] == names[1] == names[2]

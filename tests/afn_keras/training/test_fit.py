@@ -413,7 +413,7 @@ def test_tensorboard_has_every_metric_and_pictures(run):
         )
     assert "epoch_heatmaps_ne_left_collar" in names
     assert "epoch_attributes_recall@3_texture" in names
-    # One picture an epoch, of the val split's photographs.
+    # One picture an epoch, of the val split's images.
     assert len(names["predictions"]) == 2
     width, height, picture = names["predictions"][0].tensor.string_val
     assert (width, height) == (b"512", b"512")

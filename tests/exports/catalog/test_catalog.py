@@ -129,7 +129,7 @@ def saved(run):
 
 
 @pytest.fixture
-def photographs(run, tmp_path):
+def images(run, tmp_path):
     """Seven good ones of two sizes and four that are none."""
     folder = tmp_path / "shop"
     samples = sorted((run / "samples").glob("*.jpg"))
@@ -173,10 +173,8 @@ def lines(folder, name):
 
 
 def by_name(answers):
-    assert len({str(answer["photograph"]) for answer in answers}) == (
-        len(answers)
-    )
-    return {answer["photograph"]: answer for answer in answers}
+    assert len({str(answer["image"]) for answer in answers}) == (len(answers))
+    return {answer["image"]: answer for answer in answers}
 
 
 def here(arguments, capsys):
@@ -194,7 +192,7 @@ def here(arguments, capsys):
 
 def assert_same(one, other):
     assert list(one) == list(other)
-    for key in ("photograph", "size", "box"):
+    for key in ("image", "size", "box"):
         assert one[key] == other[key]
     for name, (x, y, score) in other["landmarks"].items():
         assert one["landmarks"][name][:2] == pytest.approx([x, y], abs=1e-4)
@@ -204,7 +202,7 @@ def assert_same(one, other):
 
 
 def test_two_processes_answer_as_one_without_beam(
-    saved, photographs, tmp_path, capsys, monkeypatch
+    saved, images, tmp_path, capsys, monkeypatch
 ):
     # A name that is not there, one twice, and one relative to where it runs.
     names = ["shop", "none.jpg", "shop/wide.png"]
@@ -217,16 +215,16 @@ def test_two_processes_answer_as_one_without_beam(
     answers, skipped = here([saved, *names], capsys)
     found = lines(tmp_path / "out", "predictions")
     assert len(answers) == len(found) == 8
-    order = [answer["photograph"] for answer in answers]
+    order = [answer["image"] for answer in answers]
     for one, other in zip(
-        sorted(found, key=lambda item: item["photograph"]),
-        sorted(answers, key=lambda item: item["photograph"]),
+        sorted(found, key=lambda item: item["image"]),
+        sorted(answers, key=lambda item: item["image"]),
         strict=True,
     ):
         assert_same(one, other)
     failed = lines(tmp_path / "out", "failed")
     assert sorted(item["reason"] for item in failed) == skipped
-    assert {item["photograph"] for item in failed} == {
+    assert {item["image"] for item in failed} == {
         *("none.jpg", "shop/notes.jpg", "shop/empty.jpg", "shop/half.jpg"),
         "shop/large.jpg",
     }
@@ -241,12 +239,10 @@ def test_two_processes_answer_as_one_without_beam(
     assert (finished["predictions"], finished["failed"]) == (8, 5)
 
 
-def test_lists_tables_and_boxes(
-    saved, photographs, tmp_path, capsys, monkeypatch
-):
+def test_lists_tables_and_boxes(saved, images, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.txt").write_text("shop/wide.png\n\nshop/none.jpg\n")
-    table = photographs / "table.csv"
+    table = images / "table.csv"
     table.write_text(
         "image,x1,y1,x2,y2\n"
         "wide.png,10,5,60,45\n"
@@ -264,7 +260,7 @@ def test_lists_tables_and_boxes(
     found = lines(output, "predictions")
 
     def key(answer):
-        return answer["photograph"], answer["box"]
+        return answer["image"], answer["box"]
 
     assert sorted(map(key, found)) == [
         ("shop/deep/1.jpg", [0, 0, 40, 40]),
@@ -281,9 +277,9 @@ def test_lists_tables_and_boxes(
     assert sorted(item["reason"] for item in failed) == skipped
     assert len(skipped) == 3
     # What failed is a list of what to ask again, with its boxes.
-    write_image(photographs / "none.jpg")
+    write_image(images / "none.jpg")
     again = "out/failed-*.jsonl"
-    rows = by_name([f for f in failed if f["photograph"]])
+    rows = by_name([f for f in failed if f["image"]])
     assert rows["shop/deep/2.jpg"]["box"] == [70, 0, 80, 80]
     predict.main([str(saved), again, *ONE, "--output", "again"])
     assert [key(item) for item in lines("again", "predictions")] == (
@@ -292,24 +288,24 @@ def test_lists_tables_and_boxes(
     assert len(lines("again", "failed")) == 2
 
 
-def test_parquet_says_what_json_says(saved, photographs, tmp_path):
+def test_parquet_says_what_json_says(saved, images, tmp_path):
     for form in ("--json", "--parquet"):
         predict.main(
             [
-                *(str(saved), str(photographs), *ONE, form),
+                *(str(saved), str(images), *ONE, form),
                 *("--output", str(tmp_path / form)),
             ]
         )
     answers = by_name(lines(tmp_path / "--json", "predictions"))
     table = pd.read_parquet(glob.glob(f"{tmp_path}/--parquet/*.parquet"))
     assert list(table.columns) == (
-        ["photograph", "width", "height", "box", "landmarks", "categories"]
+        ["image", "width", "height", "box", "landmarks", "categories"]
         + ["attributes"]
     )
-    assert set(table["photograph"]) == set(answers)
+    assert set(table["image"]) == set(answers)
     assert len(table) == len(answers) == 7
     for row in table.to_dict("records"):
-        answer = answers[row["photograph"]]
+        answer = answers[row["image"]]
         assert [row["width"], row["height"]] == answer["size"]
         assert [row["box"][c] for c in ("x1", "y1", "x2", "y2")] == (
             answer["box"]
@@ -330,15 +326,15 @@ def test_parquet_says_what_json_says(saved, photographs, tmp_path):
 
 
 def test_another_file_system(
-    saved, photographs, tmp_path, bucket, capsys, monkeypatch
+    saved, images, tmp_path, bucket, capsys, monkeypatch
 ):
     """Everything there: network, images, lists, tables and answers."""
     for path in sorted(saved.rglob("*")):
         if path.is_file():
             name = path.relative_to(saved).as_posix()
             bucket[f"memory://b/model/{name}"] = path.read_bytes()
-    for path in photographs.rglob("*.*"):
-        name = path.relative_to(photographs).as_posix()
+    for path in images.rglob("*.*"):
+        name = path.relative_to(images).as_posix()
         bucket[f"memory://b/shop/{name}"] = path.read_bytes()
     bucket["memory://b/shop/readme.txt"] = b"no image"
     bucket["memory://b/list.txt"] = b"memory://b/shop/wide.png\r\n"
@@ -348,7 +344,7 @@ def test_another_file_system(
     monkeypatch.setattr("pipelines.beam.files._PAUSES", (0.01, 0.01))
     InMemory.troubled.add("memory://b/shop/deep/2.jpg")
     names = ["memory://b/shop/**.jpg", "memory://b/list.txt"]
-    names += ["memory://b/table.csv", str(photographs / "wide.png")]
+    names += ["memory://b/table.csv", str(images / "wide.png")]
     output = "memory://b/out"
     predict.main(["memory://b/model", *names, *ONE, "--output", output])
     written = {
@@ -364,14 +360,14 @@ def test_another_file_system(
     found = map(
         json.loads, written["predictions-00000-of-00001.jsonl"].splitlines()
     )
-    found = {(item["photograph"], tuple(item["box"])): item for item in found}
+    found = {(item["image"], tuple(item["box"])): item for item in found}
     whole = (0, 0, 90, 50)
     assert set(found) == {
         *((f"memory://b/shop/deep/{i}.jpg", (0, 0, 60, 80)) for i in range(5)),
         ("memory://b/shop/with blank.jpg", (0, 0, 50, 50)),
         ("memory://b/shop/wide.png", whole),
         ("memory://b/shop/wide.png", (1, 2, 30, 40)),
-        (str(photographs / "wide.png"), whole),
+        (str(images / "wide.png"), whole),
     }
     failed = written["failed-00000-of-00001.jsonl"].splitlines()
     reasons = by_name(list(map(json.loads, failed)))
@@ -382,8 +378,8 @@ def test_another_file_system(
     # What is missing is not asked for again, what is in trouble is.
     assert InMemory.reads["memory://b/shop/no.jpg"] == 1
     assert InMemory.reads["memory://b/shop/deep/2.jpg"] == 2
-    answers, _ = here([saved, photographs / "wide.png"], capsys)
-    assert_same(found[str(photographs / "wide.png"), whole], *answers)
+    answers, _ = here([saved, images / "wide.png"], capsys)
+    assert_same(found[str(images / "wide.png"), whole], *answers)
     # It is finished; a network of this machine is lent to workers elsewhere.
     message = fails(
         [str(saved), *names, *ONE, "--output", f"{output}/"], capsys
@@ -544,7 +540,7 @@ def test_a_network_that_does_not_open(saved, run, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_workers_that_were_started_elsewhere(
-    saved, photographs, tmp_path, monkeypatch
+    saved, images, tmp_path, monkeypatch
 ):
     """Through Beam's job server, as with Flink: all travels as messages."""
     ports = []
@@ -591,7 +587,7 @@ def test_workers_that_were_started_elsewhere(
     monkeypatch.chdir(tmp_path)
     table = pd.read_parquet(glob.glob("out/predictions-*.parquet"))
     assert len(table) == 7
-    assert "shop/wide.png" in set(table["photograph"])
+    assert "shop/wide.png" in set(table["image"])
 
 
 def children(pid):

@@ -200,7 +200,7 @@ def test_exif_rotation_is_honoured(loaded, kind):
 @pytest.mark.parametrize(
     "kind", ["JPEG", "PNG", pytest.param("WEBP", marks=pytest.mark.keras3)]
 )
-def test_turned_photographs_decode_to_the_same_pixels(kind):
+def test_turned_images_decode_to_the_same_pixels(kind):
     from exports.saved_model.decode import decode
 
     for orientation in range(1, 9):
@@ -245,7 +245,7 @@ def test_exif_of_webp_with_and_without_the_prefix_of_jpeg(prefix):
     assert int(orientation(tf.constant(content), WEBP_MARK, 4)) == 6
 
 
-def test_a_bad_photograph_leaves_its_neighbors_alone(loaded, samples):
+def test_a_bad_image_leaves_its_neighbors_alone(loaded, samples):
     good = samples[0].read_bytes()
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
@@ -309,9 +309,9 @@ def test_all_bad(loaded):
     "kind", ["PNG", pytest.param("WEBP", marks=pytest.mark.keras3)]
 )
 def test_other_formats_and_transparency(loaded, samples, kind):
-    photograph = Image.open(samples[0])
+    image = Image.open(samples[0])
     file = io.BytesIO()
-    photograph.save(file, kind, lossless=True)
+    image.save(file, kind, lossless=True)
     answers = ask(loaded, [file.getvalue(), samples[0].read_bytes()])
     assert answers["valid"].tolist() == [True, True]
     assert_same(row(answers, 0), row(answers, 1), atol=1e-2)

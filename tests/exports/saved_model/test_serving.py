@@ -147,7 +147,7 @@ def test_clients(run, rest_server, grpc_server, tmp_path, script, box):
     assert done.returncode == 0, done.stderr
     expected = Predictor(load_model(run)).predict([sample], box and [box])[0]
     points = np.array(list(expected.landmarks.values()))
-    assert answers[0]["photograph"] == str(sample)
+    assert answers[0]["image"] == str(sample)
     np.testing.assert_allclose(
         answers[0]["landmarks"], points[:, :2], atol=1e-2
     )
