@@ -53,7 +53,7 @@ def main() -> None:
     ready = np.stack(
         [crop(item.image, options.image_size).image for item in listed[:size]]
     )
-    ask = predictor.answering.answer
+    ask = predictor.model.predict_images
     for _ in range(2):
         ask(ready)
     # Whole batches in each turn.

@@ -112,8 +112,10 @@ def test_brackets_in_paths(run, hand_written, tmp_path, capsys):
         run / "exports" / "saved_model", folder / "saved[1]"
     )
     images = np.full((1, 32, 32, 3), 99, np.float32)
-    expected = open_model(run / "exports" / "saved_model").answer(images)
-    for name, value in open_model(saved).answer(images).items():
+    expected = open_model(run / "exports" / "saved_model").predict_images(
+        images
+    )
+    for name, value in open_model(saved).predict_images(images).items():
         np.testing.assert_array_equal(value, expected[name])
 
 

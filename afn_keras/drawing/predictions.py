@@ -1,4 +1,4 @@
-"""Draws answers over images."""
+"""Draws predictions over images."""
 
 import contextlib
 import os
@@ -33,49 +33,49 @@ _LARGE = 30
 # Factor on marks and lines.
 _SIZE = 2
 
-# Of a file's name without its end, in bytes.
+# Longest file name without its suffix, in bytes.
 _LONGEST = 240
 
-# Left, top, right and bottom of a name, in pixels.
+# Left, top, right and bottom of a label, in pixels.
 _Plate = tuple[int, int, int, int]
 
 
 def draw_prediction(
     image: np.ndarray, prediction: Prediction, model: str = ""
 ) -> np.ndarray:
-    """An image with its landmarks, beside it categories and attributes.
+    """Draws the landmarks on an image, and the labels beside it.
 
-    Left landmarks are blue, right ones orange, and those rings whose peak is
-    below one half. Below are the image's file name and the model's name.
+    Left landmarks are blue, right ones orange; rings have a score below one
+    half. Below are the image's file name and the model's name.
 
     Args:
         image: (h, w, 3) uint8 RGB, upright.
-        prediction: what the network said of it.
-        model: what to call the network.
+        prediction: the prediction for this image.
+        model: name of the network.
 
     Returns:
         (H, W, 3) uint8 RGB: the image scaled to a long side of 1280
-        pixels, a panel at its right and a line below.
+        pixels, a panel to its right and a line below.
     """
     picture = draw_landmarks(image, prediction)
     panel = _draw_panel(prediction)
     height = max(len(picture), len(panel))
     both = np.hstack([_padded(picture, height), _padded(panel, height)])
     line = np.full((_ROW, both.shape[1], 3), 255, np.uint8)
-    told = [Path(prediction.image).name]
+    names = [Path(prediction.image).name]
     if model:
-        told.append(f"model: {model}")
-    text = cut(", ".join(told), _SMALL, line.shape[1] - 28)
+        names.append(f"model: {model}")
+    text = cut(", ".join(names), _SMALL, line.shape[1] - 28)
     write(line, text, (14, 36), _SMALL, INK)
     return np.vstack([both, line])
 
 
 def draw_landmarks(image: np.ndarray, prediction: Prediction) -> np.ndarray:
-    """An image with its box and its landmarks, each with its name.
+    """Draws the box and the landmarks, each with its name, on an image.
 
     Args:
         image: (h, w, 3) uint8 RGB, upright.
-        prediction: what the network said of it.
+        prediction: the prediction for this image.
 
     Returns:
         (H, W, 3) uint8 RGB, the image scaled to a long side of 1280
@@ -90,8 +90,8 @@ def draw_landmarks(image: np.ndarray, prediction: Prediction) -> np.ndarray:
         (name, (x + 0.5) * scale, (y + 0.5) * scale, score < PRESENT)
         for name, (x, y, score) in prediction.landmarks.items()
     ]
-    # No name hides a point or another name; where it gets narrow, those of
-    # landmarks that the network is sure of come first.
+    # No name covers a point or another name; the names of visible landmarks
+    # are placed first.
     taken = [
         (round(x) - 14, round(y) - 14, round(x) + 15, round(y) + 15)
         for _, x, y, _ in points
@@ -111,9 +111,9 @@ def save_prediction(
 
     Args:
         prediction: its `image` must be the path of the file.
-        folder: made if it is missing. The file is named as the image,
-            with a number where there is such a file already.
-        model: what to call the network.
+        folder: created if it is missing. The file is named like the image,
+            with a number if there is such a file already.
+        model: name of the network.
 
     Returns:
         The file written.
@@ -130,15 +130,15 @@ def save_picture(picture: np.ndarray, folder: Path, stem: str) -> Path:
     """Writes a picture, (h, w, 3) uint8 RGB, into a new PNG file.
 
     Args:
-        picture: what to write.
-        folder: made if it is missing.
-        stem: the file's name without its end; gets a number where there is
+        picture: the picture.
+        folder: created if it is missing.
+        stem: the file's name without its suffix; gets a number if there is
             such a file already, so that nothing is overwritten.
 
     Raises:
         InputError: if it cannot be written.
     """
-    # Most file systems take 255 bytes; a number and ".png" come behind.
+    # Most file systems allow 255 bytes; a number and ".png" are appended.
     stem = os.fsdecode(os.fsencode(stem)[:_LONGEST])
     path, number = folder / f"{stem}.png", 2
     try:
@@ -159,10 +159,10 @@ def save_picture(picture: np.ndarray, folder: Path, stem: str) -> Path:
 
 
 def upright_pixels(path: Path) -> np.ndarray:
-    """An image as it should be seen, (h, w, 3) uint8 RGB.
+    """Reads an image and turns it upright, (h, w, 3) uint8 RGB.
 
     Raises:
-        InputError: if it is no image.
+        InputError: if it is not an image.
     """
     return inspect_image(read_image(path), str(path)).pixels.copy()
 
@@ -173,7 +173,7 @@ def _draw_name(
     point: tuple[float, float],
     taken: list[_Plate],
 ) -> None:
-    """Writes a landmark's name where no other stands, if there is room."""
+    """Writes a landmark's name in a free place near it, if there is one."""
     text = name.replace("_", " ")
     width, height = text_width(text, _SMALL) + 12, _SMALL + 14
     free = (

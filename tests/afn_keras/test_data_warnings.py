@@ -157,8 +157,8 @@ def test_scores_and_card_of_a_network_that_saw_no_photo(
     recipe = load_recipe(str(synthetic / "recipe.yaml"))
     write_model_card(tmp_path, trained, recipe, drawn, scores)
     card = (tmp_path / "model_card.md").read_text()
-    assert f"- Of these data: {warning}.\n" in card
-    assert "License of the data: none: the images were drawn." in card
+    assert f"- In these data: {warning}.\n" in card
+    assert "License of the data: none: the images are synthetic." in card
 
 
 def test_what_a_network_has_seen_before_counts(
@@ -174,4 +174,4 @@ def test_what_a_network_has_seen_before_counts(
         (str(alone), "synthetic"),
         (str(run), "other"),
     ):
-        assert TrainingData.of(drawn, weights).origin == origin
+        assert TrainingData.from_records(drawn, weights).origin == origin

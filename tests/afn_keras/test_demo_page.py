@@ -18,7 +18,7 @@ import pytest
 from conftest import write_image
 from PIL import Image
 
-from afn_keras.demo_page import _given
+from afn_keras.demo_page import _parse
 from afn_keras.demo_page import serve
 from afn_keras.loading import load_model
 from afn_keras.prediction.predictor import Predictor
@@ -52,7 +52,7 @@ def address(run, tmp_path_factory):
     scratch = tmp_path_factory.mktemp("scratch")
     process = start_demo(run, scratch=scratch)
     line = process.stdout.readline()
-    assert line.endswith("in a browser; Ctrl-C ends it.\n"), line
+    assert line.endswith("in a browser; Ctrl-C stops it.\n"), line
     yield line.split()[1]
     process.send_signal(signal.SIGINT)
     try:
@@ -67,7 +67,7 @@ def address(run, tmp_path_factory):
 
 def open_page(browser, address):
     browser.get(address)
-    wait(browser, lambda: button(browser, "Look at it"))
+    wait(browser, lambda: button(browser, "Predict"))
 
 
 def wait(browser, until):
@@ -128,7 +128,7 @@ def answered(browser, before=None):
 def ask(browser):
     """Presses the button; gives the picture that comes, (h, w, 3) RGB."""
     script = "arguments[0].scrollIntoView({block: 'center'})"
-    pressed = button(browser, "Look at it")
+    pressed = button(browser, "Predict")
     before = address_shown(browser)
     browser.execute_script(script, pressed)
     pressed.click()
@@ -180,7 +180,7 @@ def test_drop_drag_and_read(run, browser, address, tmp_path):
         # Of this network, the box's edge is worth less than that.
         assert int(labels[name]) == pytest.approx(100 * score, abs=2)
     assert len(browser.get_screenshot_as_png()) > 10_000
-    maps = wait(browser, lambda: button(browser, "What it sees"))
+    maps = wait(browser, lambda: button(browser, "Heatmaps and"))
     assert maps.is_displayed()
 
 
@@ -214,7 +214,7 @@ def test_errors_are_named_one_at_a_time(browser, address, tmp_path):
 
     def pressed():
         # It may be drawn before it listens.
-        button(browser, "Look at it").click()
+        button(browser, "Predict").click()
         return errors()
 
     wait(browser, pressed)
@@ -327,7 +327,7 @@ def test_a_port_that_is_taken(run):
     assert process.returncode == 2
     assert output == ""
     assert errors.splitlines()[-1] == (
-        f"afn-demo: cannot listen at 127.0.0.1:{port}; choose others with "
+        f"afn-demo: cannot listen on 127.0.0.1:{port}; choose others with "
         "--host and --port"
     )
 
@@ -340,7 +340,7 @@ def test_places_where_nobody_can_listen(host, port):
     with pytest.raises(InputError) as error:
         serve(None, host, port)
     assert str(error.value) == (
-        f"cannot listen at {host}:{port or 'any port'}; choose others with "
+        f"cannot listen on {host}:{port or 'any port'}; choose others with "
         "--host and --port"
     )
 
@@ -354,11 +354,11 @@ def test_only_what_was_dropped_is_looked_at(tmp_path):
         f"{scratch}/../other.jpg",
         f"{scratch}/link.jpg",
     ):
-        with pytest.raises(InputError, match="was not dropped here"):
-            _given({"image": {"path": path}, "boxes": []}, scratch)
+        with pytest.raises(InputError, match="was not uploaded here"):
+            _parse({"image": {"path": path}, "boxes": []}, scratch)
     for nothing in (None, {"image": None, "boxes": []}):
         with pytest.raises(InputError, match="there is no image yet"):
-            _given(nothing, scratch)
+            _parse(nothing, scratch)
 
 
 FILE = {"path": "somewhere.jpg"}
@@ -393,14 +393,14 @@ BOX = {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}
 )
 def test_requests_that_the_page_never_sends(shown, field, tmp_path):
     with pytest.raises(InputError) as error:
-        _given(shown, tmp_path)
-    assert str(error.value).startswith(f"this page never asks so ({field}: ")
+        _parse(shown, tmp_path)
+    assert str(error.value).startswith(f"malformed request ({field}: ")
     assert "\n" not in str(error.value)
 
 
 def test_a_name_that_no_file_has(tmp_path):
     with pytest.raises(InputError, match="no file has such a name"):
-        _given({"image": {"path": "a\0b"}}, tmp_path)
+        _parse({"image": {"path": "a\0b"}}, tmp_path)
 
 
 def test_a_malformed_request_is_answered(address):
@@ -445,7 +445,7 @@ def test_a_proxy_for_the_world_outside_is_not_asked(run, tmp_path):
         line = process.stdout.readline()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            assert line.endswith("in a browser; Ctrl-C ends it.\n")
+            assert line.endswith("in a browser; Ctrl-C stops it.\n")
             with opener.open(line.split()[1], timeout=PATIENCE) as page:
                 assert page.status == 200
         finally:

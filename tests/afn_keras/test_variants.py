@@ -64,5 +64,5 @@ def test_points_of_argmax_are_centers_of_pixels(run):
     trained = TrainedModel("argmax", model, vocabulary, "argmax")
     random = np.random.default_rng(0)
     images = random.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
-    points = trained.answer(images)["landmarks"] * 32 - 0.5
+    points = trained.predict_images(images)["landmarks"] * 32 - 0.5
     np.testing.assert_allclose(points, points.round(), atol=1e-4)

@@ -157,7 +157,7 @@ def test_help_does_not_wait_for_tensorflow():
             "nowhere: no such file or folder",
         ),
         ("train", "--data empty --output run", "empty: is no data set"),
-        ("train", "--resume --output empty", "empty: holds no run"),
+        ("train", "--resume --output empty", "empty: no run"),
         ("evaluate", "run --data nowhere", "run: no such run or model"),
         ("evaluate", "empty --data nowhere", "nowhere: no such file or folder"),
         ("export", "empty --data nowhere", "nowhere: no such file or folder"),
@@ -250,7 +250,7 @@ def test_no_image_of_a_split(benchmark, tmp_path, capsys):
 def test_an_output_folder_that_holds_another_run(run, hand_written, capsys):
     before = sorted(run.rglob("*"))
     message = fails(train, ["--data", hand_written, "--output", run], capsys)
-    assert f"{run}: holds another run; choose another folder" in message
+    assert f"{run}: contains another run; choose another folder" in message
     assert sorted(run.rglob("*")) == before
 
 
@@ -319,10 +319,10 @@ def test_what_is_no_run(command, tmp_path, hand_written, capsys):
     message = fails(command, [tmp_path / "none", *extra], capsys)
     assert "none: no such run or model" in message
     message = fails(command, [tmp_path, *extra], capsys)
-    assert "holds no model.keras" in message
+    assert "has no model.keras" in message
     (tmp_path / "model.keras").write_text("garbage")
     message = fails(command, [tmp_path, *extra], capsys)
-    assert "model.keras: is no network of afn-keras" in message
+    assert "model.keras: not a network of afn-keras" in message
 
 
 def test_evaluating_on_other_labels(run, benchmark, capsys):

@@ -79,7 +79,7 @@ def test_the_report(complete):
         assert size > 0
         assert one > 0
         assert two > 0
-    assert "Scores are of 8 images of the split train." in text
+    assert "Scored on 8 images of the train split." in text
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_run_without_a_model(copy, capsys):
     (copy / "model.keras").unlink()
     assert leave(export.main, copy) == 2
     assert capsys.readouterr().err == (
-        f"afn-export: {copy}: holds no model.keras; give a folder that "
+        f"afn-export: {copy}: has no model.keras; give a folder that "
         "afn-train wrote\n"
     )
     assert not (copy / "exports").exists()
@@ -181,7 +181,7 @@ def test_no_samples_to_check_with(copy, capsys):
     shutil.rmtree(copy / "samples")
     assert leave(export.main, copy) == 2
     assert capsys.readouterr().err == (
-        f"afn-export: {copy}/samples: holds no image to check the "
+        f"afn-export: {copy}/samples: has no image to check the "
         "artifacts with; put some JPEG files there\n"
     )
 
@@ -204,6 +204,6 @@ def test_no_room_on_the_disk(copy, name):
     line = done.stderr.splitlines()[-1]
     assert line.startswith(f"afn-export: {copy}/exports/{name}")
     assert "cannot be written" in line
-    assert line.endswith("make room, or copy the run to another disk")
+    assert line.endswith("free disk space, or copy the run to another disk")
     assert "Traceback" not in done.stderr
     assert not (copy / "exports").exists()

@@ -207,7 +207,7 @@ def test_data_with_a_part_of_the_labels(evaluation, run, tmp_path):
         model,
         own,
         "test",
-        watch=lambda *batch: seen.append(batch),
+        on_batch=lambda *batch: seen.append(batch),
         trained_on=model.data,
     )
     ((targets, answers),) = seen
@@ -263,7 +263,7 @@ class MeanColor:
     def __init__(self, vocabulary):
         self.vocabulary = vocabulary
 
-    def answer(self, images):
+    def predict_images(self, images):
         column = images.mean((1, 3)).argmax(1)
         points = np.zeros((len(images), 8, 2), "float32")
         # Each landmark half a column further to the right.
@@ -280,7 +280,7 @@ class MeanColor:
 def test_flipped_answers_are_averaged(records):
     images = np.zeros((1, 8, 8, 3), "float32")
     images[0, :, 1] = 80  # Column 1; in the mirror image column 6.
-    answers = FlipAveraged(MeanColor(records.vocabulary)).answer(images)
+    answers = FlipAveraged(MeanColor(records.vocabulary)).predict_images(images)
     for k, (x, y) in enumerate(answers["landmarks"][0]):
         # The pair's other landmark, which is the next or the one before.
         other = k + 1 if k % 2 == 0 else k - 1
@@ -297,14 +297,16 @@ def test_flipped_answers_for_a_side_alone(records):
     class Fixed:
         vocabulary = records.vocabulary.with_landmarks([4, 6, 7])
 
-        def answer(self, images):
+        def predict_images(self, images):
             points = [[0.1, 0.5], [0.2, 0.5], [0.9, 0.7]]
             return {
                 "landmarks": np.array([points], "float32"),
                 "landmark_scores": np.array([[0.5, 0.25, 0.75]], "float32"),
             }
 
-    answers = FlipAveraged(Fixed()).answer(np.zeros((1, 8, 8, 3), "float32"))
+    answers = FlipAveraged(Fixed()).predict_images(
+        np.zeros((1, 8, 8, 3), "float32")
+    )
     np.testing.assert_allclose(
         answers["landmarks"][0],
         [[0.1, 0.5], [(0.2 + 0.1) / 2, 0.6], [(0.9 + 0.8) / 2, 0.6]],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import write_image
 
-from afn_keras.prediction.inputs import Listed
+from afn_keras.prediction.inputs import ImageInput
 from afn_keras.prediction.inputs import first_images
 from afn_keras.prediction.inputs import list_images
 from pipelines.errors import InputError
@@ -91,11 +91,11 @@ def test_a_table_of_paths_and_boxes(folder):
     )
     listed = list(list_images([str(table)], box=[0, 0, 9, 9]))
     errors = [str(item) for item in listed if isinstance(item, InputError)]
-    assert [item for item in listed if isinstance(item, Listed)] == [
-        Listed(folder / "b.jpg", (1, 2, 30.5, 40)),
+    assert [item for item in listed if isinstance(item, ImageInput)] == [
+        ImageInput(folder / "b.jpg", (1, 2, 30.5, 40)),
         # What has no box of its own gets the one for all.
-        Listed(folder / "a.PNG", (0, 0, 9, 9)),
-        Listed(folder / "b.jpg", (5, 6, 7, 8)),
+        ImageInput(folder / "a.PNG", (0, 0, 9, 9)),
+        ImageInput(folder / "b.jpg", (5, 6, 7, 8)),
     ]
     assert len(errors) == 2
     assert any("table.csv, line 4: b.jpg: row does not" in e for e in errors)
@@ -133,13 +133,13 @@ def test_a_folder_of_many_formats(tmp_path):
         (tmp_path / name).write_bytes(b"?")
     listed = list(list_images([str(tmp_path)]))
     assert [
-        item.image.name if isinstance(item, Listed) else str(item)
+        item.image.name if isinstance(item, ImageInput) else str(item)
         for item in listed
     ] == [
         *read,
         *(
-            f"{tmp_path / name}: {name[1:]} is none of the formats that are "
-            "read; convert it to JPEG or PNG"
+            f"{tmp_path / name}: {name[1:]} is not a supported format; "
+            "convert it to JPEG or PNG"
             for name in others
         ),
     ]
@@ -161,7 +161,7 @@ def test_nothing_there(folder):
     with pytest.raises(InputError, match="no file matches this pattern"):
         list(list_images([f"{folder}/*.tiff"]))
     (folder / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty: holds no image; .*.png"):
+    with pytest.raises(InputError, match=r"empty: has no image; .*.png"):
         list(list_images([str(folder / "empty")]))
 
 
@@ -170,7 +170,7 @@ def test_the_first_are_looked_at(tmp_path):
         write_image(tmp_path / "some" / name)
     some = tmp_path / "some"
     first = first_images([str(some)], 2)
-    assert first == [Listed(some / "a.jpg"), Listed(some / "b.jpg")]
+    assert first == [ImageInput(some / "a.jpg"), ImageInput(some / "b.jpg")]
     letter = tmp_path / "letter.jpg"
     letter.write_text("Dear network,")
     for name, message in (
@@ -233,8 +233,8 @@ def test_a_list_of_objects(folder):
         "b.jpg\n"
     )
     first, second, *errors = list_images([str(path)], box=[0, 0, 9, 9])
-    assert first == Listed(Path("a.jpg"), (1, 2, 3.5, 4))
-    assert second == Listed(Path("b.jpg"), (0, 0, 9, 9))
+    assert first == ImageInput(Path("a.jpg"), (1, 2, 3.5, 4))
+    assert second == ImageInput(Path("b.jpg"), (0, 0, 9, 9))
     assert [str(error).split(": ")[0] for error in errors] == (
         [f"{path}, line {number}" for number in (3, 4, 5, 6)]
     )
@@ -249,6 +249,6 @@ def test_a_list_of_version_0_1_0(folder):
         '{"photograph": 3}\n'
     )
     first, second, error = list_images([str(path)])
-    assert first == Listed(Path("a.jpg"), (1, 2, 3, 4))
-    assert second == Listed(Path("b.jpg"))
+    assert first == ImageInput(Path("a.jpg"), (1, 2, 3, 4))
+    assert second == ImageInput(Path("b.jpg"))
     assert str(error).startswith(f"{path}, line 3: ")

@@ -23,7 +23,7 @@ from afn_keras.drawing.predictions import draw_prediction
 from afn_keras.drawing.predictions import save_prediction
 from afn_keras.loading import load_model
 from afn_keras.prediction.cropping import crop
-from afn_keras.prediction.inputs import Listed
+from afn_keras.prediction.inputs import ImageInput
 from afn_keras.prediction.predictor import Maps
 from afn_keras.prediction.predictor import Predictor
 from afn_keras.prediction.result import Prediction
@@ -48,7 +48,7 @@ class Pointing:
         self.vocabulary = vocabulary
         self.points = np.array(points, np.float32)
 
-    def answer(self, images):
+    def predict_images(self, images):
         shape = (len(images), len(self.points))
         return {
             "landmarks": np.broadcast_to(self.points, (*shape, 2)),
@@ -201,13 +201,13 @@ def test_what_was_given_before_a_bad_name_is_answered(predictor, run):
     samples = sorted((run / "samples").glob("*.jpg"))
 
     def listed():
-        yield from map(Listed, samples)
-        raise InputError("empty: holds no image")
+        yield from map(ImageInput, samples)
+        raise InputError("empty: has no image")
 
     answers = predictor.stream(listed())
     for sample in samples:
         assert next(answers).image == str(sample)
-    with pytest.raises(InputError, match="holds no image"):
+    with pytest.raises(InputError, match="has no image"):
         next(answers)
 
 
@@ -245,8 +245,8 @@ def test_answers_in_another_folder_are_data(
     output = tmp_path / "desk" / name
     predict.main([str(run), given, f"--{form}", "--output", str(output)])
     assert (
-        f"1 images lie outside {tmp_path / 'desk'}: to train on the "
-        "answers, write --output into their folder"
+        f"1 images are outside {tmp_path / 'desk'}: to train on the "
+        "predictions, write --output into their folder"
     ) in capsys.readouterr().err
 
 
@@ -270,7 +270,7 @@ def test_twice_is_the_same_to_the_byte(run, capsys):
 
 
 def test_no_more_than_a_few_batches_are_held(predictor, run):
-    sample = Listed(run / "samples" / "00.jpg")
+    sample = ImageInput(run / "samples" / "00.jpg")
     taken = []
 
     def listed():
@@ -318,7 +318,7 @@ def test_pictures_of_all_kinds(run, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         predict.main([str(tflite), str(samples), "--maps", str(tmp_path / "m")])
     assert stop.value.code == 2
-    assert "holds answers only" in capsys.readouterr().err
+    assert "has no maps" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 
@@ -373,7 +373,7 @@ def test_ctrl_c_keeps_answers(run, tmp_path):
     assert lines
     assert all(json.loads(line)["image"] == str(sample) for line in lines)
     assert errors.strip() == (
-        f"afn-predict: interrupted; {len(lines)} answers are in {output}"
+        f"afn-predict: interrupted; {len(lines)} predictions are in {output}"
     )
 
 

@@ -14,7 +14,7 @@ from afn_keras.evaluation.scores import evaluate
 from afn_keras.loading import load_model
 from afn_keras.prediction.cropping import crop
 from exports.opening import open_model
-from exports.saved_model.decode import show_images
+from exports.saved_model.decode import preprocess_images
 from pipelines.batches.load import load_split
 from pipelines.readers.detect import read_annotations
 from pipelines.records.convert import write_records
@@ -125,7 +125,7 @@ def test_of_every_kind_of_file(data):
         boxes.append(result.box)
         shown.append(result.image)
     assert len(names) == len(stored) > 15
-    served = show_images(
+    served = preprocess_images(
         tf.constant(files), tf.constant(boxes, tf.float32), SIDE
     )
     assert served.valid.numpy().all()
@@ -141,7 +141,7 @@ def test_palette_of_two_colors_is_seen_in_its_colors(tmp_path):
     palette = bytes([200, 30, 40, 20, 60, 180])
     write_png(tmp_path / "two.png", half, 1, 3, (b"PLTE", palette))
     encoded = tf.constant([(tmp_path / "two.png").read_bytes()])
-    (image,) = show_images(encoded, None, 20).images.numpy()
+    (image,) = preprocess_images(encoded, None, 20).images.numpy()
     np.testing.assert_allclose(image[:, 2], [[200, 30, 40]] * 20, atol=1)
     np.testing.assert_allclose(image[:, 17], [[20, 60, 180]] * 20, atol=1)
 
@@ -153,7 +153,7 @@ def test_scores_of_run_and_artifacts_are_one(run, records):
         scores = evaluate(opened, records, "train")
         assert scores.keys() == expected.keys()
         _assert_near(scores, expected)
-    assert open_model(run / "exports/saved_model").answer_encoded is not None
+    assert open_model(run / "exports/saved_model").predict_encoded is not None
 
 
 def _assert_near(scores, expected):

@@ -204,7 +204,9 @@ def test_ctrl_c_keeps_what_is_there(tmp_path):
         raise KeyboardInterrupt
 
     path = tmp_path / "out.json"
-    with pytest.raises(KeyboardInterrupt, match="1 answers are in .*out.json"):
+    with pytest.raises(
+        KeyboardInterrupt, match="1 predictions are in .*out.json"
+    ):
         write_results(answers(), FORMATS["coco"](), VOCABULARY, path)
     assert len(json.loads(path.read_text())["annotations"]) == 1
 
@@ -243,7 +245,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path):
         ),
     )
     message = done.stderr.splitlines()[-1]
-    assert f"--output {path}: cannot be written any further" in message
+    assert f"--output {path}: writing failed" in message
     lines = path.read_text().splitlines()
     assert len(lines) > 10
     assert [json.loads(line)["image"] for line in lines] == [

@@ -192,8 +192,8 @@ def test_another_network_is_refused(records, undisturbed):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--resume: say which run with --output RUN"),
-        (["--output", "{tmp}"], "{tmp}: holds no run to resume"),
+        ([], "--resume: name the run with --output RUN"),
+        (["--output", "{tmp}"], "{tmp}: no run to resume"),
         (
             ["--output", "{run}", "--set", "epochs=9"],
             "--resume: uses the settings in {run}/recipe.yaml",

@@ -210,7 +210,7 @@ def test_two_processes_answer_as_one_without_beam(
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert out == ""
-    assert errors == "skipped 5 of 13; out/failed-* says why of each\n"
+    assert errors == "skipped 5 of 13; see out/failed-* for the reasons\n"
     monkeypatch.chdir(tmp_path)
     answers, skipped = here([saved, *names], capsys)
     found = lines(tmp_path / "out", "predictions")
@@ -432,14 +432,17 @@ def fails(arguments, capsys):
         ),
         (
             ["RUN/model.keras", "PHOTO", *ONE, "--output", "out"],
-            "afn-export RUN --formats saved_model makes one",
+            "afn-export RUN --formats saved_model writes one",
         ),
         (["none", "PHOTO", *ONE, "--output", "out"], "none: no such run"),
         (
             ["MODEL", "PHOTO", *ONE, "--output", "RUN"],
-            "holds something else",
+            "contains other files",
         ),
-        (["MODEL", "PHOTO", *ONE, "--output", "o[1]"], "may hold none of"),
+        (
+            ["MODEL", "PHOTO", *ONE, "--output", "o[1]"],
+            "may not contain any of",
+        ),
         (["MODEL", "PHOTO", *ONE, "--output", "PHOTO"], "cannot be written"),
         (
             ["MODEL", "PHOTO", *ONE, "--output", "moon://out"],
@@ -492,7 +495,7 @@ def test_two_jobs_do_not_write_one_folder(saved, run, tmp_path, capsys):
         message = fails(
             [saved, run / "samples", *ONE, "--output", tmp_path / "out"], capsys
         )
-    assert "is just being written by another process" in message
+    assert "is being written by another process" in message
 
 
 def test_names_are_not_in_the_graph(saved, tmp_path):
@@ -530,7 +533,7 @@ def test_a_network_that_does_not_open(saved, run, tmp_path, capsys):
     (folder / "assets.extra" / "vocabulary.json").write_text(labels)
     output = tmp_path / "out"
     arguments = [run / "samples", *ONE, "--output", output]
-    assert "is no SavedModel that afn-export wrote" in (
+    assert "not a valid SavedModel from afn-export" in (
         fails([folder, *arguments], capsys)
     )
     # What it left is no hindrance.
@@ -583,7 +586,7 @@ def test_workers_that_were_started_elsewhere(
             server.terminate()
             server.wait()
     assert process.returncode == 0, errors
-    assert errors == "skipped 5 of 12; out/failed-* says why of each\n"
+    assert errors == "skipped 5 of 12; see out/failed-* for the reasons\n"
     monkeypatch.chdir(tmp_path)
     table = pd.read_parquet(glob.glob("out/predictions-*.parquet"))
     assert len(table) == 7

@@ -130,7 +130,7 @@ def test_a_box_that_shows_nothing(loaded, samples, box):
 def test_tensor(loaded, trained):
     images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3))
     images = images.astype(np.float32)
-    expected = trained.answer(images)
+    expected = trained.predict_images(images)
     answers = loaded.signatures["tensor"](image=tf.constant(images))
     assert set(answers) == set(expected)
     for name, value in expected.items():

@@ -133,10 +133,10 @@ def ask(script, *arguments):
     return done, [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("script", ["ask_rest.py", "ask_grpc.py"])
+@pytest.mark.parametrize("script", ["rest_client.py", "grpc_client.py"])
 @pytest.mark.parametrize("box", [None, BOX])
 def test_clients(run, rest_server, grpc_server, tmp_path, script, box):
-    server = rest_server if script == "ask_rest.py" else grpc_server
+    server = rest_server if script == "rest_client.py" else grpc_server
     sample = run / "samples" / "00.jpg"
     bad = tmp_path / "bad.jpg"
     bad.write_text("no image")
@@ -159,7 +159,10 @@ def test_clients(run, rest_server, grpc_server, tmp_path, script, box):
 
 @pytest.mark.parametrize(
     ("script", "server"),
-    [("ask_rest.py", "http://127.0.0.1:9"), ("ask_grpc.py", "127.0.0.1:9")],
+    [
+        ("rest_client.py", "http://127.0.0.1:9"),
+        ("grpc_client.py", "127.0.0.1:9"),
+    ],
 )
 def test_no_server(run, script, server):
     done, _ = ask(script, server, run / "samples" / "00.jpg")
