@@ -1,4 +1,4 @@
-"""What the README says is run, in its order, or compared with what is there."""
+"""Runs the README's snippets in order, or compares them with the files."""
 
 import os
 import re

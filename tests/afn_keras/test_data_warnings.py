@@ -1,4 +1,4 @@
-"""What is said of data before anybody believes a number."""
+"""Tests the warnings about data and scores."""
 
 import dataclasses
 import shutil
@@ -118,7 +118,7 @@ def test_training_and_what_it_writes_warn(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def synthetic(run, tmp_path_factory):
-    """A run that says that its images were drawn."""
+    """Makes a run whose images are synthetic."""
     folder = tmp_path_factory.mktemp("synthetic") / "drawn"
     shutil.copytree(run, folder)
     trained = load_model(folder)

@@ -112,8 +112,8 @@ def address_shown(browser):
     return browser.execute_script(script)
 
 
-def answered(browser, before=None):
-    """The picture of the next answer, (h, w, 3) RGB."""
+def predicted(browser, before=None):
+    """Returns the picture of the next prediction, (h, w, 3) RGB."""
     found = wait(
         browser,
         lambda: (
@@ -125,18 +125,18 @@ def answered(browser, before=None):
         return np.array(Image.open(io.BytesIO(answer.read())).convert("RGB"))
 
 
-def ask(browser):
+def predict(browser):
     """Presses the button; gives the picture that comes, (h, w, 3) RGB."""
     script = "arguments[0].scrollIntoView({block: 'center'})"
     pressed = button(browser, "Predict")
     before = address_shown(browser)
     browser.execute_script(script, pressed)
     pressed.click()
-    return answered(browser, before)
+    return predicted(browser, before)
 
 
 def box_in(picture):
-    """The yellow outline in an answer: its first and last column and row."""
+    """Returns the first and last column and row of the yellow outline."""
     yellow = (picture == YELLOW).all(axis=-1)
     # Other yellow is at most a spot.
     columns = np.nonzero(yellow.sum(axis=0) > 100)[0]
@@ -160,7 +160,7 @@ def test_drop_drag_and_read(run, browser, address, tmp_path):
     drop(browser, path)
     on_page = canvas(browser)
     # At once, of the whole image.
-    assert answered(browser).shape == (1280, 1024, 3)
+    assert predicted(browser).shape == (1280, 1024, 3)
     scale = shown_scale(on_page, width, height)
     # From a quarter to three quarters of it; ActionChains counts from the
     # middle of the element.
@@ -169,7 +169,7 @@ def test_drop_drag_and_read(run, browser, address, tmp_path):
     steps.move_to_element_with_offset(on_page, -half[0], -half[1])
     steps.click_and_hold().move_by_offset(half[0], half[1])
     steps.move_by_offset(half[0], half[1]).release().perform()
-    picture = ask(browser)
+    picture = predict(browser)
     # The picture's long side is 1280, the page's whole pixels are 1 / scale.
     drawn = np.array(box_in(picture)) * height / 1280
     expected = [width / 4, height / 4, 3 * width / 4, 3 * height / 4]
@@ -199,7 +199,7 @@ def test_a_sample_has_its_box(browser, address):
     wait(browser, picked)
     canvas(browser)
     # 60 x 80 pixels, shown 16 times as large; the benchmark's box.
-    assert box_in(answered(browser)) == (160, 320, 800, 1120)
+    assert box_in(predicted(browser)) == (160, 320, 800, 1120)
 
 
 def test_errors_are_named_one_at_a_time(browser, address, tmp_path):
@@ -226,7 +226,7 @@ def test_errors_are_named_one_at_a_time(browser, address, tmp_path):
     assert errors() == [expected]
 
 
-def test_a_new_image_clears_old_answers(browser, address, tmp_path):
+def test_a_new_image_clears_old_predictions(browser, address, tmp_path):
     write_image(tmp_path / "photo.jpg", 300, 400)
     (tmp_path / "letter.jpg").write_text("Dear network,")
     open_page(browser, address)
@@ -237,15 +237,15 @@ def test_a_new_image_clears_old_answers(browser, address, tmp_path):
         "garment"
     )
     drop(browser, tmp_path / "photo.jpg")
-    assert answered(browser).shape == (1280, 960, 3)
+    assert predicted(browser).shape == (1280, 960, 3)
     assert read_labels(browser)
     canvas(browser)
-    # An image is there: it goes first, and its answers with it.
+    # Removes the image on the page first, with its predictions.
     browser.find_element(By.CSS_SELECTOR, "[aria-label='Remove Image']").click()
     wait(browser, lambda: address_shown(browser) is None)
     wait(browser, lambda: not read_labels(browser))
     drop(browser, tmp_path / "photo.jpg")
-    assert answered(browser).shape == (1280, 960, 3)
+    assert predicted(browser).shape == (1280, 960, 3)
 
 
 def test_on_a_phone(browser, address, tmp_path):
@@ -285,7 +285,7 @@ def test_on_a_phone(browser, address, tmp_path):
                     "touchPoints": [{"x": x, "y": y} for x, y in points],
                 },
             )
-        drawn = np.array(box_in(ask(browser))) * 400 / 1280
+        drawn = np.array(box_in(predict(browser))) * 400 / 1280
         np.testing.assert_allclose(
             drawn, (50, 100, 250, 300), atol=2 / scale + 2
         )
@@ -403,19 +403,19 @@ def test_a_name_that_no_file_has(tmp_path):
         _parse({"image": {"path": "a\0b"}}, tmp_path)
 
 
-def test_a_malformed_request_is_answered(address):
-    """By hand, as a program sends it: an error, and the page goes on."""
+def test_a_malformed_request_gets_an_error(address):
+    """A program that sends a malformed request gets an error."""
 
-    def ask(data):
+    def send(data):
         request = urllib.request.Request(
-            f"{address}gradio_api/call/answer",
+            f"{address}gradio_api/call/predict",
             json.dumps({"data": data}).encode(),
             {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             event = json.load(reply)["event_id"]
         with urllib.request.urlopen(
-            f"{address}gradio_api/call/answer/{event}", timeout=PATIENCE
+            f"{address}gradio_api/call/predict/{event}", timeout=PATIENCE
         ) as reply:
             return reply.read().decode()
 
@@ -424,16 +424,16 @@ def test_a_malformed_request_is_answered(address):
         [{"image": {"path": "/etc/passwd"}, "boxes": []}],
         [{"image": FILE, "boxes": [BOX | {"xmin": "x"}]}],
     ):
-        said = ask(data)
-        assert "event: error" in said
-        assert "Traceback" not in said
-        assert "afn_keras" not in said
+        reply = send(data)
+        assert "event: error" in reply
+        assert "Traceback" not in reply
+        assert "afn_keras" not in reply
     with urllib.request.urlopen(address, timeout=PATIENCE) as page:
         assert page.status == 200
 
 
-def test_a_proxy_for_the_world_outside_is_not_asked(run, tmp_path):
-    # Nobody listens there: whatever asks it fails.
+def test_proxies_are_bypassed(run, tmp_path):
+    # No proxy listens there: any request through it fails.
     environment = dict.fromkeys(
         ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"),
         "http://127.0.0.1:9",

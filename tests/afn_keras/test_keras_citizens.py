@@ -1,4 +1,4 @@
-"""What Keras asks of a loss, a metric and an optimizer, of each of ours."""
+"""Tests that losses, metrics and the optimizer fulfill Keras's contracts."""
 
 import numpy as np
 import pytest

@@ -143,7 +143,7 @@ def test_area_under_the_curve_of_correct_keypoints(landmarks):
 
 
 def test_released_protocol_divides_by_one_pixel_less():
-    # A perfect answer for pixel i, counted from 0, of 8: the released
+    # A perfect prediction of pixel i, counted from 0, of 8: the released
     # evaluator compares i / 7 with i / 8.
     pixels = np.array([[[0, 0], [7, 0], [4, 2]]])
     y_true = np.ones((1, 3, 3), "float32")
@@ -161,7 +161,7 @@ def test_released_protocol_divides_by_one_pixel_less():
 
 
 def test_released_protocol_adds_what_the_paper_says():
-    # Anywhere in 224 pixels, with answers that are right.
+    # Anywhere in 224 pixels, with correct predictions.
     random = np.random.default_rng(5)
     points = random.uniform(0.2, 0.8, (1000, 8, 2)).astype("float32")
     y_true = np.concatenate([points, np.ones((1000, 8, 1))], -1)

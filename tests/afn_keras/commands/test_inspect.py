@@ -78,7 +78,7 @@ def test_marks_of_a_sheet_lie_where_the_labels_are():
     )
     sheet = draw_sheet([tile], vocabulary.landmarks, "")
     rows, columns = np.nonzero(near(sheet, 0))
-    # The image keeps its size: 260 wide, its black tells where it is.
+    # The image keeps its size, 260 wide; it is where the picture is black.
     assert columns.max() - columns.min() == 259
     top, left = rows.min(), columns.min()
     shown = sheet[top : top + 130, left : left + 260]

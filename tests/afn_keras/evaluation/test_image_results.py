@@ -58,7 +58,7 @@ def test_attribute_scores_by_hand():
     # Said of all four. At .9 both that have it come first.
     assert (red.precision, red.recall) == (0.5, 1.0)
     assert red.average_precision == 1.0
-    # In the bin from .8 on it is said with .8 and never so; above, .9 always.
+    # The bin from .8 predicts .8 and is never right; the next, .9, always.
     assert red.calibration_error == pytest.approx((2 * 0.8 + 2 * 0.1) / 4)
 
 
@@ -185,9 +185,9 @@ def test_scores_outlive_a_page_that_cannot_be_written(
     assert (tmp_path / "scores" / "evaluation.json").is_file()
 
 
-def test_bins_of_few_answers_are_marked():
+def test_bins_of_few_predictions_are_marked():
     results = ImageResults(Vocabulary(("Tee", "Skirt"), (), ()))
-    # Ten answers with 95%, nine of them right; nine with 75%, all right.
+    # Ten predictions with 95%, nine of them right; nine with 75%, all right.
     best = np.array([0.95] * 10 + [0.75] * 9)
     truth = np.array([0] * 9 + [1] + [0] * 9)
     scores = np.stack([best, 1 - best], axis=1)
@@ -210,7 +210,7 @@ def test_bins_of_few_answers_are_marked():
 
 
 def test_category_and_attributes_have_their_own_tables(page):
-    """Each below its heading, with the rows that say something of it."""
+    """Each is below its heading, without empty rows."""
     text = page.read_text(encoding="utf-8")
     tables = {}
     for section in text.split("<h2 ")[1:]:

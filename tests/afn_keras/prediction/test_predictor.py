@@ -40,7 +40,7 @@ ENVIRONMENT = {
 
 
 class Pointing:
-    """Stands where a trained network would: answers the same each time."""
+    """A fake network that predicts the same for every image."""
 
     image_size = 32
 
@@ -99,7 +99,7 @@ def test_boxes_and_paths_as_people_have_them(predictor, run):
             predictor.predict(paths, wrong)
 
 
-def test_alone_or_in_any_batch_the_answer_is_the_same(predictor, run):
+def test_predictions_do_not_depend_on_the_batch(predictor, run):
     images = sorted((run / "samples").glob("*.jpg")) * 3
     together = predictor.predict(images, batch_size=4)
     alone = [predictor.predict([path])[0] for path in images[:2]]
@@ -172,9 +172,9 @@ def test_json_lines_and_pictures(run, tmp_path, capsys):
         [str(run), *images, "--json", "--draw", str(tmp_path / "drawn")]
     )
     lines = capsys.readouterr().out.splitlines()
-    answers = [json.loads(line) for line in lines if line.startswith("{")]
-    assert [answer["image"] for answer in answers] == images
-    assert len(answers[0]["landmarks"]) == 8
+    results = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [result["image"] for result in results] == images
+    assert len(results[0]["landmarks"]) == 8
     assert len(list((tmp_path / "drawn").glob("*.png"))) == len(images)
 
 
@@ -185,8 +185,8 @@ def test_bad_images_are_named_and_skipped(run, tmp_path, capsys):
     names = [samples[0], notes, tmp_path / "none.jpg", samples[1]]
     predict.main([str(run), *map(str, names), "--json"])
     out, errors = capsys.readouterr()
-    answered = [json.loads(line)["image"] for line in out.splitlines()]
-    assert answered == [str(samples[0]), str(samples[1])]
+    predicted = [json.loads(line)["image"] for line in out.splitlines()]
+    assert predicted == [str(samples[0]), str(samples[1])]
     first, second, last = errors.splitlines()
     assert first.startswith(f"skipped: {notes}: not an image")
     assert second.startswith(f"skipped: {tmp_path}/none.jpg: cannot be read")
@@ -197,18 +197,18 @@ def test_bad_images_are_named_and_skipped(run, tmp_path, capsys):
     assert "none of 2 images can be used" in capsys.readouterr().err
 
 
-def test_what_was_given_before_a_bad_name_is_answered(predictor, run):
+def test_images_before_a_bad_name_are_predicted(predictor, run):
     samples = sorted((run / "samples").glob("*.jpg"))
 
     def listed():
         yield from map(ImageInput, samples)
         raise InputError("empty: has no image")
 
-    answers = predictor.stream(listed())
+    results = predictor.stream(listed())
     for sample in samples:
-        assert next(answers).image == str(sample)
+        assert next(results).image == str(sample)
     with pytest.raises(InputError, match="has no image"):
-        next(answers)
+        next(results)
 
 
 def test_names_that_no_file_has(run, capsys, monkeypatch):
@@ -231,7 +231,7 @@ def test_the_longest_name_is_drawn(run, tmp_path):
 @pytest.mark.parametrize(
     ("form", "name"), [("csv", "a.csv"), ("coco", "a.json")]
 )
-def test_answers_in_another_folder_are_data(
+def test_predictions_in_another_folder_are_data(
     run, tmp_path, capsys, monkeypatch, form, name
 ):
     write_image(tmp_path / "shop" / "shoes" / "one.jpg")
@@ -278,10 +278,10 @@ def test_no_more_than_a_few_batches_are_held(predictor, run):
             taken.append(number)
             yield sample
 
-    answers = predictor.stream(listed(), batch_size=4)
-    next(answers)
+    results = predictor.stream(listed(), batch_size=4)
+    next(results)
     assert len(taken) <= 4 * 4
-    answers.close()
+    results.close()
 
 
 def test_maps_lie_over_the_box(run, tmp_path):
@@ -336,7 +336,7 @@ def test_maps_of_a_saved_model_are_the_run_s(run):
 @pytest.mark.parametrize(
     "artifact", ["saved_model/1", "tflite/afn_float32.tflite"]
 )
-def test_artifacts_answer_as_the_run(run, artifact):
+def test_artifacts_predict_like_the_run(run, artifact):
     samples = sorted((run / "samples").glob("*.jpg"))
     mine = Predictor(load_model(run)).predict(samples)
     theirs = Predictor(open_model(run / "exports" / artifact)).predict(samples)
@@ -346,7 +346,7 @@ def test_artifacts_answer_as_the_run(run, artifact):
             assert place == pytest.approx(other.landmarks[name], abs=0.01)
 
 
-def test_ctrl_c_keeps_answers(run, tmp_path):
+def test_ctrl_c_keeps_predictions(run, tmp_path):
     """A real process, interrupted while it waits for more."""
     output = tmp_path / "out.jsonl"
     process = subprocess.Popen(

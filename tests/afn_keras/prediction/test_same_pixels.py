@@ -99,7 +99,7 @@ def data(tmp_path_factory):
     lines = ["image,x1,y1,x2,y2,category,split"]
     for index, path in enumerate(sorted(folder.iterdir())):
         box = "10.5,20,97,70.25" if index % 2 else ",,,"
-        # The category tells which is which: records have an order of their own.
+        # The category identifies the image: records have another order.
         lines.append(f"{path.name},{box},{path.name},train")
     (folder / "labels.csv").write_text("\n".join(lines))
     annotations = read_annotations(folder / "labels.csv")

@@ -110,7 +110,7 @@ def test_killed_and_gone_on_with(hand_written, undisturbed, tmp_path):
 # What an exception leaves open, a real kill closes.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_killed_between_any_two_files(records, undisturbed, tmp_path):
-    """What a kill can leave: the best of an epoch that last has not yet."""
+    """After a kill, the best network may be newer than the last one."""
 
     class Killed(BaseException):
         pass

@@ -1,4 +1,4 @@
-"""What flags and the environment say of where training happens."""
+"""Tests the flags and variables that select devices and clusters."""
 
 import pytest
 

@@ -170,7 +170,7 @@ def free_port():
 
 
 def start(i, run, log, *arguments):
-    """One process of afn-train, with what Slurm tells it."""
+    """Starts one process of afn-train, with Slurm's variables."""
     environment = os.environ | {
         "SLURM_STEP_NODELIST": "localhost",
         "SLURM_JOB_ID": str(start.job),
@@ -211,7 +211,7 @@ def test_two_processes_train_as_one(recipe, alone, victim, tmp_path):
     other = 1 - victim
     # It is notified within a minute.
     assert processes[other].wait(60) == 2
-    # Python's own watch over semaphores may say something after it.
+    # Python's own tracker of semaphores may print something after it.
     said = logs[other].read_text().splitlines()
     last = [line for line in said if line.startswith("afn-train: ")][-1]
     assert re.fullmatch(

@@ -178,7 +178,7 @@ def by_name(answers):
 
 
 def here(arguments, capsys):
-    """What afn-predict answers, and why it passes others over."""
+    """Returns the predictions of afn-predict, and why it skips others."""
     capsys.readouterr()
     predict.main([*map(str, arguments), "--json"])
     out, errors = capsys.readouterr()
@@ -276,7 +276,7 @@ def test_lists_tables_and_boxes(saved, images, tmp_path, capsys, monkeypatch):
     failed = lines(output, "failed")
     assert sorted(item["reason"] for item in failed) == skipped
     assert len(skipped) == 3
-    # What failed is a list of what to ask again, with its boxes.
+    # Failures are a list of images to retry, with their boxes.
     write_image(images / "none.jpg")
     again = "out/failed-*.jsonl"
     rows = by_name([f for f in failed if f["image"]])
@@ -328,7 +328,7 @@ def test_parquet_says_what_json_says(saved, images, tmp_path):
 def test_another_file_system(
     saved, images, tmp_path, bucket, capsys, monkeypatch
 ):
-    """Everything there: network, images, lists, tables and answers."""
+    """Everything is there: network, images, lists, tables, predictions."""
     for path in sorted(saved.rglob("*")):
         if path.is_file():
             name = path.relative_to(saved).as_posix()
@@ -375,7 +375,7 @@ def test_another_file_system(
     assert reasons["memory://b/shop/no.jpg"]["reason"].startswith(
         "memory://b/shop/no.jpg: cannot be read (404 for memory://b/shop/no.jpg"
     )
-    # What is missing is not asked for again, what is in trouble is.
+    # Missing files are not retried, temporary failures are.
     assert InMemory.reads["memory://b/shop/no.jpg"] == 1
     assert InMemory.reads["memory://b/shop/deep/2.jpg"] == 2
     answers, _ = here([saved, images / "wide.png"], capsys)
@@ -599,7 +599,7 @@ def children(pid):
 
 
 def begun(process, output):
-    """Waits until the answers of a job are being written; its workers."""
+    """Waits until a job writes predictions; returns its workers."""
     for _ in range(1200):
         if glob.glob(f"{output}/beam-temp-predictions-*/*"):
             return children(process.pid)

@@ -365,7 +365,7 @@ def test_verified_in_a_process_without_keras(folder, trained, samples):
     not sys.platform.startswith("linux"), reason="the library's name there"
 )
 def test_through_the_c_api(folder, loaded, samples, tmp_path):
-    """As a server in another language asks it."""
+    """Runs it like a server in another language."""
     write_signature(folder, tmp_path / "signature.json")
     done = subprocess.run(
         [

@@ -1,4 +1,4 @@
-"""What stands around the SavedModel, and clients that ask for its answers.
+"""Tests the files for TF Serving, and clients.
 
 No TensorFlow Serving runs here. The server below speaks its two protocols, as
 its own package and its REST documentation have them, over the same artifact.

@@ -164,7 +164,7 @@ def test_a_broken_file_is_refused(trained, samples, tmp_path):
 def test_a_file_that_answers_nan_is_refused(
     run, files, samples, tmp_path, kind
 ):
-    # What a network answers that lost a weight.
+    # The outputs of a network that lost a weight.
     other = load_model(run)
     other.model.get_layer("attributes").bias.assign(np.full(5, np.nan))
     path = shutil.copy(files / f"afn_{kind}.tflite", tmp_path)
