@@ -1,4 +1,4 @@
-"""The page of afn-demo: a real process, seen through a real browser."""
+"""Tests afn-demo as a process, with a browser."""
 
 import base64
 import io
@@ -86,7 +86,7 @@ def drop(browser, path):
 
 
 def canvas(browser):
-    """The image on the page, once it is there in full."""
+    """Waits for the image on the page; returns it."""
     found = wait(
         browser, lambda: browser.find_elements(By.TAG_NAME, "canvas") or None
     )[0]
@@ -107,7 +107,7 @@ def shown_scale(element, width, height):
 
 
 def address_shown(browser):
-    """Where the picture on the page comes from; None without one."""
+    """Returns the URL of the picture on the page; None without one."""
     script = "return document.querySelector('#landmarks img')?.src"
     return browser.execute_script(script)
 
@@ -145,7 +145,7 @@ def box_in(picture):
 
 
 def read_labels(browser):
-    """All labels that the page shows, with their percentages."""
+    """Returns the labels on the page with their percentages."""
     text = browser.find_element(By.TAG_NAME, "body").text
     return dict(re.findall(r"^(.+)\n(\d+)%$", text, re.MULTILINE))
 

@@ -1,4 +1,4 @@
-"""A `.keras` file is numbers and names, whatever else is in it."""
+"""Tests that `.keras` files are read as numbers and names, not code."""
 
 import json
 import shutil
@@ -158,7 +158,7 @@ def test_hdf5_by_that_name_is_refused(tmp_path):
 
 
 def test_code_in_a_file_is_not_run(saved, tmp_path):
-    """What a deserializer would import and call is passed over."""
+    """Names that a deserializer would import and call are ignored."""
     proof = tmp_path / "ran"
     reference = load_model(saved).predict_images(IMAGES.astype("float32"))
 

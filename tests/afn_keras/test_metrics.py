@@ -20,7 +20,7 @@ BATCHES = [(0, 4), (4, 5), (5, 11)]
 
 
 def judge(metric, y_true, y_pred):
-    """The metric of data that come in batches of different sizes."""
+    """Returns the metric of data in batches of different sizes."""
     for first, last in BATCHES:
         metric.update_state(y_true[first:last], y_pred[first:last])
     return float(metric.result())
@@ -60,7 +60,7 @@ def attributes():
 
 
 def distances(y_true, points):
-    """For each landmark the distances of the images where it counts."""
+    """Returns each landmark's distances in the images where it counts."""
     images, count, _ = y_true.shape
     result = [[] for _ in range(count)]
     for i in range(images):
@@ -73,7 +73,7 @@ def distances(y_true, points):
 
 
 def rank(scores, label):
-    """How many scores are better than the label's; ties go to the first."""
+    """Returns the number of better scores than the label's; first wins ties."""
     better = 0
     for other, score in enumerate(scores):
         if score > scores[label] or (score == scores[label] and other < label):

@@ -1,4 +1,4 @@
-"""Bad input: one clear line, exit code 2, nothing half-written."""
+"""Tests that bad input gives one line, exit code 2 and no partial files."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ COMMANDS = [
 
 
 def fails(command, arguments, capsys):
-    """The one line with which a command ends."""
+    """Runs a command that fails; returns its one line."""
     with pytest.raises(SystemExit) as stop:
         command.main([str(argument) for argument in arguments])
     assert stop.value.code == 2
@@ -403,7 +403,7 @@ def test_categories_alone(tmp_path, capsys):
 
 
 def test_one_landmark_alone(tmp_path, capsys):
-    """What no image of train labels has no output, in whatever is written."""
+    """Labels that no image of train has have no output, in any file."""
     from conftest import TINY
     from conftest import write_image
 

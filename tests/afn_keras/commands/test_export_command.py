@@ -1,4 +1,4 @@
-"""afn-export from its command line: what it writes, reports and refuses."""
+"""Tests afn-export: files, report and errors."""
 
 import json
 import resource
@@ -31,7 +31,7 @@ if KERAS_3:
 
 @pytest.fixture
 def copy(run, tmp_path):
-    """A run without artifacts that a test may change."""
+    """Copies a run without artifacts, which a test may change."""
     copy = shutil.copytree(run, tmp_path / "copy")
     shutil.rmtree(copy / "exports")
     return copy
@@ -39,7 +39,7 @@ def copy(run, tmp_path):
 
 @pytest.fixture(scope="module")
 def complete(run, tmp_path_factory):
-    """A run with every artifact, and what the command printed."""
+    """Exports every artifact; returns the run and the printed lines."""
     folder = tmp_path_factory.mktemp("complete") / "run"
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns("exports"))
     command = [sys.executable, "-m", "afn_keras.commands.export", folder]

@@ -1,4 +1,4 @@
-"""Names in any script are drawn with letters, never with boxes."""
+"""Tests that names in any script are drawn with letters, not boxes."""
 
 import warnings
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def drawn(text):
 
 
 def solid_font(path, letters):
-    """A font in which each letter is a full square of the line's height."""
+    """Makes a font in which each letter is a square of the line's height."""
     pen = TTGlyphPen(None)
     pen.moveTo((0, 0))
     for corner in ((0, 1000), (1000, 1000), (1000, 0)):

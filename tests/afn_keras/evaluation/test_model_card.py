@@ -1,4 +1,4 @@
-"""The card lies in a run and in everything that is exported of it."""
+"""Tests the model card in a run and in its exports."""
 
 import zipfile
 

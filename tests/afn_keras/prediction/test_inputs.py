@@ -14,7 +14,7 @@ from pipelines.errors import InputError
 
 @pytest.fixture
 def folder(tmp_path):
-    """Empty files: nobody looks into them here."""
+    """Makes empty files, which are not read here."""
     for name in (
         *("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg"),
         *("deep/er/c.webp", ".git/d.jpg", "e [1].jpeg"),

@@ -1,4 +1,4 @@
-"""Training, prediction and a server show the network the same pixels."""
+"""Tests that training, prediction and serving use the same pixels."""
 
 import struct
 import zlib
@@ -24,14 +24,14 @@ SIDE = 48
 
 
 def picture(width=150, height=110, seed=0):
-    """Soft patches of every color."""
+    """Makes smooth patches of many colors."""
     random = np.random.default_rng(seed)
     small = random.integers(0, 256, (height // 10, width // 10, 3), np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def write_png(path, samples, bits, kind, *chunks):
-    """A PNG of (h, w) numbers of so many bits, written out by hand."""
+    """Writes a PNG of (h, w) values of `bits` bits by hand."""
 
     def chunk(name, data):
         checksum = struct.pack(">I", zlib.crc32(name + data))
@@ -52,7 +52,7 @@ def write_png(path, samples, bits, kind, *chunks):
 
 
 def write_images(folder):
-    """An image of each kind that a server takes."""
+    """Writes an image of each format that a server accepts."""
     image = Image.fromarray(picture())
     image.save(folder / "plain.jpg", quality=80, subsampling="4:2:0")
     image.save(folder / "progressive.jpg", progressive=True)

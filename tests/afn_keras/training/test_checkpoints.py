@@ -1,4 +1,4 @@
-"""A run that is killed is resumed, and ends where it would have ended."""
+"""Tests that a killed run is resumed and ends with the same result."""
 
 import dataclasses
 import gc
@@ -33,7 +33,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def undisturbed(records, tmp_path_factory):
-    """A run of four epochs that nothing stopped."""
+    """Trains a run of four epochs without interruption."""
     folder = tmp_path_factory.mktemp("undisturbed")
     train(load_recipe("small", CHANGES), records, folder)
     return folder

@@ -1,4 +1,4 @@
-"""The same training on TensorFlow and JAX, devices and processes."""
+"""Tests that backends, devices and processes train the same network."""
 
 import contextlib
 import os
@@ -87,7 +87,7 @@ def recipe(shards, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(recipe, shards, tmp_path_factory):
-    """The run on TensorFlow and one device."""
+    """Trains the run on TensorFlow and one device."""
     folder = tmp_path_factory.mktemp("alone")
     train(recipe, shards, folder)
     return folder

@@ -1,4 +1,4 @@
-"""afn-predict --runner: real jobs of Beam, on this machine."""
+"""Tests afn-predict --runner with jobs of Beam on this machine."""
 
 import contextlib
 import glob
@@ -130,7 +130,7 @@ def saved(run):
 
 @pytest.fixture
 def images(run, tmp_path):
-    """Seven good ones of two sizes and four that are none."""
+    """Writes seven images of two sizes and four invalid files."""
     folder = tmp_path / "shop"
     samples = sorted((run / "samples").glob("*.jpg"))
     for number in range(5):
@@ -398,7 +398,7 @@ def test_another_file_system(
 
 
 def fails(arguments, capsys):
-    """The one line with which the command ends."""
+    """Runs the command, which fails; returns its one line."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         predict.main([str(argument) for argument in arguments])

@@ -153,7 +153,7 @@ def test_maps(loaded, samples, trained):
 
 
 def turned(orientation, kind):
-    """An image that only EXIF turns upright, and how it should look."""
+    """Returns an image with EXIF orientation, and the upright image."""
     upright = np.zeros((48, 30, 3), np.uint8)
     upright[:10, :6] = 255  # Asymmetric both ways.
     upright[20:40, 15:] = (200, 40, 90)

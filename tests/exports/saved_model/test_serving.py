@@ -58,7 +58,7 @@ class GrpcService(PredictionServiceServicer):
 
 
 class RestHandler(http.server.BaseHTTPRequestHandler):
-    """The row format: a list of instances in, a list of predictions out."""
+    """Serves the row format: takes instances, returns predictions."""
 
     def do_POST(self):  # noqa: N802
         assert self.path == "/v1/models/afn:predict"
