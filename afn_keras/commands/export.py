@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "afn-export",
         "RUN",
         "Writes a SavedModel for TF Serving, TFLite files for phones or an "
-        "ONNX file, checks each against the network in a clean process, and "
-        "reports its size, speed and scores.",
+        "ONNX file; compares each with the network; reports size, speed, "
+        "scores.",
         "afn-export runs/small --formats tflite_int8 --data DeepFashion",
     )
     parser.add_argument(

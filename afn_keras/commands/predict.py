@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output.add_argument(
         "--output",
         metavar="FILE",
-        help="write a new file, one prediction at a time (--runner: folder)",
+        help="write them into a new file (with --runner, a folder)",
     )
     output.add_argument(
         "--draw",

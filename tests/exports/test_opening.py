@@ -101,7 +101,7 @@ def test_another_projects_file(tmp_path, name, what, content):
     path = tmp_path / name
     path.write_bytes(content)
     assert refused(path) == (
-        f"{path}: is no {what} that afn-export wrote, with its labels inside"
+        f"{path}: not a valid {what} from afn-export, with its labels inside"
     )
 
 

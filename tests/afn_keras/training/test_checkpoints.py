@@ -185,7 +185,7 @@ def test_a_network_that_cannot_be_written(records, tmp_path):
 
 def test_another_network_is_refused(records, undisturbed):
     recipe = load_recipe("small", CHANGES | {"width": 0.1})
-    with pytest.raises(InputError, match=r"last-4.keras: does not fit"):
+    with pytest.raises(InputError, match=r"last-4.keras: does not match"):
         train(recipe, records, undisturbed, resume=True)
 
 
