@@ -10,9 +10,9 @@ __version__ = "0.1.0"
 
 
 def _check_neighbors() -> None:
-    """Raises ImportError where another `pipelines` or `exports` hides ours.
+    """Raises ImportError where another `pipelines` or `exports` shadows ours.
 
-    The folder one stands in comes first in a notebook and with `python -m`.
+    In a notebook and with `python -m`, the current folder is searched first.
     """
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for name in ("pipelines", "exports"):

@@ -1,4 +1,4 @@
-"""What people should know of their data before they believe a number."""
+"""Warnings about data and about scores that mean little on them."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from afn_keras.training_data import TrainingData
 from pipelines.records import Records
 from pipelines.vocabulary import Vocabulary
 
-# Names of a list that are spelled out.
+# Names that a warning lists before "and N more".
 _NAMED = 3
 
 
 def training_warnings(records: Records) -> list[str]:
-    """What is odd about data to train on, a line each."""
+    """Returns a line for each problem of the data to train on."""
     vocabulary, baseline = records.vocabulary, records.baseline
     warnings = []
     if not records.images.get("val"):
@@ -46,7 +46,7 @@ def training_warnings(records: Records) -> list[str]:
 
 
 def score_warnings(vocabulary: Vocabulary) -> list[str]:
-    """Which scores mean nothing or little with so few labels, a line each."""
+    """Returns a line for each score that means little with so few labels."""
     warnings = []
     if len(vocabulary.categories) == 1:
         warnings.append(
@@ -65,7 +65,7 @@ def score_warnings(vocabulary: Vocabulary) -> list[str]:
 
 
 def synthetic_warning(data: TrainingData | None) -> str | None:
-    """What to say of a network that has seen no photo; None of another."""
+    """Returns the warning about a network trained only on synthetic images."""
     if data is None or data.origin != "synthetic":
         return None
     return (

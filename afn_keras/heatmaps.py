@@ -1,4 +1,4 @@
-"""Landmarks to heatmaps and back, in the same coordinates throughout.
+"""Renders landmarks as heatmaps and decodes them, in the same coordinates.
 
 Positions are fractions of the image: pixel i's center lies at (i + 0.5) / W.
 """
@@ -12,11 +12,11 @@ from afn_keras.backend import ops
 
 Decoding = Literal["subpixel", "argmax"]
 
-# Standard deviation, in pixels, of the smoothing before the sub-pixel step: it
-# quiets the noise of a trained heatmap. A Gaussian stays one, so the peak of a
-# perfect heatmap does not move.
+# Standard deviation, in pixels, of the smoothing before the sub-pixel step,
+# which reduces the noise of a trained heatmap. A smoothed Gaussian is a
+# Gaussian, so the peak of a perfect heatmap does not move.
 _SMOOTHING = 1.0
-_REACH = 2  # Pixels to each side that the smoothing weighs.
+_REACH = 2  # Radius of the smoothing, in pixels.
 
 
 def render_heatmaps(points: Any, height: int, width: int, sigma: float) -> Any:
@@ -51,9 +51,9 @@ def render_exponentials(
     """Draws the target of the authors' released code, exp(-0.5 d / sigma).
 
     d is the distance in pixels of the heatmaps, not squared: the peak is a
-    cusp, and what it drops is not separable, unlike a Gaussian.
+    cusp, and the function is not separable, unlike a Gaussian.
 
-    Args and returned shape as of `render_heatmaps`.
+    Arguments and shape of the result are as in `render_heatmaps`.
     """
 
     def squares(position: Any, size: int) -> Any:
@@ -69,13 +69,13 @@ def render_exponentials(
 def decode_heatmaps(
     heatmaps: Any, decoding: Decoding = "subpixel"
 ) -> tuple[Any, Any]:
-    """Finds the peaks, to a fraction of a pixel.
+    """Finds the peaks, with sub-pixel accuracy.
 
-    The highest pixel, then a Taylor step on the logarithm of the smoothed
-    heatmap, which is a parabola where the heatmap is a Gaussian (DARK; Zhang
-    et al., "Distribution-Aware Coordinate Representation", CVPR 2020). Unlike
-    there, an axis along which the smoothing would reach beyond the border is
-    not smoothed: zeros from beyond would push the peak inward.
+    Takes the highest pixel, then a Taylor step on the logarithm of the
+    smoothed heatmap, which is a parabola if the heatmap is a Gaussian (DARK;
+    Zhang et al., "Distribution-Aware Coordinate Representation", CVPR 2020).
+    Unlike DARK, does not smooth along an axis where the kernel would cross the
+    border: zeros from outside would move the peak inward.
 
     Args:
         heatmaps: (B, H, W, L), H and W at least 3.
@@ -89,8 +89,8 @@ def decode_heatmaps(
     heatmaps = ops.cast(heatmaps, "float32")
     flat = ops.transpose(heatmaps, (0, 3, 1, 2))
     flat = ops.reshape(flat, (-1, count, height * width))
-    # Not argmax: Keras's guards against -0.0 with bit operations, which
-    # TFLite has not.
+    # Not argmax: Keras's handles -0.0 with bit operations that TFLite does not
+    # have.
     scores, peak = ops.top_k(flat, 1)
     scores, peak = scores[..., 0], ops.cast(peak[..., 0], "int32")
     # x and y, in pixels.
@@ -103,28 +103,29 @@ def decode_heatmaps(
 
 
 def _refine(heatmaps: Any, peak: Any, pixels: Any) -> Any:
-    """Moves the highest pixels, (B, L, 2), to the peaks between them."""
+    """Moves the highest pixels, (B, L, 2), to the sub-pixel peaks."""
     _, height, width, _ = heatmaps.shape
-    # Away from the border, so that all eight neighbors exist.
+    # Moved off the border, so that all eight neighbors exist.
     last = np.array([width, height], "int32") - 2
     middle = ops.minimum(ops.maximum(peak, 1), last)
-    # Two small matrix products: they run wherever a network runs, TFLite
-    # included, which gathering at computed places does not.
+    # Two small matrix products, which also run in TFLite, unlike gathering at
+    # computed indices.
     rows = _weights_around(middle[..., 1], height)
     columns = _weights_around(middle[..., 0], width)
     near = ops.matmul(rows, ops.transpose(heatmaps, (0, 3, 1, 2)))
     near = ops.matmul(near, ops.transpose(columns, (0, 1, 3, 2)))
     step, is_peak = _taylor_step(ops.log(ops.maximum(near, 1e-6)))
     refined = ops.cast(middle, "float32") + step
-    # Beyond the neighbors of the highest pixel it is noise that was followed.
+    # A step beyond the neighbors of the highest pixel follows noise.
     refined = ops.minimum(ops.maximum(refined, pixels - 1), pixels + 1)
     return ops.where(is_peak[..., None], refined, pixels)
 
 
 def _weights_around(middle: Any, size: int) -> Any:
-    """Weights that give a pixel and its neighbors: (B, L) -> (B, L, 3, size).
+    """Returns weights that select a pixel and its neighbors.
 
-    Smoothed, where the smoothing stays within the `size` pixels.
+    (B, L) -> (B, L, 3, size), with smoothing if the kernel stays within the
+    `size` pixels.
     """
     middle = ops.cast(middle, "float32")[..., None, None]
     around = np.array([-1, 0, 1], "float32")[:, None]
@@ -141,8 +142,8 @@ def _taylor_step(near: Any) -> tuple[Any, Any]:
     """Finds the peak of the parabola through (B, L, 3, 3) pixels.
 
     Returns:
-        Its x and y from the middle pixel, (B, L, 2), and whether it is a
-        peak at all, (B, L).
+        Its x and y relative to the middle pixel, (B, L, 2), and whether it is
+        a maximum, (B, L).
     """
     middle = near[..., 1, 1]
     dx = (near[..., 1, 2] - near[..., 1, 0]) / 2

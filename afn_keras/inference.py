@@ -1,4 +1,4 @@
-"""What a trained network needs beside its weights to be asked anything."""
+"""The data that inference needs besides the weights."""
 
 import dataclasses
 import json
@@ -17,12 +17,12 @@ _FILE_NAME = "inference.json"
 
 @dataclasses.dataclass(frozen=True)
 class Inference:
-    """Lies inside a `.keras` file, so that a lone file answers as its run did.
+    """Data stored in a `.keras` file, so that the file alone can be used.
 
     Args:
         vocabulary: names of the labels.
-        decoding: how points are read off heatmaps.
-        data: what the network was trained on; None if that is not known.
+        decoding: how heatmaps are decoded.
+        data: the data the network was trained on; None if unknown.
     """
 
     vocabulary: Vocabulary
@@ -30,7 +30,7 @@ class Inference:
     data: TrainingData | None = None
 
     def add_to(self, file: Path) -> None:
-        """Adds it to a `.keras` file, which is a zip archive to Keras, too."""
+        """Adds it to a `.keras` file, which is a zip archive."""
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(
                 _FILE_NAME, json.dumps({"decoding": self.decoding})
@@ -40,8 +40,8 @@ class Inference:
                 archive.writestr(TRAINING_DATA, self.data.to_json())
 
     @classmethod
-    def of(cls, file: Path) -> "Inference | None":
-        """Reads it from a `.keras` file; None if there is none inside.
+    def from_file(cls, file: Path) -> "Inference | None":
+        """Reads it from a `.keras` file; returns None if there is none.
 
         Raises:
             OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile: if

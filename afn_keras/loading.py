@@ -1,4 +1,4 @@
-"""Opens and saves trained networks: numbers and names, never code."""
+"""Loads and saves trained networks: numbers and names, never code."""
 
 import dataclasses
 import functools
@@ -11,8 +11,8 @@ import numpy as np
 from afn_keras.backend import keras
 from afn_keras.heatmaps import Decoding
 from afn_keras.inference import Inference
-from afn_keras.outputs import AnsweringModel
 from afn_keras.outputs import MapsModel
+from afn_keras.outputs import PredictionModel
 from afn_keras.outputs import has_maps
 from afn_keras.rebuild import UNREADABLE
 from afn_keras.rebuild import rebuild_network
@@ -31,12 +31,12 @@ class TrainedModel:
     """A trained network with the names of its labels.
 
     Args:
-        name: the run's or the file's, for tables.
-        model: float32, whatever precision it was trained in.
+        name: name of the run or file, for tables.
+        model: the network, in float32 whatever precision it was trained in.
         vocabulary: names of the labels.
-        decoding: how points are read off its heatmaps.
+        decoding: how heatmaps are decoded.
         card: its model card, in Markdown; "" if there is none beside it.
-        data: what it was trained on; None if that is not known.
+        data: the data it was trained on; None if unknown.
     """
 
     name: str
@@ -45,19 +45,19 @@ class TrainedModel:
     decoding: Decoding = "subpixel"
     card: str = ""
     data: TrainingData | None = None
-    answer_encoded: ClassVar[None] = None
+    predict_encoded: ClassVar[None] = None
 
     @property
     def image_size(self) -> int:
-        """Side of the square input in pixels."""
+        """Returns the side of the square input in pixels."""
         return self.model.input.shape[1]
 
-    def answer(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Answers for images, (B, S, S, 3) float32; see `AnsweringModel`."""
-        return self._answering.predict_on_batch(images)
+    def predict_images(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Predicts images, (B, S, S, 3) float32; see `PredictionModel`."""
+        return self._prediction_model.predict_on_batch(images)
 
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Maps for images; see `MapsModel`. Empty if the network has none."""
+        """Returns maps of images; see `MapsModel`. Empty if there are none."""
         return self._maps.predict_on_batch(images) if self._maps else {}
 
     @functools.cached_property
@@ -65,44 +65,44 @@ class TrainedModel:
         return MapsModel(self.model) if has_maps(self.model) else None
 
     @functools.cached_property
-    def _answering(self) -> AnsweringModel:
-        return AnsweringModel(self.model, self.decoding)
+    def _prediction_model(self) -> PredictionModel:
+        return PredictionModel(self.model, self.decoding)
 
 
 def load_model(path: Path) -> TrainedModel:
-    """Opens a run or a `.keras` file, of Keras 3 or Keras 2.15.
+    """Loads a run or a `.keras` file, of Keras 3 or Keras 2.15.
 
-    The network is built anew, in float32, from what the file says of its
-    layers, and given the numbers in it: a file brings no code along. What
-    inference needs lies inside the file; where it does not, as in files of
-    version 0.1.0 and those that Keras's own callbacks write, `vocabulary.json`
-    and `recipe.yaml` beside it say it.
+    Rebuilds the network in float32 from the layers' configuration and loads
+    the weights; never runs code from the file. The data for inference are in
+    the file. For files without them, which version 0.1.0 and Keras's own
+    callbacks write, `vocabulary.json` and `recipe.yaml` beside the file are
+    used.
 
     Raises:
-        InputError: if there is none, or it cannot be read.
+        InputError: if there is no such model, or it cannot be read.
     """
     path = Path(path)
     check_exists(path)
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
         raise InputError(
-            f"{path}: holds no {MODEL}; give a folder that afn-train wrote"
+            f"{path}: has no {MODEL}; give a folder that afn-train wrote"
         )
     try:
         if file.suffix != ".keras":
             raise ValueError("its name does not end in .keras")
         model = rebuild_network(file)
-        inference = Inference.of(file)
+        inference = Inference.from_file(file)
     except (*UNREADABLE, TypeError) as error:
         reason = (str(error).strip() or "damaged").splitlines()[0]
         raise InputError(
-            f"{file}: is no network of afn-keras ({reason})"
+            f"{file}: not a network of afn-keras ({reason})"
         ) from error
     inference = inference or _beside(file)
     _check_outputs(model, inference.vocabulary, file)
     card = file.parent / CARD
     text = card.read_text(encoding="utf-8") if card.exists() else ""
-    # Not resolve(): a run may be reached through a link with a better name.
+    # Not resolve(): a link to a run may have a better name.
     name = Path(os.path.abspath(path if path.is_dir() else path.parent)).name
     return TrainedModel(
         name,
@@ -121,14 +121,14 @@ def save_model(
     decoding: Decoding = "subpixel",
     data: TrainingData | None = None,
 ) -> None:
-    """Saves a network with what inference needs, for `load_model` to open.
+    """Saves a network with the data for inference, for `load_model`.
 
     Args:
-        model: what `build_afn` made, compiled or not.
+        model: a network from `build_afn`, compiled or not.
         path: a file that ends in .keras.
         vocabulary: names of its labels.
-        decoding: how points are read off its heatmaps.
-        data: what it was trained on.
+        decoding: how heatmaps are decoded.
+        data: the data it was trained on.
 
     Raises:
         OSError: if the file cannot be written.

@@ -1,6 +1,6 @@
 """The paper's metrics, as Keras metrics: NE, top-k accuracy, recall@k.
 
-Unknown labels count nowhere; a metric of nothing known is NaN, never 0.
+Unknown labels are ignored; a metric without any known label is NaN, not 0.
 """
 
 import math
@@ -20,12 +20,12 @@ Protocol = Literal["corrected", "released"]
 
 
 class _RatioMetric(keras.metrics.Metric):
-    """Sums of hits or errors over counts, for one or several things."""
+    """Sums of hits or errors over counts, for one or several classes."""
 
     def __init__(self, size: int, name: str, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
-        # float64 would not run on every accelerator; float32 counts exactly
-        # to 16 million.
+        # Not every accelerator has float64; float32 counts exactly to 16
+        # million.
         self.total = self.add_weight(
             shape=(size,), initializer="zeros", name="total", dtype="float32"
         )
@@ -34,7 +34,7 @@ class _RatioMetric(keras.metrics.Metric):
         )
 
     def _add(self, hits: Any, counts: Any, sample_weight: Any) -> None:
-        """Adds those of each image, (B, size), by the weight of each, (B,)."""
+        """Adds hits and counts, (B, size), with the images' weights, (B,)."""
         hits, counts = ops.cast(hits, "float32"), ops.cast(counts, "float32")
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")
@@ -44,12 +44,12 @@ class _RatioMetric(keras.metrics.Metric):
         self.count.assign_add(ops.sum(counts, axis=0))
 
     def reset_state(self) -> None:
-        """Forgets everything."""
+        """Resets sums and counts to 0."""
         for variable in (self.total, self.count):
             variable.assign(ops.zeros(variable.shape))
 
     def ratios(self) -> np.ndarray:
-        """The metric of each thing; NaN where nothing is known."""
+        """Returns the metric of each class; NaN without known labels."""
         count = ops.convert_to_numpy(self.count)
         total = ops.convert_to_numpy(self.total)
         return np.divide(
@@ -57,7 +57,7 @@ class _RatioMetric(keras.metrics.Metric):
         )
 
     def result(self) -> Any:
-        """Mean of those things of which something is known."""
+        """Returns the mean over the classes with known labels."""
         known = self.count > 0
         ratio = self.total / ops.maximum(self.count, 1.0)
         number = ops.sum(ops.cast(known, "float32"))
@@ -72,13 +72,13 @@ class NormalizedError(_RatioMetric):
     Averaged per landmark (`ratios`), then over the landmarks (`result`).
 
     Args:
-        num_landmarks: how many landmarks there are.
-        decoding: how points are read off heatmaps.
-        protocol: "corrected", or "released" for what the released evaluator
-            does: with pixels counted from 0 at their centers, it divides
-            predictions by W - 1 and the truth by W, which alone is worth
-            0.002 at 224 pixels.
-        image_size: W, where points are given; heatmaps know their own.
+        num_landmarks: number of landmarks.
+        decoding: how heatmaps are decoded.
+        protocol: "corrected", or "released" to score as the authors' released
+            evaluator: with pixel centers counted from 0, it divides
+            predictions by W - 1 and the truth by W, a difference of 0.002 at
+            224 pixels.
+        image_size: W, for points; that of heatmaps is known.
 
     `update_state` takes `y_true` (B, L, 3) as x, y in 0..1 of the box and 1
     where it counts, and `y_pred` either heatmaps (B, H, W, L) or points
@@ -115,15 +115,15 @@ class NormalizedError(_RatioMetric):
             points = (points * size - 0.5) / (size - 1)
             truth = truth - 0.5 / size
         distance = ops.norm(points - truth, axis=-1)
-        hits = ops.where(counts > 0, self.of(distance), 0.0)
-        self._add(hits, counts, sample_weight)
+        scores = ops.where(counts > 0, self.score(distance), 0.0)
+        self._add(scores, counts, sample_weight)
 
-    def of(self, distance: Any) -> Any:
-        """What is averaged: the distance itself."""
+    def score(self, distance: Any) -> Any:
+        """Returns the value to average: the distance itself."""
         return distance
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the constructor takes."""
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "num_landmarks": self.num_landmarks,
@@ -139,10 +139,10 @@ class CorrectKeypoints(NormalizedError):
 
     Args:
         threshold: in units of the box's sides.
-        num_landmarks: how many landmarks there are.
-        **kwargs: as of `NormalizedError`.
+        num_landmarks: number of landmarks.
+        **kwargs: see `NormalizedError`.
 
-    Averaged, and updated, as NE is.
+    It is averaged and updated like `NormalizedError`.
     """
 
     def __init__(
@@ -155,12 +155,12 @@ class CorrectKeypoints(NormalizedError):
         super().__init__(num_landmarks, name or f"pck@{threshold}", **kwargs)
         self.threshold = threshold
 
-    def of(self, distance: Any) -> Any:
-        """What is averaged: 1 where the landmark is near enough."""
+    def score(self, distance: Any) -> Any:
+        """Returns the value to average: 1 within the threshold, else 0."""
         return ops.cast(distance < self.threshold, "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the constructor takes."""
+        """Returns the arguments of the constructor."""
         return {**super().get_config(), "threshold": self.threshold}
 
 
@@ -169,15 +169,15 @@ class AreaUnderCurve(NormalizedError):
     """AUC: area under PCK over thresholds from 0 to a limit, divided by it.
 
     A landmark at distance d is correct for the thresholds above d, so its
-    share of the area is 1 - d / limit, and none beyond the limit: exact,
-    without steps.
+    share of the area is 1 - d / limit, or 0 beyond the limit: exact, without
+    numerical integration.
 
     Args:
         limit: the largest threshold, in units of the box's sides.
-        num_landmarks: how many landmarks there are.
-        **kwargs: as of `NormalizedError`.
+        num_landmarks: number of landmarks.
+        **kwargs: see `NormalizedError`.
 
-    Averaged, and updated, as NE is.
+    It is averaged and updated like `NormalizedError`.
     """
 
     def __init__(
@@ -190,12 +190,12 @@ class AreaUnderCurve(NormalizedError):
         super().__init__(num_landmarks, name or f"auc@{limit}", **kwargs)
         self.limit = limit
 
-    def of(self, distance: Any) -> Any:
-        """What is averaged: the landmark's share of the area."""
+    def score(self, distance: Any) -> Any:
+        """Returns the value to average: the landmark's share of the area."""
         return ops.maximum(1 - distance / self.limit, 0.0)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the constructor takes."""
+        """Returns the arguments of the constructor."""
         return {**super().get_config(), "limit": self.limit}
 
 
@@ -204,10 +204,10 @@ class TopKAccuracy(_RatioMetric):
     """Share of images whose category is among the k best.
 
     Args:
-        k: how many guesses are allowed.
+        k: number of best categories.
 
     `update_state` takes `y_true` (B,) integers, -1 unknown, and `y_pred`
-    (B, C) logits or scores. Of equal scores the one listed first is better.
+    (B, C) logits or scores. Equal scores rank in the order of the vocabulary.
     """
 
     def __init__(self, k: int, name: str | None = None, **kwargs: Any) -> None:
@@ -227,7 +227,7 @@ class TopKAccuracy(_RatioMetric):
         self._add(hits[:, None], known[:, None], sample_weight)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the constructor takes."""
+        """Returns the arguments of the constructor."""
         return {**super().get_config(), "k": self.k}
 
 
@@ -235,12 +235,11 @@ class TopKAccuracy(_RatioMetric):
 class AttributeRecall(_RatioMetric):
     """recall@k: present attributes among the k best, over all present ones.
 
-    Of the attributes that are known of an image: one that may be there or not
-    takes no place among the k best.
+    Attributes that are unknown for an image are not among its k best.
 
     Args:
-        k: how many attributes are guessed for each image, of those chosen.
-        columns: the attributes of one group; all of them if None.
+        k: number of best attributes, of those in `columns`.
+        columns: indices of the attributes of one group; all if None.
 
     `update_state` takes `y_true` (B, A) of 1, 0 and -1 unknown, and `y_pred`
     (B, A) logits or scores.
@@ -275,7 +274,7 @@ class AttributeRecall(_RatioMetric):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the constructor takes."""
+        """Returns the arguments of the constructor."""
         columns = None if self.columns is None else self.columns.tolist()
         return {**super().get_config(), "k": self.k, "columns": columns}
 
@@ -283,7 +282,7 @@ class AttributeRecall(_RatioMetric):
 def headline_metrics(
     vocabulary: Vocabulary, decoding: Decoding = "subpixel"
 ) -> dict[str, list]:
-    """The metrics to watch while training, by the model's outputs."""
+    """Returns the metrics to monitor in training, by the model's outputs."""
     metrics = {}
     if vocabulary.landmarks:
         metrics["heatmaps"] = [
@@ -304,7 +303,7 @@ def headline_metrics(
 
 
 def group_columns(vocabulary: Vocabulary) -> dict[str, np.ndarray]:
-    """Which attributes each group has."""
+    """Returns the indices of each group's attributes."""
     groups = np.array(vocabulary.attribute_groups)
     return {
         group: np.flatnonzero(groups == group) for group in vocabulary.groups

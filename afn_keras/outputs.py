@@ -1,4 +1,4 @@
-"""From the network's tensors to answers: points and probabilities."""
+"""Converts the network's tensors to predictions: points and probabilities."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from afn_keras.heatmaps import decode_heatmaps
 from pipelines.vocabulary import Vocabulary
 
 
-class Answering(Protocol):
-    """What answers for images: a trained network, or an artifact of one.
+class ImageModel(Protocol):
+    """A trained network or an artifact of one, which predicts images.
 
     `Predictor` and `evaluate` take any.
     """
@@ -24,43 +24,43 @@ class Answering(Protocol):
     name: str
     vocabulary: Vocabulary
 
-    answer_encoded: Callable[[np.ndarray, np.ndarray], dict] | None
-    """As `answer`, of what decodes and crops images itself; else None.
+    predict_encoded: Callable[[np.ndarray, np.ndarray], dict] | None
+    """Predicts encoded images; None if the model does not decode images.
 
     Takes (B,) encoded images and (B, 4) boxes, x1, y1, x2, y2 in pixels of the
-    upright image.
+    upright image; returns the same as `predict_images`.
     """
 
     @property
     def image_size(self) -> int:
-        """Side of the square input in pixels."""
+        """Returns the side of the square input in pixels."""
 
-    def answer(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Answers for a batch, as `AnsweringModel` gives them.
+    def predict_images(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Predicts a batch; returns the outputs of `PredictionModel`.
 
         Args:
             images: (B, S, S, 3) float32 RGB 0..255.
         """
 
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Maps for a batch, as `MapsModel` gives them; empty without any.
+        """Returns the outputs of `MapsModel` for a batch; empty without maps.
 
         Args:
             images: (B, S, S, 3) float32 RGB 0..255.
         """
 
 
-class AnsweringModel(keras.Model):
-    """A network with what follows it in the graph.
+class PredictionModel(keras.Model):
+    """A network with its postprocessing in the graph.
 
-    Everything that shows a person an answer goes through here (prediction,
-    SavedModel, TFLite, ONNX), so that all give the same.
+    Prediction, SavedModel, TFLite and ONNX all use it, so that their
+    predictions are the same.
 
     Args:
-        network: what `build_afn` made.
-        decoding: how points are read off heatmaps.
+        network: a network from `build_afn`.
+        decoding: how heatmaps are decoded.
 
-    Calling it takes the network's `image` and gives a dict of those of these
+    Takes the network's `image` and returns a dict with those of these outputs
     that the network has: `landmarks` (B, L, 2) x, y in 0..1 of the image,
     `landmark_scores` (B, L) heights of the peaks in 0..1, `category` (B, C)
     and `attributes` (B, A) probabilities.
@@ -69,104 +69,105 @@ class AnsweringModel(keras.Model):
     def __init__(
         self, network: keras.Model, decoding: Decoding = "subpixel"
     ) -> None:
-        super().__init__(name="afn_answers")
+        super().__init__(name="afn_predictions")
         self.network = network
         self.decoding = decoding
         self.build(network.input_shape)
 
     def call(self, image: Any, training: bool = False) -> dict[str, Any]:
-        """Answers for a batch of images."""
+        """Predicts a batch of images."""
         outputs = self.network(image, training=training)
-        answers = {}
+        predictions = {}
         if "heatmaps" in outputs:
             points, heights = decode_heatmaps(
                 outputs["heatmaps"], self.decoding
             )
-            answers["landmarks"] = ops.clip(points, 0.0, 1.0)
-            answers["landmark_scores"] = ops.clip(heights, 0.0, 1.0)
+            predictions["landmarks"] = ops.clip(points, 0.0, 1.0)
+            predictions["landmark_scores"] = ops.clip(heights, 0.0, 1.0)
         if "category" in outputs:
             logits = outputs["category"]
-            answers["category"] = (
+            predictions["category"] = (
                 ops.softmax(logits)
                 if logits.shape[-1] > 1
-                # Of one category it is 1, which Keras would warn of.
+                # For a single category, Keras would warn about softmax.
                 else ops.ones_like(logits)
             )
         if "attributes" in outputs:
-            answers["attributes"] = ops.sigmoid(outputs["attributes"])
-        return answers
+            predictions["attributes"] = ops.sigmoid(outputs["attributes"])
+        return predictions
 
 
 @dataclasses.dataclass(frozen=True)
 class FlipAveraged:
-    """Answers with the average of an image's and its mirror image's.
+    """A model that averages the predictions of an image and its mirror image.
 
-    Points are averaged, not heatmaps, and probabilities. It costs twice as
-    much; how a network is evaluated without it is how it is served.
+    Averages points, not heatmaps, and probabilities. It takes twice as long.
+    Artifacts are served without it.
 
     Args:
-        answering: what answers for both.
+        model: the model to average.
     """
 
-    answering: Answering
-    answer_encoded: ClassVar[None] = None  # A file is not mirrored.
+    model: ImageModel
+    predict_encoded: ClassVar[None] = None  # A file is not mirrored.
 
     @property
     def name(self) -> str:
-        """Says what was done."""
-        return f"{self.answering.name} (flip)"
+        """Returns the model's name with a note."""
+        return f"{self.model.name} (flip)"
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Names of the labels."""
-        return self.answering.vocabulary
+        """Returns the names of the labels."""
+        return self.model.vocabulary
 
     @property
     def image_size(self) -> int:
-        """Side of the square input in pixels."""
-        return self.answering.image_size
+        """Returns the side of the square input in pixels."""
+        return self.model.image_size
 
-    def answer(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Answers for a batch; see `AnsweringModel`."""
-        answers = self.answering.answer(images)
-        mirrored = self.answering.answer(
+    def predict_images(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Predicts a batch; see `PredictionModel`."""
+        predictions = self.model.predict_images(images)
+        mirrored = self.model.predict_images(
             np.ascontiguousarray(images[:, :, ::-1])
         )
         if "landmarks" in mirrored:
-            # In a mirrored image each left landmark is its pair's right one.
-            # Where there is none, that image does not know the landmark.
+            # Mirroring swaps left and right landmarks. A landmark without its
+            # partner has no prediction in the mirrored image.
             order = np.array(self.vocabulary.flipped_landmarks(), int)
             points = mirrored["landmarks"][:, order] * [-1, 1] + [1, 0]
             scores = mirrored["landmark_scores"][:, order]
             paired = order >= 0
             mirrored["landmarks"] = np.where(
-                paired[:, None], points, answers["landmarks"]
+                paired[:, None], points, predictions["landmarks"]
             )
             mirrored["landmark_scores"] = np.where(
-                paired, scores, answers["landmark_scores"]
+                paired, scores, predictions["landmark_scores"]
             )
         return {
             name: ((value + mirrored[name]) / 2).astype(np.float32)
-            for name, value in answers.items()
+            for name, value in predictions.items()
         }
 
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Maps for a batch, not averaged; see `MapsModel`."""
-        return self.answering.maps(images)
+        """Returns maps of a batch, not averaged; see `MapsModel`."""
+        return self.model.maps(images)
 
 
 class MapsModel(keras.Model):
-    """A network's maps instead of its answers, for those who want to see.
+    """A network's attention and heatmaps, for visualization.
 
     Args:
-        network: what `build_afn` made.
+        network: a network from `build_afn`.
 
-    Calling it takes the network's `image` and gives what it has of
-    `attention` (B, S/8, S/8, F), in 0..1 (-1..1 if it is the released
-    code's), and `heatmaps` (B, S, S, L), an eighth of it without upsampling.
+    Takes the network's `image` and returns a dict with those of these outputs
+    that the network has: `attention` (B, S/8, S/8, F), in 0..1 (-1..1 for the
+    released code's), and `heatmaps` (B, S, S, L), or (B, S/8, S/8, L) without
+    upsampling.
 
     Raises:
-        ValueError: if it has neither; `has_maps` tells.
+        ValueError: if it has neither; see `has_maps`.
     """
 
     def __init__(self, network: keras.Model) -> None:
@@ -178,12 +179,12 @@ class MapsModel(keras.Model):
         self.build(network.input_shape)
 
     def call(self, image: Any, training: bool = False) -> dict[str, Any]:
-        """Maps for a batch of images."""
+        """Returns the maps of a batch of images."""
         return self.network(image, training=training)
 
 
 def has_maps(network: keras.Model) -> bool:
-    """Whether a network has any map for `MapsModel` to show."""
+    """Returns whether a network has any map for `MapsModel`."""
     return bool(_maps(network))
 
 

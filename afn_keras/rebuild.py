@@ -1,9 +1,8 @@
-"""Networks from `.keras` files, as numbers and names.
+"""Rebuilds networks from `.keras` files without running code from them.
 
-What a file says of its layers is read for the arguments of `build_afn`, and
-its weights as arrays: nothing that it brings along is run, whatever Keras makes
-of such a file. Keras 3 and Keras 2.15 describe layers differently and store
-their weights alike, so each opens the other's.
+The configuration of the layers gives the arguments of `build_afn`, and the
+weights are read as arrays. Keras 3 and Keras 2.15 describe layers differently
+but store weights alike, so each opens the other's files.
 """
 
 import json
@@ -20,7 +19,7 @@ from afn_keras.backend import keras
 from afn_keras.backend import precision
 from afn_keras.network import build_afn
 
-# Channels at width 1 of layers that tell the width.
+# Channels at width 1 of the layers that determine the width.
 _CHANNELS = {
     "block1_conv1": 64,
     "block2_conv1": 128,
@@ -37,9 +36,9 @@ _CHANNELS = {
 
 _WEIGHTS = "model.weights.h5"
 
-# Weights are numbers without order, which hardly pack.
+# Compression ratio; weights are random numbers, which hardly compress.
 _LARGEST_PACKING = 50
-# Numbers of an image's heatmaps; weights do not tell the image's size.
+# Values in an image's heatmaps: the weights do not limit the image's size.
 _LARGEST_HEATMAPS = 2**28
 
 
@@ -52,42 +51,42 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What reading a file raises that is damaged, or another project's."""
+"""Errors of reading a file that is damaged or of another project."""
 
 
 def keras_version(file: Path) -> str:
-    """The version of Keras that wrote a `.keras` file.
+    """Returns the version of Keras that wrote a `.keras` file.
 
     Raises:
-        UNREADABLE: if it is no such file.
+        UNREADABLE: if it is not such a file.
     """
     with zipfile.ZipFile(file) as archive:
         return str(json.loads(archive.read("metadata.json"))["keras_version"])
 
 
 def rebuild_network(file: Path) -> keras.Model:
-    """Builds the network in a `.keras` file anew, in float32.
+    """Rebuilds the network in a `.keras` file, in float32.
 
     Args:
-        file: written by any Keras that this project runs on.
+        file: a file written by any supported version of Keras.
 
     Raises:
-        UNREADABLE, TypeError: if it is no such file, or its network is none
-            that `build_afn` makes.
+        UNREADABLE, TypeError: if it is not such a file, or `build_afn` cannot
+            build its network.
     """
     with zipfile.ZipFile(file) as archive:
         sizes = {item.filename: item.file_size for item in archive.infolist()}
         packed = sum(item.compress_size for item in archive.infolist())
         config = json.loads(archive.read("config.json"))["config"]
     if sum(sizes.values()) > _LARGEST_PACKING * packed:
-        raise ValueError("it unpacks to far more than it is")
+        raise ValueError("it unpacks to far more than its size")
     layers = {layer["config"]["name"]: layer for layer in config["layers"]}
     arguments = _arguments(layers)
     _check_size(arguments, sizes[_WEIGHTS])
     with precision("float32"):
         network = build_afn(**arguments)
     mine = [layer.name for layer in network.layers if layer.weights]
-    # Weights are stored by the order of layers.
+    # Weights are stored in the order of the layers.
     if mine != [name for name in layers if name in set(mine)]:
         raise ValueError("its layers are not those of build_afn")
     network.load_weights(str(file))
@@ -95,9 +94,9 @@ def rebuild_network(file: Path) -> keras.Model:
 
 
 def _check_size(arguments: Mapping[str, Any], stored: int) -> None:
-    """Refuses sizes for which the file does not hold the numbers.
+    """Raises ValueError for sizes that do not match the stored weights.
 
-    Whoever builds them would take memory that a small file asks for.
+    Otherwise, a small file could make `build_afn` allocate any memory.
     """
 
     def channels(count: int) -> int:
@@ -130,7 +129,7 @@ def _check_size(arguments: Mapping[str, Any], stored: int) -> None:
 
 def _arguments(layers: Mapping[str, Any]) -> dict[str, Any]:
     def number(layer: str, *fields: str) -> Any:
-        """The first of these fields that the layer has; 0 without a layer."""
+        """Returns the first of these fields in the layer; 0 without a layer."""
         if layer not in layers:
             return 0
         config = layers[layer]["config"]
@@ -186,17 +185,17 @@ def _backbone(layers: Mapping[str, Any]) -> str:
 
 
 def _width(channels: Mapping[str, int]) -> float:
-    """A width that gives these channels, of layers that are there.
+    """Returns a width that gives these channels; 0 is a missing layer.
 
-    Each count is rounded, so it leaves a range of widths.
+    Each count is rounded, so it allows a range of widths.
     """
     lowest, highest = 0.0, math.inf
     for name, count in channels.items():
         if count:
-            # No width is too small for the one channel that there is always.
+            # There is always at least one channel, however small the width.
             if count > 1:
                 lowest = max(lowest, (count - 0.5) / _CHANNELS[name])
             highest = min(highest, (count + 0.5) / _CHANNELS[name])
     if not lowest <= highest < math.inf:
-        raise ValueError("its layers are of no width that build_afn has")
+        raise ValueError("its layers have no common width")
     return (lowest + highest) / 2

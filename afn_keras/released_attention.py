@@ -1,4 +1,4 @@
-"""The attention of the authors' released code, where it is not the paper's."""
+"""The attention of the authors' released code, which differs from the paper."""
 
 from typing import Any
 
@@ -11,12 +11,11 @@ layers = keras.layers
 def released_attention_branch(
     features: Any, heatmaps: Any, channels: Any
 ) -> Any:
-    """The U-Net of the authors' released code: -> A, 28x28x512 in -1..1.
+    """Builds the U-Net of the released code: -> A, 28x28x512 in -1..1.
 
-    Two halvings between 1x1 convolutions, each doubling joined with what went
-    into its halving; batch normalization after all but the ends. Of the
-    heatmaps it takes the maximum first, then downsamples, where the paper
-    downsamples first.
+    Two downsamplings and upsamplings with skip connections, between 1x1
+    convolutions; batch normalization everywhere but at the ends. It takes the
+    maximum of the heatmaps before downsampling; the paper downsamples first.
     """
 
     def conv(x: Any, count: int, size: int, name: str) -> Any:
@@ -52,12 +51,12 @@ def released_attention_branch(
     x = features
     if heatmaps is not None:
         size = features.shape[1]
-        # Resizing's own default is to train, which a call that leaves it open
-        # would hand on to the normalization below.
-        where = layers.Resizing(size, size, interpolation="bilinear")(
+        # Resizing's default is training=True, which a call without `training`
+        # would pass on to the normalization below.
+        peak = layers.Resizing(size, size, interpolation="bilinear")(
             ops.max(heatmaps, axis=-1, keepdims=True), training=False
         )
-        x = layers.Concatenate(name="attention_input")([where, x])
+        x = layers.Concatenate(name="attention_input")([peak, x])
     outer = conv(x, 32, 1, "conv1x1")  # 28x28x32
     middle = norm(conv(leaky(outer), 64, 4, "down1"), "down1")  # 14x14x64
     inner = norm(conv(leaky(middle), 128, 4, "down2"), "down2")  # 7x7x128

@@ -1,6 +1,6 @@
-"""The run: one folder with a trained network and all that belongs to it.
+"""The run: a folder with a trained network and all of its files.
 
-Nothing here needs Keras, so that a command can say at once what is wrong.
+Does not import Keras, so that commands report errors at once.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ CARD = "model_card.md"
 
 
 class InterruptedTrainingError(InputError):
-    """A process was killed or lost: the run is kept and can be resumed."""
+    """Raised if a process was killed or lost; the run can be resumed."""
 
 
 def looks_like_model(path: Path) -> bool:
-    """Whether a path is that of a run, a `.keras` file or an artifact."""
+    """Returns whether a path is a run, a `.keras` file or an artifact."""
     if path.suffix in (".keras", ".tflite", ".onnx"):
         return path.is_file()
     files = (MODEL, "saved_model.pb", "[0-9]*/saved_model.pb")
@@ -36,17 +36,17 @@ def check_exists(model: Path) -> None:
 
 @contextlib.contextmanager
 def new_run(folder: Path) -> Iterator[Path]:
-    """Makes the folder of a run; removes it if no network comes of it.
+    """Creates the folder of a run; removes it if training fails early.
 
-    A folder that existed, and was empty, is emptied again and not removed.
+    A folder that existed and was empty is emptied again, not removed.
 
     Raises:
-        InputError: if the folder holds another run, or anything else.
+        InputError: if the folder contains another run or other files.
     """
     folder = Path(folder)
     if (folder / RECIPE).exists():
         raise InputError(
-            f"{folder}: holds another run; choose another folder with "
+            f"{folder}: contains another run; choose another folder with "
             "--output, or resume this one: --resume"
         )
     check_new(folder)
@@ -55,16 +55,15 @@ def new_run(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot be made ({error.strerror}); choose another "
+            f"{folder}: cannot be created ({error.strerror}); choose another "
             "folder with --output"
         ) from error
     try:
         yield folder
     except BaseException as error:
-        # A network that finished an epoch is worth keeping, and what others
-        # are told to resume.
-        told = isinstance(error, InterruptedTrainingError)
-        if not (folder / MODEL).exists() and not told:
+        # Kept if an epoch is finished, or if the error says to resume the run.
+        resumable = isinstance(error, InterruptedTrainingError)
+        if not (folder / MODEL).exists() and not resumable:
             remove_contents(folder)
             if not existed:
                 with contextlib.suppress(OSError):
@@ -77,17 +76,15 @@ def existing_run(folder: Path | None, changed: bool) -> Path:
 
     Args:
         folder: the run.
-        changed: whether settings were given too, which it cannot take.
+        changed: whether settings were given too, which is an error.
 
     Raises:
         InputError: if there is no run, or settings were given.
     """
     if folder is None:
-        raise InputError("--resume: say which run with --output RUN")
+        raise InputError("--resume: name the run with --output RUN")
     if not (folder / RECIPE).exists():
-        raise InputError(
-            f"{folder}: holds no run to resume; leave out --resume"
-        )
+        raise InputError(f"{folder}: no run to resume; leave out --resume")
     if changed:
         raise InputError(
             f"--resume: uses the settings in {folder / RECIPE}; leave "
@@ -98,7 +95,7 @@ def existing_run(folder: Path | None, changed: bool) -> Path:
 
 
 def free_folder(folder: Path) -> Path:
-    """`folder`, or with a number behind it the first that is not taken."""
+    """Returns `folder`, or the first with a number that does not exist."""
     folder, number = Path(folder), 2
     free = folder
     while free.exists():

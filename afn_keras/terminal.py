@@ -1,4 +1,4 @@
-"""What can be printed where the terminal cannot show every character."""
+"""Prints any character, on terminals that cannot encode some of them."""
 
 import codecs
 import contextlib
@@ -13,11 +13,11 @@ def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def print_any_character() -> None:
-    """Has every character printed, as an escape where it has no encoding.
+    """Prints characters that the terminal cannot encode as escapes.
 
-    A Windows terminal may know cp1252 alone, and a C locale ASCII alone, in
-    which names of categories or files cannot be encoded. Names that are read
-    from standard input may be any bytes, as those of files are.
+    A Windows terminal may use cp1252, and a C locale ASCII, which cannot
+    encode all names of categories and files. File names that are read from
+    standard input may be any bytes.
     """
     codecs.register_error("afn_escape", _escape)
     for stream, errors in (
@@ -25,6 +25,6 @@ def print_any_character() -> None:
         (sys.stdout, "afn_escape"),
         (sys.stderr, "afn_escape"),
     ):
-        # There is none without a console, and it may be a notebook's.
+        # None without a console; another class in a notebook.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=errors)

@@ -1,4 +1,4 @@
-"""What a network was trained on, as far as it matters to those who use it."""
+"""The description of a network's training data that its users need."""
 
 import dataclasses
 import json
@@ -15,11 +15,11 @@ FILE_NAME = "training_data.json"
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """Is kept in a run, and in what is exported of it.
+    """Origin and baseline of the data, stored in a run and its exports.
 
     Args:
-        origin: whose images they were; see `Annotations`. "synthetic" only if
-            the network, wherever it started from, has seen no others.
+        origin: origin of the images; see `Annotations`. "synthetic" only if
+            the pretrained weights are from synthetic images, too.
         baseline: the baseline, in the network's vocabulary; see `Records`.
     """
 
@@ -27,12 +27,12 @@ class TrainingData:
     baseline: dict[str, Any] | None
 
     @classmethod
-    def of(cls, records: Records, weights: str) -> "TrainingData":
-        """Describes a training.
+    def from_records(cls, records: Records, weights: str) -> "TrainingData":
+        """Describes the data of a run.
 
         Args:
-            records: what the network is trained on.
-            weights: what it starts from, as `load_weights` takes it.
+            records: the data the network is trained on.
+            weights: the weights it starts from, see `load_weights`.
         """
         origin = records.origin
         path = Path(weights)
@@ -43,18 +43,18 @@ class TrainingData:
         return cls(origin, records.baseline)
 
     def to_json(self) -> str:
-        """JSON text; `from_json` reads it back."""
+        """Returns JSON text, for `from_json`."""
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "TrainingData":
-        """Reads what `to_json` wrote.
+        """Parses the text of `to_json`.
 
         Raises:
-            ValueError, KeyError, TypeError: if the text is something else.
+            ValueError, KeyError, TypeError: if it is other text.
         """
         fields = json.loads(text)
-        # 0.1.0 called it `guess`.
+        # The key of 0.1.0 is `guess`.
         name = "guess" if "guess" in fields else "baseline"
         return cls(fields["origin"], fields[name])
 
@@ -64,14 +64,14 @@ class TrainingData:
 
     @classmethod
     def load(cls, path: Path) -> "TrainingData | None":
-        """Reads `training_data.json`; None if there is none.
+        """Reads `training_data.json`; returns None if there is none.
 
         Args:
-            path: the folder it lies in, or a `.keras` file that holds it or
-                lies beside it.
+            path: its folder, or a `.keras` file that contains it or is beside
+                it.
 
         Raises:
-            InputError: if the file holds something else.
+            InputError: if the file has other content.
         """
         path = Path(path)
         try:

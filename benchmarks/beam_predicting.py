@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
-    listed = [str(item.photograph) for item in _listed(options.photographs)]
+    listed = [str(item.image) for item in _listed(options.photographs)]
     with tempfile.TemporaryDirectory() as folder:
         model = _export(options, Path(listed[0]), Path(folder, "model"))
         lists = {}

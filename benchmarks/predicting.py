@@ -51,12 +51,9 @@ def main() -> None:
     listed = list(itertools.islice(itertools.cycle(listed), options.count))
     size = options.batch_size
     ready = np.stack(
-        [
-            crop(item.photograph, options.image_size).image
-            for item in listed[:size]
-        ]
+        [crop(item.image, options.image_size).image for item in listed[:size]]
     )
-    ask = predictor.answering.answer
+    ask = predictor.model.predict_images
     for _ in range(2):
         ask(ready)
     # Whole batches in each turn.
@@ -74,7 +71,7 @@ def main() -> None:
     done = len(listed)
     start = time.process_time()
     for item in listed[:200]:
-        crop(item.photograph, options.image_size)
+        crop(item.image, options.image_size)
     single = 1e3 * (time.process_time() - start) / min(200, len(listed))
     side, folder = options.image_size, Path(options.photographs).name
     print(

@@ -1,7 +1,7 @@
-"""From a trained network to artifacts that run without this project.
+"""Exports a trained network to artifacts that run without this project.
 
-`saved_model` writes what TF Serving loads, `tflite` what a phone loads, and
-`verification` compares each with the network, in a process of its own.
+`saved_model` writes the SavedModel for TF Serving, `tflite` the files for
+phones, and `verification` compares each with the network, in a clean process.
 """
 
 import lazy_loader

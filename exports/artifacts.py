@@ -1,4 +1,4 @@
-"""Exports a run: writes each artifact, then asks it for its answers."""
+"""Exports a run: writes each artifact, then verifies its predictions."""
 
 import contextlib
 import shutil
@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from afn_keras.backend import needs_keras_3
-from afn_keras.backend import needs_tensorflow
+from afn_keras.backend import require_keras_3
+from afn_keras.backend import require_tensorflow
 from afn_keras.loading import TrainedModel
 from afn_keras.loading import load_model
 from exports.onnx import export_onnx
@@ -33,11 +33,11 @@ TFLITE = {
 }
 FORMATS = ("saved_model", *TFLITE, "onnx")
 DEFAULT_FORMATS = ("saved_model", "tflite")
-# Keras itself writes the one; what quantizes the other was never tried there.
+# Keras 2.15 cannot write ONNX, and the quantizer is untested with it.
 _KERAS_3 = {"onnx", "tflite_int8"}
 
 THREADS = (1, 2)
-"""Numbers of threads that artifacts are timed with."""
+"""Numbers of threads with which artifacts are timed."""
 
 _CALIBRATION_IMAGES = 200
 _SERVING_FILES = Path(__file__).parent / "serving"
@@ -50,32 +50,32 @@ def export_run(
     version: int | None = None,
     progress: bool = False,
 ) -> Iterator[tuple[Path, Check]]:
-    """Writes artifacts into `RUN/exports` and checks each.
+    """Writes artifacts into `RUN/exports` and verifies each.
 
     Args:
         run: a folder that `afn-train` wrote.
         formats: which of `FORMATS` to write; "tflite" is in float32.
-        records: data whose training split the 8-bit file is calibrated on.
-        version: of the SavedModel; one more than the highest if None.
+        records: data whose train split calibrates the 8-bit file.
+        version: version of the SavedModel; one more than the highest if None.
         progress: show a progress bar on a terminal.
 
     Yields:
-        Each artifact with what its check gave.
+        Each artifact with its check.
 
     Raises:
         InputError: if Keras runs on JAX here, the run has no model or no
-            samples, an artifact stands there already, there are no
-            images to calibrate with, or it cannot be written. Nothing is
-            left of the artifact.
-        VerificationError: if an artifact fails or answers otherwise; it is
-            removed again.
+            samples, an artifact exists already, there are no images to
+            calibrate with, or it cannot be written. A partial artifact is
+            removed.
+        VerificationError: if an artifact fails or its predictions differ; it
+            is removed.
     """
     run = Path(run)
-    needs_tensorflow(f"{run}: exports")
+    require_tensorflow(f"{run}: exports")
     for name in _KERAS_3.intersection(formats):
-        needs_keras_3(f"--formats {name}")
+        require_keras_3(f"--formats {name}")
     trained = load_model(run)
-    photographs = sample_images(run)
+    images = sample_images(run)
     paths = {name: _path(run, name, version) for name in formats}
     for path in paths.values():
         check_new(path)
@@ -92,15 +92,15 @@ def export_run(
         existed = path.exists()
         with _no_folder_left_of(path):
             if name == "saved_model":
-                export_saved_model(trained, path, photographs[0].read_bytes())
+                export_saved_model(trained, path, images[0].read_bytes())
             elif name == "onnx":
                 export_onnx(trained, path)
             else:
                 export_tflite(trained, path, TFLITE[name], calibration)
             try:
-                check = verify(trained, path, photographs, THREADS)
+                check = verify(trained, path, images, THREADS)
             except BaseException:
-                # Not where writing fails: another export may have been first.
+                # Not if writing fails: another export may have written there.
                 if existed:
                     remove_contents(path)
                 else:
@@ -112,7 +112,7 @@ def export_run(
 
 
 def sample_images(run: Path) -> list[Path]:
-    """The images in a run that its artifacts are checked with.
+    """Returns the images in a run that verify its artifacts.
 
     Raises:
         InputError: if there are none.
@@ -121,14 +121,14 @@ def sample_images(run: Path) -> list[Path]:
     samples = sorted(folder.glob("*.jpg"))
     if not samples:
         raise InputError(
-            f"{folder}: holds no image to check the artifacts with; put "
-            "some JPEG files there"
+            f"{folder}: has no image to check the artifacts with; put some "
+            "JPEG files there"
         )
     return samples
 
 
-def written_artifacts(run: Path) -> list[Path]:
-    """The artifacts of a run; of SavedModels the highest version."""
+def existing_artifacts(run: Path) -> list[Path]:
+    """Returns the artifacts of a run, with the highest SavedModel version."""
     exports = Path(run) / "exports"
     saved = exports / "saved_model"
     paths = [saved / str(number) for number in versions(saved)[-1:]]
@@ -137,7 +137,7 @@ def written_artifacts(run: Path) -> list[Path]:
 
 
 def remove_artifacts(run: Path) -> None:
-    """Removes what `export_run` made of a run whose training then went on."""
+    """Removes the artifacts of a run before it is exported again."""
     for name in DEFAULT_FORMATS:
         _remove(_path(Path(run), name, 1))
 
@@ -174,7 +174,7 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def _no_folder_left_of(path: Path) -> Iterator[None]:
-    """Removes folders made for an artifact if anything goes wrong."""
+    """Removes the folders created for an artifact if it fails."""
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         yield
@@ -182,13 +182,13 @@ def _no_folder_left_of(path: Path) -> Iterator[None]:
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
-        # TensorFlow has errors of its own for a full disk.
+        # TensorFlow raises its own errors for a full disk.
         if isinstance(error, OSError | tf.errors.OpError):
             reason = getattr(error, "strerror", None) or str(error)
             reason = (reason.splitlines() or [type(error).__name__])[0]
             raise InputError(
-                f"{path}: cannot be written ({reason}); make "
-                "room, or copy the run to another disk"
+                f"{path}: cannot be written ({reason}); free disk space, or "
+                "copy the run to another disk"
             ) from error
         raise
 

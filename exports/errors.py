@@ -1,5 +1,5 @@
-"""What may go wrong with an artifact that is no fault of the user."""
+"""The error of an artifact that fails its check."""
 
 
 class VerificationError(RuntimeError):
-    """An artifact does not run, or answers otherwise than the network."""
+    """Raised if an artifact does not run or differs from the network."""

@@ -1,4 +1,4 @@
-"""Opens whatever answers for images: a run, or any artifact of one."""
+"""Opens a run or any artifact of one."""
 
 import dataclasses
 import zipfile
@@ -24,33 +24,33 @@ from pipelines.errors import InputError
 from pipelines.parallel import available_cores
 from pipelines.vocabulary import Vocabulary
 
-Answers = dict[str, np.ndarray]
+Outputs = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """An exported artifact, opened: it answers as the network it came from.
+    """An open artifact, an `ImageModel` like the network it came from.
 
     Args:
-        name: of the artifact, for tables.
+        name: name of the artifact, for tables.
         vocabulary: the labels inside it.
         image_size: side of the square input in pixels.
-        answer: takes images, (B, S, S, 3) float32 RGB 0..255, and gives what
-            `AnsweringModel` gives.
-        maps: takes the same and gives what `MapsModel` gives; nothing where
+        predict_images: takes images, (B, S, S, 3) float32 RGB 0..255, and
+            returns the outputs of `PredictionModel`.
+        maps: takes the same and returns the outputs of `MapsModel`; empty if
             the artifact has no maps.
-        data: what the network was trained on; None if that is not known.
-        answer_encoded: of an artifact that decodes images itself, see
-            `Answering`.
+        data: the data the network was trained on; None if unknown.
+        predict_encoded: see `ImageModel`; None unless the artifact decodes
+            images.
     """
 
     name: str
     vocabulary: Vocabulary
     image_size: int
-    answer: Callable[[np.ndarray], Answers]
-    maps: Callable[[np.ndarray], Answers] = lambda images: {}
+    predict_images: Callable[[np.ndarray], Outputs]
+    maps: Callable[[np.ndarray], Outputs] = lambda images: {}
     data: TrainingData | None = None
-    answer_encoded: Callable[[np.ndarray, np.ndarray], Answers] | None = None
+    predict_encoded: Callable[[np.ndarray, np.ndarray], Outputs] | None = None
 
 
 def open_model(path: Path) -> TrainedModel | Artifact:
@@ -62,7 +62,7 @@ def open_model(path: Path) -> TrainedModel | Artifact:
             highest is opened.
 
     Raises:
-        InputError: if it is none of these, or another project's.
+        InputError: if it is none of these, or of another project.
     """
     path = Path(path)
     check_exists(path)
@@ -87,53 +87,55 @@ def _open_saved_model(folder: Path) -> Artifact:
     try:
         with loadable(folder) as place:
             loaded = tf.saved_model.load(str(place))
-        # Bound here, or the variables go when `loaded` goes.
+        # The function does not keep the variables alive; `loaded` does.
         signature = loaded.signatures["tensor"]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise _foreign(folder, "SavedModel") from error
     _, inputs = signature.structured_input_signature
 
-    def answer(images: np.ndarray, _loaded: object = loaded) -> Answers:
-        answers = signature(image=tf.constant(images, tf.float32))
-        return {name: value.numpy() for name, value in answers.items()}
+    def predict_images(images: np.ndarray, _loaded: object = loaded) -> Outputs:
+        outputs = signature(image=tf.constant(images, tf.float32))
+        return {name: value.numpy() for name, value in outputs.items()}
 
-    def maps(images: np.ndarray) -> Answers:
-        see = loaded.signatures["maps"]
-        # It takes files. Of the size of its input they are shown as they are.
+    def maps(images: np.ndarray) -> Outputs:
+        # The signature takes files; images of the size of the network's input
+        # are not resampled.
         pixels = np.rint(np.clip(images, 0, 255)).astype(np.uint8)
         files = [tf.io.encode_png(image) for image in pixels]
-        answers = see(image_bytes=tf.stack(files))
+        outputs = loaded.signatures["maps"](image_bytes=tf.stack(files))
         return {
             name: value.numpy()
-            for name, value in answers.items()
+            for name, value in outputs.items()
             if name != "valid"
         }
 
-    def answer_encoded(encoded: np.ndarray, boxes: np.ndarray) -> Answers:
-        answers = loaded.signatures["raw"](
+    def predict_encoded(encoded: np.ndarray, boxes: np.ndarray) -> Outputs:
+        outputs = loaded.signatures["raw"](
             image_bytes=tf.constant(encoded), boxes=tf.constant(boxes)
         )
-        answers = {name: value.numpy() for name, value in answers.items()}
-        valid = answers.pop("valid")
+        outputs = {name: value.numpy() for name, value in outputs.items()}
+        valid = outputs.pop("valid")
         if not valid.all():
             raise InputError(
                 f"{folder}: does not decode {(~valid).sum()} of "
                 f"{len(valid)} images of the data"
             )
-        return answers
+        return outputs
 
     artifact = Artifact(
         f"{folder.parent.name}/{folder.name}",
         vocabulary,
         inputs["image"].shape[1],
-        answer,
+        predict_images,
         data=data,
     )
     if "maps" in loaded.signatures:
         artifact = dataclasses.replace(artifact, maps=maps)
-    # Of version 0.1.0 they have no such signature.
+    # SavedModels of version 0.1.0 have no such signature.
     if "raw" in loaded.signatures:
-        artifact = dataclasses.replace(artifact, answer_encoded=answer_encoded)
+        artifact = dataclasses.replace(
+            artifact, predict_encoded=predict_encoded
+        )
     return artifact
 
 
@@ -155,17 +157,17 @@ def _open_tflite(path: Path) -> Artifact:
     ) as error:
         raise _foreign(path, "TFLite file") from error
 
-    def answer(images: np.ndarray) -> Answers:
+    def predict_images(images: np.ndarray) -> Outputs:
         if details["dtype"] == np.uint8:
             images = np.rint(np.clip(images, 0, 255)).astype(np.uint8)
-        answers = [runner(image=image[None]) for image in images]
+        outputs = [runner(image=image[None]) for image in images]
         return {
-            name: np.concatenate([single[name] for single in answers])
-            for name in answers[0]
+            name: np.concatenate([single[name] for single in outputs])
+            for name in outputs[0]
         }
 
     side = int(details["shape"][1])
-    return Artifact(path.name, vocabulary, side, answer, data=data)
+    return Artifact(path.name, vocabulary, side, predict_images, data=data)
 
 
 def _open_onnx(path: Path) -> Artifact:
@@ -186,7 +188,7 @@ def _open_onnx(path: Path) -> Artifact:
         ValueError,
         KeyError,
         TypeError,
-        # They have no base class of their own.
+        # ONNX Runtime's errors have no common base class.
         states.Fail,
         states.InvalidArgument,
         states.InvalidGraph,
@@ -196,15 +198,15 @@ def _open_onnx(path: Path) -> Artifact:
         raise _foreign(path, "ONNX file") from error
     names = [output.name for output in session.get_outputs()]
 
-    def answer(images: np.ndarray) -> Answers:
+    def predict_images(images: np.ndarray) -> Outputs:
         values = session.run(names, {"image": images.astype(np.float32)})
         return dict(zip(names, values, strict=True))
 
     side = session.get_inputs()[0].shape[1]
-    return Artifact(path.name, vocabulary, side, answer, data=data)
+    return Artifact(path.name, vocabulary, side, predict_images, data=data)
 
 
 def _foreign(path: Path, what: str) -> InputError:
     return InputError(
-        f"{path}: is no {what} that afn-export wrote, with its labels inside"
+        f"{path}: not a valid {what} from afn-export, with its labels inside"
     )

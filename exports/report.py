@@ -1,4 +1,4 @@
-"""The report: what each artifact of a run costs and how good it still is."""
+"""Writes the report: size, speed and scores of each artifact of a run."""
 
 import math
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from tqdm import tqdm
 from afn_keras.backend import webp_decoder
 from afn_keras.evaluation import evaluate
 from afn_keras.loading import load_model
-from afn_keras.outputs import Answering
+from afn_keras.outputs import ImageModel
 from exports.artifacts import THREADS
+from exports.artifacts import existing_artifacts
 from exports.artifacts import sample_images
-from exports.artifacts import written_artifacts
 from exports.opening import open_model
 from exports.verification import Check
 from exports.verification import verify
@@ -27,8 +27,8 @@ _HEADER = (
 )
 
 _NO_WEBP = (
-    "To the SavedModel no image in WebP is valid: this TensorFlow has "
-    "no decoder of it.\n"
+    "The SavedModel does not accept WebP: this version of TensorFlow has no "
+    "decoder for it.\n"
 )
 
 
@@ -43,10 +43,10 @@ def write_report(
 
     Args:
         run: a folder that `afn-train` wrote, with artifacts.
-        checks: what is known of some artifacts already.
+        checks: the checks of artifacts that are already verified.
         records: data to score the network and each artifact on; no scores
-            without.
-        split: which split of it.
+            if None.
+        split: the split to score on.
         progress: show a progress bar on a terminal.
 
     Returns:
@@ -54,17 +54,17 @@ def write_report(
     """
     run = Path(run)
     trained = load_model(run)
-    photographs = sample_images(run)
+    images = sample_images(run)
     size = 4 * trained.model.count_params()
     rows = [_row("network (Keras)", size, None, trained, records, split)]
     bar = tqdm(
-        written_artifacts(run),
+        existing_artifacts(run),
         "measuring",
         unit=" files",
         disable=None if progress else True,
     )
     for path in bar:
-        check = checks.get(path) or verify(trained, path, photographs, THREADS)
+        check = checks.get(path) or verify(trained, path, images, THREADS)
         name = str(path.relative_to(run / "exports"))
         files = [path] if path.is_file() else path.rglob("*")
         size = sum(file.stat().st_size for file in files if file.is_file())
@@ -83,7 +83,7 @@ def _row(
     name: str,
     size: int,
     check: Check | None,
-    answering: Answering,
+    model: ImageModel,
     records: Records | None,
     split: str,
 ) -> list[str | None]:
@@ -92,7 +92,7 @@ def _row(
     row += [check and f"{check.difference:.1e}"]
     if records is None:
         return [*row, None, None, None, None]
-    scores = evaluate(answering, records, split)
+    scores = evaluate(model, records, split)
     landmarks = scores["landmarks"] or {}
     category = scores["category"] or {}
     attributes = scores["attributes"] or {"recall@5": {}}
@@ -113,14 +113,14 @@ def _number(value: float | None, factor: float, digits: int) -> str | None:
 
 def _notes(records: Records | None, split: str) -> str:
     scored = (
-        f"Scores are of {records.images[split]} images of the split {split}. "
+        f"Scored on {records.images[split]} images of the {split} split. "
         if records
         else "Not scored: name data with --data. "
     )
     return (
-        "Milliseconds are medians for one image in a process of its own, "
-        "for the SavedModel from the file's bytes to names. Differences are "
-        "the largest from the network's answers on the run's samples, of a "
+        "Milliseconds are medians for one image in a clean process, for the "
+        "SavedModel from the file's bytes to names. Differences are the "
+        "largest from the network's predictions on the run's samples, of a "
         f"score or of a landmark in units of the image. {scored.strip()}\n"
         + ("" if webp_decoder() else _NO_WEBP)
     )

@@ -1,4 +1,4 @@
-"""Asks an artifact what the network is asked, and compares the answers."""
+"""Compares the predictions of an artifact with those of the network."""
 
 import dataclasses
 import subprocess
@@ -20,15 +20,15 @@ from exports.saved_model import loadable
 BOUND = 1e-3
 """Largest difference of a score, and of a landmark in units of the image.
 
-Kernels of other libraries add up in another order; on the networks here that
-moves answers by some 1e-6.
+Kernels of other libraries sum in another order, which changes predictions by
+about 1e-6 for the networks here.
 """
 
 QUANTIZED_BOUND = 0.05
-"""Largest median difference of a score where weights have fewer bits.
+"""Largest median difference of a score if weights are quantized.
 
-A landmark may jump where two peaks of its heatmap are nearly equal, so that
-single answers prove nothing; the report scores a whole split.
+A landmark may jump if two peaks of its heatmap are nearly equal, so single
+predictions prove nothing; the report scores a whole split.
 """
 
 _QUANTIZED = ("afn_float16", "afn_dynamic", "afn_int8")
@@ -37,13 +37,13 @@ _REPEATS = 7
 
 
 class Check(NamedTuple):
-    """What came out when an artifact was asked in a process of its own.
+    """Result of running an artifact in a clean process.
 
     Attributes:
-        difference: the largest from the network's answers, of a score or of a
-            landmark in units of the image.
-        milliseconds: for each number of threads the median for one
-            image; for a SavedModel from its bytes on.
+        difference: the largest from the network's predictions, of a score or
+            of a landmark in units of the image.
+        milliseconds: for each number of threads, the median for one image;
+            for a SavedModel, including decoding.
     """
 
     difference: float
@@ -51,15 +51,15 @@ class Check(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
-    answers: dict[str, np.ndarray]
+class _Result:
+    outputs: dict[str, np.ndarray]
     milliseconds: float
 
 
 def verify(
     trained: TrainedModel,
     artifact: Path,
-    photographs: Sequence[Path],
+    images: Sequence[Path],
     threads: Sequence[int] = (2,),
 ) -> Check:
     """Compares an artifact with the network it came from.
@@ -67,21 +67,21 @@ def verify(
     Args:
         trained: the network that was exported.
         artifact: a SavedModel's version folder, a TFLite or an ONNX file.
-        photographs: JPEG files, each shown whole.
-        threads: numbers of threads to time it with, a process each.
+        images: JPEG files, predicted without boxes.
+        threads: numbers of threads to time it with, each in a new process.
 
     Raises:
-        VerificationError: if the artifact fails or answers otherwise.
+        VerificationError: if the artifact fails or its predictions differ.
     """
     if artifact.is_dir():
-        ask, differences = _saved_model, _file_differences
+        run, differences = _run_saved_model, _saved_model_differences
     else:
-        ask, differences = _file, _image_differences
-    asked = {
-        count: ask(trained, artifact, photographs, count) for count in threads
+        run, differences = _run_file, _file_differences
+    results = {
+        count: run(trained, artifact, images, count) for count in threads
     }
     different = differences(
-        trained, artifact, photographs, asked[threads[-1]].answers
+        trained, artifact, images, results[threads[-1]].outputs
     )
     every = np.concatenate([np.ravel(values) for values in different.values()])
     scores = np.concatenate(
@@ -95,71 +95,66 @@ def verify(
     difference = float(every.max(initial=0.0))
     bound, measured = BOUND, difference
     if artifact.stem in _QUANTIZED:
-        # NaN does not vanish in a median either.
+        # The median of NaN is NaN, too.
         bound, measured = QUANTIZED_BOUND, float(np.median(scores))
     # Not `measured > bound`, which a NaN would pass.
     if not measured <= bound:
         raise VerificationError(
-            f"{artifact}: its answers differ from the network's by "
-            f"{measured:.2g}, more than {bound:g}; it should not be used"
+            f"{artifact}: its predictions differ from the network's by "
+            f"{measured:.2g}, more than {bound:g}; do not use it"
         )
     return Check(
         difference,
-        {count: asked[count].milliseconds for count in threads},
+        {count: results[count].milliseconds for count in threads},
     )
 
 
-def _saved_model(
+def _run_saved_model(
     trained: TrainedModel,
     folder: Path,
-    photographs: Sequence[Path],
+    images: Sequence[Path],
     threads: int,
-) -> _Asked:
-    asked = _ask("saved_model_answers.py", folder, threads, photographs)
-    if not asked.answers["valid"].all():
-        raise VerificationError(f"{folder}: refuses a valid image")
-    return asked
+) -> _Result:
+    result = _run_script("predict_saved_model.py", folder, threads, images)
+    if not result.outputs["valid"].all():
+        raise VerificationError(f"{folder}: rejects a valid image")
+    return result
 
 
-def _file(
+def _run_file(
     trained: TrainedModel,
     path: Path,
-    photographs: Sequence[Path],
+    images: Sequence[Path],
     threads: int,
-) -> _Asked:
-    script = {".tflite": "tflite_answers.py", ".onnx": "onnx_answers.py"}
+) -> _Result:
+    script = {".tflite": "predict_tflite.py", ".onnx": "predict_onnx.py"}
     with tempfile.TemporaryDirectory() as scratch:
-        images = Path(scratch) / "images.npy"
-        np.save(images, _images(trained, photographs))
-        return _ask(script[path.suffix], path, threads, [images])
+        pixels = Path(scratch) / "images.npy"
+        np.save(pixels, _images(trained, images))
+        return _run_script(script[path.suffix], path, threads, [pixels])
 
 
-def _images(trained: TrainedModel, photographs: Sequence[Path]) -> np.ndarray:
-    return np.stack(
-        [
-            crop(photograph, trained.image_size).image
-            for photograph in photographs
-        ]
-    )
+def _images(trained: TrainedModel, images: Sequence[Path]) -> np.ndarray:
+    return np.stack([crop(image, trained.image_size).image for image in images])
 
 
-def _ask(
+def _run_script(
     script: str, artifact: Path, threads: int, inputs: Sequence[Path]
-) -> _Asked:
-    """Runs a script that knows neither Keras nor this project."""
+) -> _Result:
+    """Runs a script that imports neither Keras nor this project."""
     with (
         tempfile.TemporaryDirectory() as folder,
         loadable(Path(artifact).absolute()) as place,
     ):
-        output = f"{folder}/answers.npz"
-        # -I: no PYTHONPATH, nor the folder one stands in, to import from.
+        output = f"{folder}/outputs.npz"
+        # -I: imports from neither PYTHONPATH nor the current folder.
         command = [sys.executable, "-I", _STANDALONE / script]
         command += [place, output, threads, _REPEATS]
         command += [Path(name).absolute() for name in inputs]
         done = subprocess.run(
             [str(part) for part in command],
             capture_output=True,
-            # A path in a message of TensorFlow is in UTF-8 everywhere.
+            # TensorFlow's messages are in UTF-8 on every system.
             encoding="utf-8",
             errors="replace",
             check=False,
@@ -170,65 +165,63 @@ def _ask(
                 f"{artifact}: fails in a clean process: {' '.join(reason)}"
             )
         with np.load(output) as file:
-            answers = dict(file)
-    return _Asked(answers, float(answers.pop("milliseconds")))
+            outputs = dict(file)
+    return _Result(outputs, float(outputs.pop("milliseconds")))
 
 
-def _file_differences(
+def _saved_model_differences(
     trained: TrainedModel,
     artifact: Path,
-    photographs: Sequence[Path],
-    answers: dict[str, np.ndarray],
+    images: Sequence[Path],
+    outputs: dict[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """How far a SavedModel's answers are from the network's."""
+    """Returns the differences of a SavedModel from the network, by output."""
     rows = [
         _differences(
-            prediction, {name: value[index] for name, value in answers.items()}
+            prediction, {name: value[index] for name, value in outputs.items()}
         )
-        for index, prediction in enumerate(
-            Predictor(trained).predict(photographs)
-        )
+        for index, prediction in enumerate(Predictor(trained).predict(images))
     ]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def _differences(prediction: Prediction, answers: dict) -> dict:
+def _differences(prediction: Prediction, outputs: dict) -> dict:
     sides = np.array(prediction.box[2:]) - prediction.box[:2]
     points = np.array(list(prediction.landmarks.values())).reshape(-1, 3)
     differences = {
-        "landmarks": np.abs((answers["landmarks"] - points[:, :2]) / sides),
-        "landmark_scores": np.abs(answers["landmark_scores"] - points[:, 2]),
+        "landmarks": np.abs((outputs["landmarks"] - points[:, :2]) / sides),
+        "landmark_scores": np.abs(outputs["landmark_scores"] - points[:, 2]),
     }
     for kind, expected in (
         ("category", prediction.categories),
         ("attribute", prediction.attributes),
     ):
         scores = dict(expected)
-        names = np.char.decode(answers[f"{kind}_names"], "utf-8")
-        # A name that only one of them lists had an equal rival.
+        names = np.char.decode(outputs[f"{kind}_names"], "utf-8")
+        # A name that only one of them lists has the score of the last one.
         differences[kind] = np.array(
             [
                 abs(score - scores.get(name, expected[-1][1]))
                 for name, score in zip(
-                    names, answers[f"{kind}_scores"], strict=True
+                    names, outputs[f"{kind}_scores"], strict=True
                 )
             ]
         )
     return differences
 
 
-def _image_differences(
+def _file_differences(
     trained: TrainedModel,
     artifact: Path,
-    photographs: Sequence[Path],
-    answers: dict[str, np.ndarray],
+    images: Sequence[Path],
+    outputs: dict[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """How far the answers of a TFLite or ONNX file are from the network's."""
-    expected = trained.answer(_images(trained, photographs))
-    if set(answers) != set(expected):
+    """Returns the differences of a TFLite or ONNX file from the network."""
+    expected = trained.predict_images(_images(trained, images))
+    if set(outputs) != set(expected):
         raise VerificationError(
-            f"{artifact}: answers {sorted(answers)}, not {sorted(expected)}"
+            f"{artifact}: has outputs {sorted(outputs)}, not {sorted(expected)}"
         )
     return {
-        name: np.abs(answers[name] - value) for name, value in expected.items()
+        name: np.abs(outputs[name] - value) for name, value in expected.items()
     }

@@ -107,7 +107,7 @@ def finish(process):
     """Exit code and lines of standard error, without the progress bar."""
     _, errors = process.communicate(timeout=60)
     lines = errors.replace("\r", "\n").splitlines()
-    # Below one image a second the bar says "s/ images", not "images/s".
+    # Below one image a second, the bar shows "s/ images", not "images/s".
     lines = [line for line in lines if line and "%|" not in line]
     return process.returncode, lines
 
@@ -136,7 +136,7 @@ collect_ignore = (
 
 
 def pytest_collection_modifyitems(items):
-    """Leaves out, on Keras 2.15, the tests of what it has not."""
+    """Skips, on Keras 2.15, the tests of features that need Keras 3."""
     if KERAS_3:
         return
     for item in items:

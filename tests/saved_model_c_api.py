@@ -1,4 +1,4 @@
-"""Asks a SavedModel for its answers through TensorFlow's C API, on Linux.
+"""Predicts images with a SavedModel through TensorFlow's C API, on Linux.
 
 Usage: python saved_model_c_api.py VERSION_FOLDER OUT.npz SIGNATURE.json
            IMAGE...
@@ -152,7 +152,7 @@ def write_signature(
     folder: Path, path: Path, name: str = "serving_default"
 ) -> None:
     """Writes SIGNATURE.json for a SavedModel's version folder."""
-    # Not at the top: the process that asks must not import it.
+    # Not at the top: the child process must not import it.
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
@@ -168,7 +168,7 @@ def write_signature(
 
 
 def main() -> None:
-    """Writes every answer to an .npz file."""
+    """Writes every output to an .npz file."""
     folder, output, signature, *images = sys.argv[1:]
     names = json.loads(Path(signature).read_text(encoding="utf-8"))
     session = Session(folder, names, 2)

@@ -97,14 +97,14 @@ def test_brackets_in_paths(run, hand_written, tmp_path, capsys):
     shutil.copytree(hand_written, folder / "a[b]*")
     convert.main([str(folder / "a[b]*"), str(folder / "records")])
     capsys.readouterr()
-    photographs = folder / "shop[2]"
-    photographs.mkdir()
+    shop = folder / "shop[2]"
+    shop.mkdir()
     for name in ("x.jpg", "y[1].jpg"):
-        shutil.copy(run / "samples" / "00.jpg", photographs / name)
+        shutil.copy(run / "samples" / "00.jpg", shop / name)
     for asked, count in (
-        (photographs, 2),
-        (photographs / "*.jpg", 2),
-        (photographs / "y[1].jpg", 1),
+        (shop, 2),
+        (shop / "*.jpg", 2),
+        (shop / "y[1].jpg", 1),
         (tmp_path / "data[1]" / "shop*" / "x.jpg", 1),
     ):
         assert len(list(list_images([str(asked)]))) == count, asked
@@ -112,8 +112,10 @@ def test_brackets_in_paths(run, hand_written, tmp_path, capsys):
         run / "exports" / "saved_model", folder / "saved[1]"
     )
     images = np.full((1, 32, 32, 3), 99, np.float32)
-    expected = open_model(run / "exports" / "saved_model").answer(images)
-    for name, value in open_model(saved).answer(images).items():
+    expected = open_model(run / "exports" / "saved_model").predict_images(
+        images
+    )
+    for name, value in open_model(saved).predict_images(images).items():
         np.testing.assert_array_equal(value, expected[name])
 
 

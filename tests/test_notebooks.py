@@ -1,4 +1,4 @@
-"""The notebooks in `examples/` run, small, and show what they promise."""
+"""The notebooks in `examples/`: their stored outputs and small runs."""
 
 import base64
 import io
@@ -17,6 +17,14 @@ NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 # The smallest that have every category in each split, for one epoch.
 SMALL = {"IMAGES": 190, "OWN_IMAGES": 190, "IMAGE_SIZE": 32}
 SMALL |= {"EPOCHS": 1, "OWN_EPOCHS": 1}
+# Cells that show a picture.
+PICTURES = {
+    "attention": {"maps", "gate", "landmarks"},
+    "fit": {"history", "prediction", "colors"},
+    "own_labels": {"prediction"},
+    "serve": {"picture"},
+}
+OLD_NAMES = ("photograph", "answer", "guess", "outcome", "drawn")
 
 
 def read(path):
@@ -82,14 +90,14 @@ def kernel(monkeypatch):
     root = str(EXAMPLES.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    # What the debugger says of frozen modules is not about a notebook.
+    # The debugger's warning about frozen modules is not about a notebook.
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     monkeypatch.delenv("MPLBACKEND", raising=False)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_is_committed_clean(path):
-    """No outputs, no machine's traces, and ids that stay as they are."""
+def test_is_stored_with_clean_outputs(path):
+    """Outputs without errors, machine paths or old names; stable ids."""
     raw = path.read_text(encoding="utf-8")
     notebook = read(path)
     nbformat.validate(notebook)
@@ -101,16 +109,23 @@ def test_is_committed_clean(path):
         },
         "language_info": {"name": "python"},
     }
-    assert not re.search(r"/(home|root|tmp|work|Users)/", raw)
+    assert path.stat().st_size < 300_000
+    assert not re.search(r"/(home|root|tmp|work|opt|usr|Users)/", raw)
+    assert not re.search(rf"\b({'|'.join(OLD_NAMES)})", raw, re.IGNORECASE)
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
+    number = 0
     for cell in notebook.cells:
         # A word of ours, not the random ones of an editor.
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", cell.id)
+        assert not set(cell.metadata) - {"tags"}
         if cell.cell_type == "code":
-            assert cell.outputs == []
-            assert cell.execution_count is None
-    # The first cell says what, what is needed and how long.
+            # All were run once, in order.
+            number += 1
+            assert cell.execution_count == number
+            for output in cell.outputs:
+                check_output(output)
+    # The first cell describes the notebook, its requirements and duration.
     opening = notebook.cells[0].source
     assert opening.startswith("# ")
     assert "pip install" in opening
@@ -120,6 +135,21 @@ def test_is_committed_clean(path):
     names = re.findall(r"^(\w+) = \d+$", settings.source, re.MULTILINE)
     assert len(names) == len(settings.source.splitlines())
     assert set(names) <= set(SMALL)
+    cells = {cell.id: cell for cell in notebook.cells if "outputs" in cell}
+    assert with_pictures(cells) == PICTURES[path.stem]
+
+
+def check_output(output):
+    """Asserts that an output is a result, without warnings or a bar."""
+    assert output.output_type != "error"
+    if output.output_type == "stream":
+        assert output.name == "stdout"
+        assert "\r" not in output.text
+        assert "it/s]" not in output.text
+    else:
+        assert set(output.data) <= {"text/plain", "text/html", "image/png"}
+        # Addresses of objects differ from run to run.
+        assert " at 0x" not in output.data["text/plain"]
 
 
 def test_all_are_tested():
@@ -141,7 +171,7 @@ def test_fit(tmp_path):
     ):
         assert f"'{name}': {shape}" in shapes
     assert "val_color_accuracy" in text(cells["fit"])
-    assert with_pictures(cells) == {"history", "prediction", "colors"}
+    assert with_pictures(cells) == PICTURES["fit"]
 
     from afn_keras.backend.versions import keras
 
@@ -160,20 +190,20 @@ def test_fit(tmp_path):
 @pytest.mark.slow
 def test_own_labels(tmp_path):
     cells = run("own_labels.ipynb", tmp_path)
-    for name in ("tops", "trousers", "the rest", "for winter", "patterned"):
+    for name in ("tops", "trousers", "other", "for winter", "patterned"):
         assert repr(name) in text(cells["records"])
-    # All but the two layers that answer with names are taken over.
+    # All but the last layers of the two heads are loaded.
     left = text(cells["before"]).strip().rpartition("left as they started: ")
     assert set(left[2].split(", ")) == {"category", "attributes"}
     rows = text(cells["scores"])
     for row in ("before", "tuned", "from random weights", "baseline"):
         assert row in rows
-    assert with_pictures(cells) == {"prediction"}
+    assert with_pictures(cells) == PICTURES["own_labels"]
 
     from afn_keras import load_model
 
     tuned = load_model(tmp_path / "own_labels" / "tuned")
-    assert set(tuned.vocabulary.categories) == {"tops", "trousers", "the rest"}
+    assert set(tuned.vocabulary.categories) == {"tops", "trousers", "other"}
     assert set(tuned.vocabulary.attributes) == {"for winter", "patterned"}
 
 
@@ -184,25 +214,25 @@ def test_serve(tmp_path):
     assert "serve/run/exports/saved_model/1" in exported
     assert "serve/run/exports/serving/compose.yaml" in exported
     # An image, then what is none.
-    first, second = text(cells["answer"]).splitlines()
+    first, second = text(cells["response"]).splitlines()
     assert first.startswith("True [b'")
     assert second.startswith("False [b'")
-    assert with_pictures(cells) == {"picture"}
+    assert with_pictures(cells) == PICTURES["serve"]
 
-    # The served answer is that of the run itself.
+    # The served prediction is that of the run itself.
     from afn_keras import Predictor
     from afn_keras import load_model
 
     predictor = Predictor(load_model(tmp_path / "serve" / "run"))
-    photograph = tmp_path / "serve" / "photograph.jpg"
-    name = predictor.predict([photograph])[0].categories[0][0]
+    photo = tmp_path / "serve" / "photo.jpg"
+    name = predictor.predict([photo])[0].categories[0][0]
     assert first == f"True [{name.encode()!r}]"
 
 
 @pytest.mark.slow
 def test_attention(tmp_path):
     cells = run("attention.ipynb", tmp_path)
-    assert with_pictures(cells) == {"maps", "gate", "landmarks"}
+    assert with_pictures(cells) == PICTURES["attention"]
     # The image above its attention, beside two rows of four heatmaps: a
     # garment as wide as high has five panels in a row and two in a column.
     height, width, _ = pictures(cells["maps"])[0].shape

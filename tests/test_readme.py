@@ -1,4 +1,4 @@
-"""What the README says is run, in its order, or compared with what is there."""
+"""Runs the README's snippets in order, or compares them with the files."""
 
 import os
 import re
@@ -23,8 +23,9 @@ ELSEWHERE = {
     # By tests/test_demo_page.py, through a browser.
     "pip install '.[demo]' && afn-demo runs/small",
     # Against a server that speaks its protocol, by tests/test_serving.py.
-    "python examples/ask_rest.py http://localhost:8501 photo.jpg",
-    "python examples/ask_grpc.py localhost:8500 photo.jpg --box 10 20 210 300",
+    "python examples/rest_client.py http://localhost:8501 photo.jpg",
+    "python examples/grpc_client.py localhost:8500 photo.jpg "
+    "--box 10 20 210 300",
     # TF Serving itself is nowhere to be had in tests; its files are parsed.
     "docker compose -f runs/small/exports/serving/compose.yaml up",
 }

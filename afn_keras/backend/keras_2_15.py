@@ -1,6 +1,6 @@
-"""What Keras 2.15 does otherwise, under the names that Keras 3 has for it.
+"""Keras 2.15 under the names of Keras 3, where the two differ.
 
-For `backend` alone.
+Only `backend` imports this module.
 """
 
 import os
@@ -13,27 +13,27 @@ from pipelines.errors import InputError
 
 
 def check_backend() -> None:
-    """Refuses a backend other than TensorFlow, which would be passed over."""
+    """Raises InputError for a backend that Keras 2.15 would silently ignore."""
     name = os.environ.get("KERAS_BACKEND", "tensorflow")
     if name != "tensorflow":
         raise InputError(
-            f"KERAS_BACKEND={name}: Keras {keras.__version__} runs on "
-            "TensorFlow alone; leave it out, or install afn-keras without "
+            f"KERAS_BACKEND={name}: Keras {keras.__version__} runs only on "
+            "TensorFlow; leave it out, or install afn-keras without "
             "the extra addons"
         )
 
 
-def needs_keras_3(what: str) -> None:
-    """Raises InputError: what was asked for is not there."""
+def require_keras_3(what: str) -> None:
+    """Raises InputError: Keras 2.15 does not support `what`."""
     raise InputError(
-        f"{what}: Keras {keras.__version__} cannot; install afn-keras in "
-        "another environment, without the extra addons, and do it there with "
-        "the same files"
+        f"{what}: not supported by Keras {keras.__version__}; install "
+        "afn-keras in another environment, without the extra addons, and use "
+        "the same files there"
     )
 
 
 def tensorflow_variables(model: Any) -> list[Any]:
-    """A model's variables, as TensorFlow saves them."""
+    """Returns a model's variables, as TensorFlow saves them."""
     return list(model.variables)
 
 
@@ -46,14 +46,14 @@ class Dropout(keras.layers.Dropout):
 
 
 def set_draws(layer: Dropout, draws: int) -> None:
-    """Sets how often a dropout layer has drawn; its seed stays its own."""
+    """Sets how many times a dropout layer has drawn; keeps its seed."""
     state = layer._random_generator._generator.state
     # Philox: a counter of 128 bits, then the key.
     state.assign([draws, 0, state.numpy()[2]])
 
 
 class AdamW(keras.optimizers.AdamW):
-    """Adam with decay whose steps are taken, and averaged, as in Keras 3.
+    """AdamW that updates and averages weights as in Keras 3.
 
     Raises:
         InputError: if gradients are to be accumulated.
@@ -67,15 +67,15 @@ class AdamW(keras.optimizers.AdamW):
         **kwargs: Any,
     ) -> None:
         if gradient_accumulation_steps:
-            needs_keras_3("accumulate")
-        # Compiled on a GPU, the one operation of a step would be many.
+            require_keras_3("accumulate")
+        # On a GPU, compiling would split the fused operation of a step.
         super().__init__(
             learning_rate, weight_decay, **{"jit_compile": False, **kwargs}
         )
 
     @property
     def built(self) -> bool:
-        """Whether its variables have been made."""
+        """Returns whether its variables have been created."""
         return getattr(self, "_built", False)
 
     def _update_step(self, gradient: Any, variable: Any) -> None:
@@ -84,7 +84,7 @@ class AdamW(keras.optimizers.AdamW):
     def update_step(
         self, gradient: Any, variable: Any, learning_rate: Any
     ) -> None:
-        """One variable's step; the learning rate is the optimizer's own."""
+        """Updates one variable with the optimizer's own learning rate."""
         super().update_step(gradient, variable)
 
     def _get_variable_index(self, variable: Any) -> int:
@@ -93,7 +93,7 @@ class AdamW(keras.optimizers.AdamW):
     def _update_model_variables_moving_average(self, var_list: Any) -> None:
         if not self.use_ema:
             return
-        # The average begins with the first step, not with what was before.
+        # The average starts from the weights after the first step.
         kept = self.ema_momentum * tf.cast(self.iterations > 0, tf.float32)
 
         def update(average: Any, variable: Any) -> None:
@@ -110,11 +110,12 @@ class AdamW(keras.optimizers.AdamW):
 
 
 class SwapEMAWeights(keras.callbacks.Callback):
-    """Puts the averages of the weights in their place where it evaluates.
+    """Swaps in the averages of the weights for evaluation.
 
     Args:
-        swap_on_epoch: must be true: they stay there from the end of an epoch
-            to the beginning of the next, so that they are what is saved.
+        swap_on_epoch: must be true: the averages stay in the model from the
+            end of an epoch to the beginning of the next, so that they are
+            saved.
     """
 
     def __init__(self, swap_on_epoch: bool) -> None:
@@ -131,7 +132,7 @@ class SwapEMAWeights(keras.callbacks.Callback):
         """Puts the averages in."""
         self._put_averages(True)
         if epoch == self.params["epochs"] - 1:
-            # When training ends Keras copies what it holds as averages.
+            # When training ends, Keras copies the averages that it stores.
             for variable, average in self._pairs():
                 average.assign(variable)
 

@@ -1,4 +1,4 @@
-"""What the environment and keras.json say, before Keras is imported."""
+"""Reads the environment and keras.json before Keras is imported."""
 
 import contextlib
 import importlib.util
@@ -17,17 +17,17 @@ _BACKENDS = ("tensorflow", "jax")
 
 
 def keras_backend(environment: Mapping[str, str]) -> str:
-    """The backend that the network runs on: tensorflow or jax.
+    """Returns the backend that the network runs on: tensorflow or jax.
 
-    A keras.json that names another, for other projects, means TensorFlow.
+    TensorFlow if keras.json names another backend, for other projects.
 
     Args:
-        environment: variables; without KERAS_BACKEND its keras.json counts.
+        environment: variables; without KERAS_BACKEND, keras.json is read.
 
     Raises:
         InputError: if KERAS_BACKEND is neither, or JAX is missing.
     """
-    # Keras takes an empty one for none.
+    # Like Keras, treats an empty value as unset.
     if backend := environment.get("KERAS_BACKEND"):
         if backend not in _BACKENDS:
             raise InputError(
@@ -48,7 +48,7 @@ def keras_backend(environment: Mapping[str, str]) -> str:
 
 
 def keras_json(environment: Mapping[str, str]) -> Path:
-    """The file of settings that Keras reads when it is imported."""
+    """Returns the settings file that Keras reads when it is imported."""
     home = environment.get("KERAS_HOME") or Path.home() / ".keras"
     return Path(home) / "keras.json"
 
@@ -60,14 +60,14 @@ def check_jax(flag: str) -> None:
 
 
 @contextlib.contextmanager
-def keras_settled(environment: MutableMapping[str, str]) -> Iterator[None]:
-    """Within it Keras is imported on a backend that the network runs on.
+def supported_backend(environment: MutableMapping[str, str]) -> Iterator[None]:
+    """Makes Keras use a supported backend while it is imported.
 
     TensorFlow must be imported within it, too: it imports Keras.
 
     Args:
-        environment: of this process; it is put back, since what this process
-            starts decides anew.
+        environment: of this process; it is restored afterwards, since child
+            processes choose their own backend.
 
     Raises:
         InputError: as `keras_backend`, or if Keras refuses its keras.json.
@@ -79,13 +79,13 @@ def keras_settled(environment: MutableMapping[str, str]) -> Iterator[None]:
         yield
     except (AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())
-        # TensorFlow has an assert for it, and says nothing.
+        # TensorFlow raises an AssertionError without a message.
         refused = isinstance(error, AssertionError) or "config" in reason
         file = keras_json(environment)
         if isinstance(error, InputError) or not (refused and file.exists()):
             raise
         raise InputError(
-            f"{file}: Keras knows no such settings"
+            f"{file}: Keras does not accept these settings"
             f"{reason and f' ({reason})'}; correct it or remove it"
         ) from error
     finally:
@@ -98,14 +98,14 @@ def keras_settled(environment: MutableMapping[str, str]) -> Iterator[None]:
 def import_keras() -> Any:
     """Imports Keras.
 
-    Whatever keras.json says for other projects, images are channels last and
-    numbers are float32 here: files, artifacts and scores depend on both.
+    Sets channels-last images and float32 whatever keras.json says for other
+    projects: files, artifacts and scores depend on both.
 
     Raises:
-        InputError: as `keras_settled`, or if Keras was imported on another
-            backend before.
+        InputError: as `supported_backend`, or if Keras was already imported on
+            another backend.
     """
-    with keras_settled(os.environ):
+    with supported_backend(os.environ):
         import keras
     if keras.backend.backend() not in _BACKENDS:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What this project uses of `keras.ops`, on TensorFlow alone.
+"""The part of `keras.ops` that this project uses, on TensorFlow.
 
 For Keras 2.15, which has no such module. Names, arguments and results are
 those of `keras.ops`, as far as they are used here.
@@ -39,7 +39,7 @@ zeros_like = tf.zeros_like
 
 
 def any(x: Any, axis: Any = None) -> Any:
-    """Whether any is true."""
+    """Returns whether any element is true."""
     return tf.reduce_any(x, axis)
 
 
@@ -49,56 +49,56 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
 
 
 def convert_to_numpy(x: Any) -> np.ndarray:
-    """A tensor's or variable's values."""
+    """Returns the values of a tensor or variable."""
     return np.array(x)
 
 
 def flip(x: Any, axis: int) -> Any:
-    """Turns an axis round."""
+    """Reverses an axis."""
     return tf.reverse(x, [axis])
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The largest values."""
+    """Returns the largest values."""
     return tf.reduce_max(x, axis, keepdims)
 
 
 def mean(x: Any, axis: Any = None) -> Any:
-    """Means."""
+    """Returns the mean values."""
     return tf.reduce_mean(x, axis)
 
 
 def norm(x: Any, axis: Any = None) -> Any:
-    """Euclidean lengths."""
+    """Returns the Euclidean norms."""
     return tf.norm(x, axis=axis)
 
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Sums."""
+    """Returns the sums."""
     return tf.reduce_sum(x, axis, keepdims)
 
 
 def take(x: Any, indices: Any, axis: int) -> Any:
-    """Chosen places of an axis."""
+    """Takes elements of an axis by index."""
     return tf.gather(x, indices, axis=axis)
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
-    """Chosen places of the last axis, others in each row."""
+    """Takes elements of the last axis by index, per row."""
     if axis != -1:
-        raise ValueError(f"of the last axis only, not {axis}")
+        raise ValueError(f"axis must be -1: {axis}")
     return tf.gather(x, indices, batch_dims=len(x.shape) - 1)
 
 
 def top_k(x: Any, k: int) -> tuple[Any, Any]:
-    """The largest values of the last axis, and where they stand."""
-    values, places = tf.math.top_k(x, k)
-    return values, places
+    """Returns the k largest values of the last axis and their indices."""
+    values, indices = tf.math.top_k(x, k)
+    return values, indices
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
-    """`x` where the condition holds, `y` elsewhere."""
-    # A number takes the other's type, as in Keras.
+    """Returns `x` where the condition holds, `y` elsewhere."""
+    # A Python number takes the other's dtype, as in Keras.
     if not tf.is_tensor(x):
         x = tf.convert_to_tensor(x, getattr(y, "dtype", None))
     return tf.where(condition, x, tf.convert_to_tensor(y, x.dtype))

@@ -1,7 +1,7 @@
-"""The only file that knows of Keras versions.
+"""Selects the code for the installed version of Keras.
 
-Everything else takes `keras`, `ops` and the other names from here. Keras 3 is
-the supported line; it runs the same code on TensorFlow (the default) and JAX.
+All other modules import `keras`, `ops` and the other names from here. Keras 3
+is the main line; it runs the same code on TensorFlow (the default) and JAX.
 Keras 2.15, which tensorflow-addons needs, gets the same names from
 `keras_2_15` and `tensorflow_ops`.
 """
@@ -19,15 +19,15 @@ from pipelines.errors import InputError
 keras = import_keras()
 
 
-# Earlier ones run code that comes with a file; setup.py says more.
+# Earlier releases execute code from model files; see setup.py.
 _OLDEST = (3, 13, 2) if sys.version_info >= (3, 11) else (3, 12, 1)
 
 
 def supports(version: str) -> bool:
-    """Whether this runs on a release of Keras, as setup.py has it."""
+    """Returns whether a release of Keras is supported, as in setup.py."""
     major, minor, patch = map(int, re.findall(r"\d+", version)[:3])
     return (major, minor) == (2, 15) or (
-        # 3.13.0 and 3.13.1 came before the fix that 3.12.1 has.
+        # 3.13.0 and 3.13.1 lack the fix that is in 3.12.1.
         _OLDEST <= (major, minor, patch) < (4,)
         and (major, minor, patch) not in {(3, 13, 0), (3, 13, 1)}
     )
@@ -46,9 +46,10 @@ if _MAJOR == 3:
     from keras.layers import Dropout
 
     class AdamW(keras.optimizers.AdamW):
-        """Keras's own, which under tf.distribute clips each replica's gradient.
+        """Keras's AdamW, clipping gradients as a single device does.
 
-        Here it clips their sum, as one device would.
+        Under tf.distribute, Keras clips each replica's gradient; this clips
+        their sum.
         """
 
         def _clip_gradients(self, grads: list[Any]) -> list[Any]:
@@ -56,15 +57,15 @@ if _MAJOR == 3:
             if count == 1:
                 return super()._clip_gradients(grads)
             total = [count * mean_over_replicas(grad) for grad in grads]
-            # Keras adds up what the replicas have, after this.
+            # Keras sums over the replicas after this.
             return [grad / count for grad in super()._clip_gradients(total)]
 
         def _update_model_variables_moving_average(
             self, trainable_variables: Any
         ) -> None:
-            """Averages once a step, where Keras's does once a batch.
+            """Averages once a step, where Keras averages once a batch.
 
-            Where gradients are accumulated weights move every few batches.
+            With accumulated gradients, weights change every few batches.
             """
             steps = self.gradient_accumulation_steps or 1
             moved = (self._iterations + 1) % steps == 0
@@ -81,33 +82,33 @@ if _MAJOR == 3:
                 average.assign(momentum * average + (1 - momentum) * variable)
 
     class SwapEMAWeights(keras.callbacks.SwapEMAWeights):
-        """Keras's own, which on JAX loses the averages at the end.
+        """Keras's SwapEMAWeights, without losing the averages on JAX.
 
-        After the last epoch it lets an average and its weight be the same
-        array, and the next prediction, which reuses the memory of weights,
-        deletes it.
+        After the last epoch, Keras lets an average and its weight share an
+        array, which the next prediction deletes by reusing the memory of the
+        weights.
         """
 
         def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-            """Swaps, and leaves each variable an array of its own."""
+            """Swaps, and gives each variable an array of its own."""
             super().on_epoch_end(epoch, logs)
             if keras.backend.backend() == "jax":
                 for variable in self.model.optimizer.variables:
                     variable.assign(ops.copy(variable))
 
     def set_draws(layer: Any, draws: int) -> None:
-        """Sets how often a dropout layer has drawn; its seed stays its own."""
+        """Sets how many times a dropout layer has drawn; keeps its seed."""
         state = layer.seed_generator.state
         seed, _ = ops.convert_to_numpy(state)
-        # On JAX there are 32 bits.
+        # On JAX, the state has 32 bits.
         state.assign([seed, draws % 2**32])
 
     def tensorflow_variables(model: Any) -> list[Any]:
-        """A model's variables, as TensorFlow saves them."""
+        """Returns a model's variables, as TensorFlow saves them."""
         return [variable.value for variable in model.variables]
 
-    def needs_keras_3(what: str) -> None:
-        """Raises InputError on Keras 2.15: what was asked for is not there."""
+    def require_keras_3(what: str) -> None:
+        """Raises InputError on Keras 2.15, which does not support `what`."""
 
 else:
     from afn_keras.backend import tensorflow_ops as ops
@@ -115,7 +116,7 @@ else:
     from afn_keras.backend.keras_2_15 import Dropout
     from afn_keras.backend.keras_2_15 import SwapEMAWeights
     from afn_keras.backend.keras_2_15 import check_backend
-    from afn_keras.backend.keras_2_15 import needs_keras_3
+    from afn_keras.backend.keras_2_15 import require_keras_3
     from afn_keras.backend.keras_2_15 import set_draws
     from afn_keras.backend.keras_2_15 import tensorflow_variables
 
@@ -124,7 +125,7 @@ else:
 
 @contextlib.contextmanager
 def precision(policy: str) -> Iterator[None]:
-    """Layers that are made within compute as a policy of Keras says."""
+    """Applies a mixed-precision policy to layers created within."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(policy)
     try:
@@ -134,9 +135,10 @@ def precision(policy: str) -> Iterator[None]:
 
 
 def mean_over_replicas(value: Any) -> Any:
-    """Mean of a tensor over the replicas of a tf.distribute strategy.
+    """Averages a tensor over the replicas of a tf.distribute strategy.
 
-    The tensor itself elsewhere: on JAX, devices see the whole batch as one.
+    Returns the tensor itself elsewhere: on JAX, each device sees the whole
+    batch.
     """
     if replicas() == 1:
         return value
@@ -147,7 +149,7 @@ def mean_over_replicas(value: Any) -> Any:
 
 
 def replicas() -> int:
-    """How many replicas of tf.distribute run what is called from here."""
+    """Returns the number of tf.distribute replicas that run the caller."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf
@@ -156,23 +158,23 @@ def replicas() -> int:
     return 1 if context is None else context.num_replicas_in_sync
 
 
-def needs_tensorflow(what: str) -> None:
-    """Raises InputError on JAX, which cannot do what was asked for."""
+def require_tensorflow(what: str) -> None:
+    """Raises InputError unless Keras runs on TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         raise InputError(
-            f"{what} are made by TensorFlow, and Keras runs on "
-            f"{keras.backend.backend()} here; set KERAS_BACKEND=tensorflow"
+            f"{what} require TensorFlow, but Keras runs on "
+            f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow"
         )
 
 
-def writes_files_like(version: str) -> bool:
-    """Whether another version's .keras files are like those of this one."""
+def has_file_format_of(version: str) -> bool:
+    """Returns whether another version writes .keras files in this format."""
     return version.split(".")[0] == str(_MAJOR)
 
 
 @functools.cache
 def webp_decoder() -> Any:
-    """TensorFlow's WebP decoder; None where it has none, as in 2.15."""
+    """Returns TensorFlow's WebP decoder; None without one, as in 2.15."""
     import tensorflow as tf
 
     return getattr(tf.io, "decode_webp", None)
@@ -184,13 +186,13 @@ __all__ = [
     "SwapEMAWeights",
     "keras",
     "mean_over_replicas",
-    "needs_keras_3",
-    "needs_tensorflow",
+    "require_keras_3",
+    "require_tensorflow",
     "ops",
     "precision",
     "replicas",
     "set_draws",
     "tensorflow_variables",
     "webp_decoder",
-    "writes_files_like",
+    "has_file_format_of",
 ]

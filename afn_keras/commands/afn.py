@@ -1,4 +1,4 @@
-"""afn: lists the commands, and runs them: `afn train` is `afn-train`."""
+"""afn: lists the commands and runs them: `afn train` is `afn-train`."""
 
 import importlib
 import sys
@@ -9,7 +9,7 @@ from afn_keras.commands.command import forget_output
 from pipelines.errors import did_you_mean
 
 COMMANDS = {
-    "inspect": "count what a data set holds, draw it with its labels",
+    "inspect": "count and draw what a data set contains",
     "convert": "convert a data set to records",
     "train": "train a network, evaluate it, export it",
     "evaluate": "score a network and print the paper's tables",
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif name == "--version":
         print(f"afn {__version__}")
     elif name in COMMANDS:
-        # The module of a command is loaded when it runs: help must not wait.
+        # Imported only when it runs, so that help is fast.
         importlib.import_module(f"afn_keras.commands.{name}").main(rest)
     else:
         sys.stderr.write(

@@ -1,4 +1,4 @@
-"""What all commands share: their help, and how they fail."""
+"""The parser and the error handling that all commands share."""
 
 import argparse
 import contextlib
@@ -14,7 +14,7 @@ from typing import Any
 from typing import NoReturn
 
 from afn_keras import __version__
-from afn_keras.backend import keras_settled
+from afn_keras.backend import supported_backend
 from afn_keras.terminal import print_any_character
 from exports.errors import VerificationError
 from pipelines.errors import InputError
@@ -24,11 +24,11 @@ _WIDTH = 79
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose help fits a screen, and its errors a line.
+    """An argument parser with help that fits a screen and one-line errors.
 
     Args:
         prog: name of the command.
-        takes: its arguments without flags, for the first line of the help.
+        takes: its positional arguments, for the first line of the help.
         description: what it does, in a sentence.
         example: a command line to copy.
     """
@@ -65,12 +65,12 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_runner(self, group: Any = None) -> None:
-        """Adds `--runner`, with which unknown flags are those of Beam.
+        """Adds `--runner`, with which unknown flags are passed to Beam.
 
-        They become `beam_flags` of what is parsed.
+        They are in `beam_flags` of the parsed options.
 
         Args:
-            group: where it stands in the help, if not by itself.
+            group: the group of arguments to add it to, if any.
         """
         (group or self).add_argument(
             "--runner",
@@ -108,7 +108,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _PrintCompletion(argparse.Action):
-    """Prints what a shell needs to complete a command's flags, and exits."""
+    """Prints a shell's completion script for a command and exits."""
 
     def __call__(
         self,
@@ -135,8 +135,8 @@ def run_command(
 ) -> None:
     """Parses the command line and runs the command.
 
-    Bad input ends it with one line and exit code 2, an artifact that fails
-    its check with code 1, Ctrl-C with code 130.
+    On bad input, prints one line and exits with code 2; exits with 1 if an
+    artifact fails its check, and with 130 on Ctrl-C.
     """
     print_any_character()
     try:
@@ -150,52 +150,52 @@ def run_command(
         what = f"; {error}" if str(error) else ""
         parser.exit(130, f"\n{parser.prog}: interrupted{what}\n")
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough.
+        # The reader, such as `head`, has closed the pipe.
         forget_output()
     except OSError as error:
         reason = error.strerror or str(error)
         if "usable temporary directory" in reason:
-            # Its list of folders is Python's, and may be long.
+            # Python's message lists every folder that it tried.
             parser.exit(
                 2,
                 f"{parser.prog}: no folder for temporary files can be "
                 "written; set TMPDIR to one that can\n",
             )
-        # A full disk, mostly. What is printed has no file name.
+        # Usually a full disk. Errors of standard output have no file name.
         forget_output()
         where = error.filename or "standard output"
         parser.exit(2, f"{parser.prog}: {where}: {reason}\n")
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without its page of greetings about drivers.
+    """Imports TensorFlow without its startup messages about drivers.
 
-    Whoever sets TF_CPP_MIN_LOG_LEVEL below 3 gets to see what it lets through.
+    They are shown if TF_CPP_MIN_LOG_LEVEL is set below 3.
 
     Raises:
-        InputError: if Keras, which TensorFlow imports, cannot be.
+        InputError: if Keras, which TensorFlow imports, cannot be imported.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # What else it may be set to TensorFlow takes for 0.
+    # TensorFlow treats any other value as 0.
     if not (level.isdecimal() and int(level) >= 3):
-        with keras_settled(os.environ):
+        with supported_backend(os.environ):
             import tensorflow  # noqa: F401
 
         return
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # Its C++ greets before it reads that variable.
+    # Its C++ code logs before it reads that variable.
     sys.stderr.flush()
     shown = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
-            with keras_settled(os.environ):
+            with supported_backend(os.environ):
                 import tensorflow  # noqa: F401
         except InputError:
             raise
         except BaseException:
-            said.seek(0)
-            os.write(shown, said.read())
+            captured.seek(0)
+            os.write(shown, captured.read())
             raise
         finally:
             os.dup2(shown, 2)
@@ -203,6 +203,6 @@ def import_tensorflow() -> None:
 
 
 def forget_output() -> None:
-    """Drops what could not be printed, which Python would try again at exit."""
+    """Discards output that Python would try to print again at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

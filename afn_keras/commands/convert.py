@@ -1,4 +1,4 @@
-"""afn-convert: any data to TFRecord shards."""
+"""afn-convert: converts any data set to TFRecord shards."""
 
 import argparse
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--follow-links",
         action="store_true",
-        help="read images to which links in DATA lead out of it, as where "
-        "img is a link to another disk",
+        help="read images outside DATA that links in it point to, such as "
+        "img on another disk",
     )
     parser.add_runner()
     run_command(parser, _run, arguments)

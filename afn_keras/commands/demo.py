@@ -1,4 +1,4 @@
-"""afn-demo: a page on which to try a network."""
+"""afn-demo: opens an interactive demo of a network."""
 
 import argparse
 import contextlib
@@ -30,20 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         help="run, .keras file, SavedModel, TFLite or ONNX file",
     )
-    page = parser.add_argument_group("the page")
+    page = parser.add_argument_group("page")
     page.add_argument(
         "--samples",
         metavar="PHOTO",
         nargs="+",
-        help="images to pick, as for afn-predict; the first 12 are shown "
-        "(default: those in the run)",
+        help="sample images, as for afn-predict; the first 12 are shown "
+        "(default: the samples of the run)",
     )
     page.add_argument(
         "--host",
         metavar="ADDRESS",
         default="127.0.0.1",
-        help="where to listen; 0.0.0.0 lets others in (default 127.0.0.1, "
-        "this machine alone)",
+        help="address to listen on; 0.0.0.0 accepts other machines (default "
+        "127.0.0.1, only this machine)",
     )
     page.add_argument(
         "--port",
@@ -64,27 +64,28 @@ def _run(options: argparse.Namespace) -> None:
     from exports.opening import open_model
     from pipelines.batches import SAMPLES
 
-    asked = options.samples
+    names = options.samples
     table = options.model / "samples" / SAMPLES
-    if asked is None and table.exists():
-        asked = [str(table)]
-    samples = first_images(asked or [], 12)
+    if names is None and table.exists():
+        names = [str(table)]
+    samples = first_images(names or [], 12)
     model = open_model(options.model)
     if warning := synthetic_warning(model.data):
         print(f"warning: {options.model}: {warning}", file=sys.stderr)
     predictor = Predictor(model)
     with demo_page(predictor, samples) as page:
         address = serve(page, options.host, options.port)
-        print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True)
+        print(f"Open {address} in a browser; Ctrl-C stops it.", flush=True)
         if options.host not in _LOOPBACK:
             print(
-                f"Whoever reaches {options.host} can use it.", file=sys.stderr
+                f"Anyone who can reach {options.host} can use it.",
+                file=sys.stderr,
             )
         try:
             with (
-                open(os.devnull, "w", encoding="utf-8") as nowhere,
-                # Gradio prints a line for each file of the box's component.
-                contextlib.redirect_stdout(nowhere),
+                open(os.devnull, "w", encoding="utf-8") as null,
+                # Gradio prints a line for each file of the box component.
+                contextlib.redirect_stdout(null),
             ):
                 threading.Event().wait()
         finally:

@@ -1,4 +1,4 @@
-"""afn-evaluate: the paper's two tables for a trained network."""
+"""afn-evaluate: prints the paper's two tables for a trained network."""
 
 import argparse
 import tempfile
@@ -45,32 +45,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME",
         choices=("corrected", "released"),
         default="corrected",
-        help="corrected, or released: as the paper's authors' evaluator, with "
-        "pixels W wide in the truth, W - 1 in answers (default corrected)",
+        help="corrected, or released: as the paper's authors' evaluator, which "
+        "divides labels by W and predictions by W - 1 (default corrected)",
     )
     scoring.add_argument(
         "--flip",
         action="store_true",
-        help="average the answers for an image and its mirror image",
+        help="average the predictions for an image and its mirror image",
     )
     scoring.add_argument(
         "--published",
         action="store_true",
-        help="show the published rows beside other data too",
+        help="show the published rows for other data too",
     )
-    written = parser.add_argument_group("what is written")
-    written.add_argument(
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "--output",
         metavar="DIR",
         type=Path,
-        help="evaluation.json and evaluation.md, into this folder",
+        help="write evaluation.json and evaluation.md into this folder",
     )
-    written.add_argument(
+    output.add_argument(
         "--report",
         metavar="DIR",
         type=Path,
-        help="report.html with charts and the worst mistakes, and all of its "
-        "pictures, into a new folder",
+        help="write report.html, with charts and the worst mistakes, and its "
+        "pictures into a new folder",
     )
     run_command(parser, _run, arguments)
 
@@ -84,12 +84,12 @@ def _run(options: argparse.Namespace) -> None:
         check_new(options.report)
     check_exists(options.model)
     with tempfile.TemporaryDirectory() as scratch:
-        # What is wrong with the data is said before TensorFlow is loaded.
+        # Errors in the data are reported before TensorFlow is loaded.
         records = open_records(
             options.data, Path(scratch) / "records", [options.split]
         )
         import_tensorflow()
-        from afn_keras.evaluation import Outcomes
+        from afn_keras.evaluation import ImageResults
         from afn_keras.evaluation import evaluate
         from afn_keras.evaluation import paper_tables
         from afn_keras.evaluation import write_evaluation
@@ -99,24 +99,24 @@ def _run(options: argparse.Namespace) -> None:
 
         opened = open_model(options.model)
         model = FlipAveraged(opened) if options.flip else opened
-        outcomes = Outcomes(model.vocabulary)
+        results = ImageResults(model.vocabulary)
         evaluation = evaluate(
             model,
             records,
             options.split,
             protocol=options.protocol,
-            watch=outcomes.add if options.report else None,
+            on_batch=results.add if options.report else None,
             published=options.published,
             trained_on=opened.data,
             progress=True,
         )
-        # The page last: what was scored is not lost where it cannot be written.
+        # The page comes last, so that the scores are not lost if it fails.
         print(paper_tables(evaluation, model.name))
         if options.output:
             write_evaluation(evaluation, model.name, options.output)
         if options.report:
             write_report_page(
-                evaluation, outcomes, records, model.name, options.report
+                evaluation, results, records, model.name, options.report
             )
 
 

@@ -1,4 +1,4 @@
-"""afn-export: a trained network to artifacts, each checked and measured."""
+"""afn-export: exports a trained network; checks and measures each artifact."""
 
 import argparse
 import os
@@ -22,16 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-export",
         "RUN",
-        "Writes a SavedModel for TF Serving, TFLite files for a phone or an "
-        "ONNX file, checks each in a clean process against the network, and "
-        "reports what it costs and how good it is.",
+        "Writes a SavedModel for TF Serving, TFLite files for phones or an "
+        "ONNX file; compares each with the network; reports size, speed, "
+        "scores.",
         "afn-export runs/small --formats tflite_int8 --data DeepFashion",
     )
     parser.add_argument(
         "run", metavar="RUN", type=Path, help="folder that afn-train wrote"
     )
-    written = parser.add_argument_group("what is written")
-    written.add_argument(
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "--formats",
         metavar="FORMAT",
         nargs="+",
@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help=f"into RUN/exports: {', '.join(_FORMATS)} "
         "(default saved_model tflite)",
     )
-    written.add_argument(
+    output.add_argument(
         "--model-version",
         metavar="N",
         type=int,
-        help="of the SavedModel (default: one more than the highest)",
+        help="version of the SavedModel (default: one more than the highest)",
     )
-    scored = parser.add_argument_group("what it is calibrated and scored on")
-    scored.add_argument(
+    scoring = parser.add_argument_group("calibration and scoring")
+    scoring.add_argument(
         "--data",
         metavar="DATA",
         type=Path,
@@ -55,18 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "calibrated on its training split, and the report scores every "
         "artifact on it (default: RUN/records, if there)",
     )
-    scored.add_argument(
+    scoring.add_argument(
         "--split",
         metavar="SPLIT",
         choices=("train", "val", "test"),
         default="test",
-        help="train, val or test, to score on (default test)",
+        help="split to score on: train, val or test (default test)",
     )
     run_command(parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> None:
-    # Whatever the network was trained on.
+    # Exports require TensorFlow, whatever the network was trained on.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     from afn_keras.runs import check_exists
     from pipelines.errors import InputError

@@ -1,4 +1,4 @@
-"""afn-inspect: what is in a data set, in numbers and to look at."""
+"""afn-inspect: counts and draws what a data set contains."""
 
 import argparse
 import tempfile
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "afn-inspect",
         "DATA",
-        "Counts what a data set holds and draws a sheet of images with "
+        "Counts what a data set contains and draws a sheet of images with "
         "their labels. Anything but records is converted first.",
         "afn-inspect DeepFashion --split train --draw sheet.png",
     )
@@ -25,9 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         help="benchmark folder, labels file or records",
     )
-    sheet = parser.add_argument_group("the sheet")
+    sheet = parser.add_argument_group("sheet")
     sheet.add_argument(
-        "--draw", metavar="FILE", type=Path, help="write it, a PNG file"
+        "--draw", metavar="FILE", type=Path, help="write the sheet, a PNG file"
     )
     sheet.add_argument(
         "--split",
@@ -48,21 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="S",
         type=int,
         default=0,
-        help="of the choice and of augmentation (default 0)",
+        help="seed of the choice and of augmentation (default 0)",
     )
-    varied = parser.add_argument_group("as a network sees them")
-    varied.add_argument(
+    augmented = parser.add_argument_group("augmentation")
+    augmented.add_argument(
         "--augmented",
         action="store_true",
-        help="draw what is seen in training",
+        help="draw images as the network sees them in training",
     )
-    varied.add_argument(
+    augmented.add_argument(
         "--recipe",
         metavar="NAME",
         default="small",
-        help="whose augmentation and image size (default small)",
+        help="recipe with the augmentation and image size (default small)",
     )
-    varied.add_argument(
+    augmented.add_argument(
         "--set",
         metavar="FIELD=VALUE",
         nargs="+",
@@ -97,13 +97,13 @@ def _run(options: argparse.Namespace) -> None:
 
         if options.draw:
             if not records.images.get(options.split):
-                # Named as the user knows it: the records may be scratch.
+                # Not the records' folder, which may be temporary.
                 raise InputError(
                     f"{options.data}: no image of the split {options.split}; "
                     f"it has {', '.join(records.images)}"
                 )
-            # Before anything is printed: the reader, such as `head`, may
-            # leave early.
+            # Before anything is printed: a reader, such as `head`, may close
+            # the pipe early.
             save_sheet(
                 split_sheet(
                     records,

@@ -1,4 +1,4 @@
-"""afn-predict: landmarks, category and attributes of photographs."""
+"""afn-predict: predicts landmarks, category and attributes of images."""
 
 import argparse
 import os
@@ -31,35 +31,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Finds landmarks, in pixels of an image, category and attributes.",
         "afn-predict runs/demo images --csv --output found.csv",
     )
-    seen = parser.add_argument_group("what is looked at")
-    seen.add_argument(
+    inputs = parser.add_argument_group("input")
+    inputs.add_argument(
         "model",
         metavar="MODEL",
         help="run, .keras file, SavedModel, TFLite or ONNX file",
     )
-    seen.add_argument(
-        "photographs",
+    inputs.add_argument(
+        "images",
         metavar="PHOTO",
         nargs="*",
         help="file, folder, 'pattern*', table.csv with boxes, list.txt, or - "
         "for paths on standard input",
     )
-    seen.add_argument(
+    inputs.add_argument(
         "--box",
         metavar=("X1", "Y1", "X2", "Y2"),
         nargs=4,
         type=float,
-        help="where the garment is, in pixels (default: all of it)",
+        help="the garment's box in pixels (default: the whole image)",
     )
-    answers = parser.add_argument_group(
-        "answers, as a table unless one of these is given"
+    output = parser.add_argument_group(
+        "output, as a table unless one of these is given"
     )
-    forms = answers.add_mutually_exclusive_group()
+    forms = output.add_mutually_exclusive_group()
     for form, help in (
-        ("json", "a line of JSON for each"),
+        ("json", "a line of JSON for each image"),
         ("csv", "a labels file, for afn-train once it is corrected"),
         ("coco", "a COCO file, for annotation tools"),
-        ("parquet", "Parquet files, of --runner alone"),
+        ("parquet", "Parquet files, only with --runner"),
     ):
         forms.add_argument(
             f"--{form}",
@@ -69,36 +69,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
             default="table",
             help=help,
         )
-    answers.add_argument(
+    output.add_argument(
         "--output",
         metavar="FILE",
-        help="write them into a new file as they come (--runner: folder)",
+        help="write them into a new file (with --runner, a folder)",
     )
-    answers.add_argument(
+    output.add_argument(
         "--draw",
         metavar="DIR",
         type=Path,
-        help="draw each image with its answers",
+        help="draw each image with its predictions",
     )
-    answers.add_argument(
+    output.add_argument(
         "--maps",
         metavar="DIR",
         type=Path,
-        help="draw what the network sees: attention and heatmaps",
+        help="draw attention and heatmaps",
     )
-    answers.add_argument(
+    output.add_argument(
         "--sheet",
         metavar="FILE",
         type=Path,
-        help=f"draw the first {_ON_SHEET} on one sheet, a PNG file",
+        help=f"draw the first {_ON_SHEET} images on one sheet, a PNG file",
     )
-    parser.add_runner(answers)
+    parser.add_runner(output)
     run_command(parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> None:
     if not options.runner:
-        _check_order(options.model, options.photographs)
+        _check_order(options.model, options.images)
     import_tensorflow()
     if options.runner:
         _run_job(options)
@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _check_order(model: str, images: Sequence[str]) -> None:
-    """Raises InputError if the model is missing, or comes last."""
+    """Raises InputError if the model is missing or comes last."""
     from afn_keras.prediction import is_image_name
     from afn_keras.runs import looks_like_model
     from pipelines.errors import InputError
@@ -142,7 +142,7 @@ def _run_job(options: argparse.Namespace) -> None:
             f"{unfit[0]}: not with --runner, which writes lines of JSON, or "
             "--parquet"
         )
-    if not options.photographs:
+    if not options.images:
         raise InputError("no image given")
     if not options.output:
         raise InputError(
@@ -154,7 +154,7 @@ def _run_job(options: argparse.Namespace) -> None:
 
     done = predict_images(
         options.model,
-        options.photographs,
+        options.images,
         options.output,
         beam_options,
         folder=os.getcwd(),
@@ -165,7 +165,7 @@ def _run_job(options: argparse.Namespace) -> None:
     if done.failed:
         print(
             f"skipped {done.failed} of {done.predictions + done.failed}; "
-            f"{options.output.rstrip('/')}/failed-* says why of each",
+            f"see {options.output.rstrip('/')}/failed-* for the reasons",
             file=sys.stderr,
         )
 
@@ -190,18 +190,18 @@ def _run_here(options: argparse.Namespace) -> None:
         check_results(output)
     if options.sheet:
         check_sheet(options.sheet, "--sheet")
-    listed = list_images(options.photographs, sys.stdin, options.box)
+    listed = list_images(options.images, sys.stdin, options.box)
     total = None
-    if "-" not in options.photographs:
-        # At once, so that a name that stands for nothing stops before work.
+    if "-" not in options.images:
+        # Listed first, so that a wrong name stops before any work.
         listed = list(listed)
         total = len(listed)
     model = open_model(Path(options.model))
     predictor = Predictor(model)
     if options.maps and not predictor.has_maps:
         raise InputError(
-            f"--maps: {options.model} holds answers only; give the run, its "
-            ".keras file or its SavedModel"
+            f"--maps: {options.model} has no maps; give the run, its .keras "
+            "file or its SavedModel"
         )
     if warning := synthetic_warning(model.data):
         print(f"warning: {options.model}: {warning}", file=sys.stderr)
@@ -212,52 +212,53 @@ def _run_here(options: argparse.Namespace) -> None:
         disable=None if total != 1 else True,
     )
     skipped: list[InputError] = []
-    predictions = _usable(bar, skipped, total == 1)
-    predictions = _drawn(predictions, predictor, options)
+    predictions = _skip_errors(bar, skipped, total == 1)
+    predictions = _draw(predictions, predictor, options)
     written = write_results(
         predictions,
         FORMATS[options.form](),
-        predictor.answering.vocabulary,
+        predictor.model.vocabulary,
         output,
     )
     if written.outside:
         print(
-            f"{written.outside} images lie outside {output.parent}"
-            ": to train on the answers, write --output into their folder",
+            f"{written.outside} images are outside {output.parent}"
+            ": to train on the predictions, write --output into their folder",
             file=sys.stderr,
         )
     if skipped:
-        asked = written.count + len(skipped)
+        total = written.count + len(skipped)
         if not written.count:
-            raise InputError(f"none of {asked} images can be used")
-        print(f"skipped {len(skipped)} of {asked}", file=sys.stderr)
+            raise InputError(f"none of {total} images can be used")
+        print(f"skipped {len(skipped)} of {total}", file=sys.stderr)
 
 
-def _usable(
-    answers: "Iterable[Prediction | InputError]",
+def _skip_errors(
+    results: "Iterable[Prediction | InputError]",
     skipped: "list[InputError]",
-    alone: bool,
+    single: bool,
 ) -> "Iterator[Prediction]":
+    """Yields predictions; collects errors, or raises that of a single image."""
     from tqdm import tqdm
 
     from pipelines.errors import InputError
 
-    for answer in answers:
-        if not isinstance(answer, InputError):
-            yield answer
-        elif alone:
-            raise answer
+    for result in results:
+        if not isinstance(result, InputError):
+            yield result
+        elif single:
+            raise result
         else:
-            skipped.append(answer)
-            tqdm.write(f"skipped: {answer}", file=sys.stderr)
+            skipped.append(result)
+            tqdm.write(f"skipped: {result}", file=sys.stderr)
 
 
-def _drawn(
+def _draw(
     predictions: "Iterator[Prediction]",
     predictor: "Predictor",
     options: argparse.Namespace,
 ) -> "Iterator[Prediction]":
-    """Draws each prediction on its way, and the sheet after the last."""
+    """Draws each prediction as it passes, and the sheet after the last."""
     from afn_keras.drawing import draw_maps
     from afn_keras.drawing import prediction_sheet
     from afn_keras.drawing import save_picture
@@ -268,10 +269,10 @@ def _drawn(
     for prediction in predictions:
         count += 1
         if options.draw:
-            model = predictor.answering.name
+            model = predictor.model.name
             save_prediction(prediction, options.draw, model)
         if options.maps:
-            name = prediction.photograph
+            name = prediction.image
             maps = draw_maps(predictor.maps(name, prediction.box))
             save_picture(maps, options.maps, f"{Path(name).stem}-maps")
         if options.sheet and len(first) < _ON_SHEET:

@@ -1,4 +1,4 @@
-"""afn-synthesize: draws a benchmark folder."""
+"""afn-synthesize: draws a synthetic benchmark folder."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""afn-train: from images to a trained, evaluated and exported network."""
+"""afn-train: trains, evaluates and exports a network."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from afn_keras.training import Devices
     from pipelines.records import Records
 
-# Fields of the recipe with a flag of their own.
+# Fields of the recipe that have their own flag.
 _FIELDS = (
     ("epochs", "N", "passes over the training split"),
     ("batch_size", "N", "images a step"),
@@ -26,11 +26,11 @@ _FIELDS = (
     ("learning_rate", "R", "peak of the optimizer's rate"),
     ("optimizer", "NAME", "adamw, or with the extra addons such as tfa.LAMB"),
     ("precision", "TYPE", "float32, mixed_bfloat16 or mixed_float16"),
-    ("seed", "S", "of everything random"),
+    ("seed", "S", "seed of everything random"),
     ("tracker", "NAME", "also log to wandb or mlflow"),
 )
 
-# The last thing that is written.
+# Written last: a run that has it is finished.
 _REPORT = Path("exports") / "report.md"
 
 
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class _Hardware(NamedTuple):
-    """What training runs on."""
+    """The hardware that training runs on."""
 
     on_jax: bool
     devices: "Devices"
@@ -124,7 +124,7 @@ def _run(options: argparse.Namespace) -> None:
     if cluster and cluster.index:
         import_tensorflow()
         train_on_jax(options.output, options.resume, "all", cluster)
-        print(f"process {cluster.index} of {cluster.count} has done its part")
+        print(f"process {cluster.index} of {cluster.count} is finished")
         return
     if options.resume:
         recipe = load_run_recipe(run)
@@ -134,13 +134,13 @@ def _run(options: argparse.Namespace) -> None:
     recipe = load_recipe(name, changes)
     output = options.output or free_folder(Path("runs") / recipe.name)
     with new_run(output) as run:
-        # At once, so that a run that is killed can be resumed.
+        # Saved first, so that a run that is killed can be resumed.
         recipe.save(run)
         _train(recipe, run, False, hardware)
 
 
 def _hardware(options: argparse.Namespace) -> _Hardware:
-    """What the flags and the environment say, before Keras is imported."""
+    """Reads the flags and the environment, before Keras is imported."""
     from afn_keras.backend import check_jax
     from afn_keras.backend import keras_backend
     from afn_keras.training import find_cluster
@@ -154,12 +154,12 @@ def _hardware(options: argparse.Namespace) -> _Hardware:
         check_jax("--cluster")
         if options.output is None or options.devices != "1":
             raise InputError(
-                "--cluster: say --output RUN, the same to all processes, and "
+                "--cluster: give every process the same --output RUN, and "
                 "leave out --devices, as each takes all that it sees"
             )
         on_jax, devices = True, "all"
     if on_jax:
-        # A process of its own trains; this one evaluates and exports.
+        # A child process trains; this one evaluates and exports.
         os.environ["KERAS_BACKEND"] = "tensorflow"
     return _Hardware(on_jax, devices, cluster)
 
@@ -175,7 +175,7 @@ def _train(
 
         check_addons(recipe)
     check_tracker(recipe.tracker)
-    # What is wrong with the data is said before TensorFlow is loaded.
+    # Errors in the data are reported before TensorFlow is loaded.
     records = _prepare_records(recipe, run)
     import_tensorflow()
     from afn_keras.drawing import save_prediction
@@ -198,7 +198,7 @@ def _train(
         train(recipe, records, run, resume, hardware.devices)
 
     trained = load_model(run)
-    # Scored once, at the end: no choice was made on it.
+    # The test split is scored once, at the end.
     split = "test" if records.images.get("test") else "val"
     split = split if records.images.get(split) else "train"
     evaluation = evaluate(
@@ -209,8 +209,8 @@ def _train(
     print(f"\n{paper_tables(evaluation, trained.name)}\n")
 
     samples = extract_samples(records, split, 8, run / "samples")
-    # Made before the process was killed, perhaps not all of them. What else
-    # lies beside them is the user's.
+    # Replaces pictures of an earlier, killed process; other files there
+    # belong to the user.
     for sample in samples:
         (run / "pictures" / f"{sample.path.stem}.png").unlink(missing_ok=True)
     remove_artifacts(run)
@@ -222,7 +222,7 @@ def _train(
         save_prediction(prediction, run / "pictures", trained.name)
     checks = dict(export_run(run, progress=True))
     print(write_report(run, checks, records, split, progress=True))
-    print(_what_is_where(run, samples[0].path))
+    print(_run_summary(run, samples[0].path, split))
 
 
 def _prepare_records(recipe: "Recipe", run: Path) -> "Records":
@@ -248,33 +248,33 @@ def _prepare_records(recipe: "Recipe", run: Path) -> "Records":
     return records
 
 
-def _what_is_where(run: Path, photograph: Path) -> str:
+def _run_summary(run: Path, image: Path, split: str) -> str:
     return f"""
 In {run}:
   model.keras                  the network of the best epoch
-  last-N.keras                 that of the last one, with its optimizer
+  last-N.keras                 the network of the last epoch, with its optimizer
   evaluation.md                the tables above
-  model_card.md                what it is for, and what it cannot do
-  pictures/                    images it never saw, with its answers
+  model_card.md                intended use and limitations
+  pictures/                    images of the {split} split with predictions
   exports/saved_model/1        for TF Serving
-  exports/tflite/              for a phone
+  exports/tflite/              for phones
   exports/report.md            size, speed and scores of both
   history.csv, logs/           every epoch (tensorboard --logdir {run}/logs)
-  recipe.yaml                  how to do this again
+  recipe.yaml                  the settings, to repeat this run
 
 Next:
-  afn-predict {run} {photograph} --draw .
+  afn-predict {run} {image} --draw .
   afn-demo {run}
   afn-train --data YOUR_DATA --recipe small"""
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
-    """Fields of the recipe that the command line changes."""
+    """Returns the fields of the recipe that the command line changes."""
     from afn_keras.recipes import parse_changes
 
     changes = parse_changes(options.set)
     if options.data is not None:
-        # A recipe must find its data wherever it is repeated.
+        # Absolute, so that the recipe can be repeated from any folder.
         changes["data"] = str(Path(options.data).absolute())
     if options.weights is not None:
         known = options.weights in ("none", "imagenet")

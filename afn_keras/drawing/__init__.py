@@ -1,4 +1,4 @@
-"""Predictions drawn on images, maps, sheets of samples."""
+"""Drawing: predictions on images, maps, sheets of samples."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Fonts for names in any script, and Latin letters where there is no font."""
+"""Fonts for names in any script, with Latin letters where no font has them."""
 
 import functools
 import itertools
@@ -12,12 +12,12 @@ from anyascii import anyascii
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-# It comes with matplotlib: Latin, Greek, Cyrillic and some more.
+# Comes with matplotlib: Latin, Greek, Cyrillic and some more.
 _FIRST = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 class Run(NamedTuple):
-    """Letters of a text, one behind the other, that one font has.
+    """Consecutive letters of a text that one font has.
 
     Attributes:
         text: the letters.
@@ -31,7 +31,7 @@ class Run(NamedTuple):
 def runs(text: str) -> list[Run]:
     """Splits a text by the fonts that have its letters.
 
-    A letter that no font on this machine has is spelled in Latin ones.
+    A letter that no installed font has is transliterated to Latin letters.
     """
     letters: list[Run] = []
     for letter in unicodedata.normalize("NFC", text):
@@ -48,16 +48,15 @@ def runs(text: str) -> list[Run]:
 
 
 def drawable(text: str) -> str:
-    """A text whose letters some font on this machine has."""
+    """Returns a text with only letters that installed fonts have."""
     return "".join(run.text for run in runs(text))
 
 
 def chart_settings(*texts: str) -> dict[str, Any]:
-    """Settings of matplotlib under which it draws texts as they are.
+    """Returns the settings of matplotlib to draw texts literally.
 
     Args:
-        *texts: what `drawable` made of names. Whatever a dollar stands for in
-            them, it is no formula.
+        *texts: texts from `drawable`. A dollar in them starts no formula.
     """
     files = dict.fromkeys([_FIRST])
     for text in texts:
@@ -73,8 +72,10 @@ def chart_settings(*texts: str) -> dict[str, Any]:
 
 
 def _font_of(letter: int, before: Path) -> Path | None:
-    """A font that has a letter: that of the letter before it, if it can be."""
-    # Letters of one word are better off in one font.
+    """Returns a font that has a letter, if possible that of the letter before.
+
+    Letters of one word look better in one font.
+    """
     for font in dict.fromkeys((_FIRST, before)):
         if letter in _letters(font):
             return font
@@ -86,11 +87,11 @@ def _installed() -> tuple[Path, ...]:
     found = [
         entry
         for entry in font_manager.fontManager.ttflist
-        # It has a box for every letter there is.
+        # LastResort draws a box for every letter.
         if entry.style == "normal" and "lastresort" not in _plain(entry.name)
     ]
-    # The regular ones first; by name, so that the choice does not depend on
-    # the order in which the system has them.
+    # Regular fonts first; sorted by name, so that the choice does not depend
+    # on the order in which the system lists them.
     found.sort(key=lambda e: (str(e.weight) not in ("400", "normal"), e.fname))
     return tuple(dict.fromkeys(Path(entry.fname) for entry in found))
 
@@ -104,11 +105,11 @@ def _letters(font: Path) -> frozenset[int]:
     try:
         return frozenset(FT2Font(str(font)).get_charmap())
     except (OSError, RuntimeError):
-        # Removed since matplotlib looked, or broken.
+        # Removed since matplotlib listed it, or broken.
         return frozenset()
 
 
 def _spelled(letter: str) -> str:
-    # What joins or marks other letters is nothing without them.
+    # Characters that join or mark letters are dropped.
     unseen = unicodedata.category(letter) in ("Cc", "Cf", "Mn", "Me")
     return anyascii(letter) or ("" if unseen else "?")

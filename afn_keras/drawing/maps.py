@@ -1,4 +1,4 @@
-"""Draws what a network sees: its attention (Fig. 2) and its heatmaps."""
+"""Draws a network's attention (Fig. 2) and heatmaps."""
 
 from pathlib import Path
 
@@ -23,14 +23,14 @@ _COLORS = "viridis"
 
 
 def draw_maps(maps: Maps) -> np.ndarray:
-    """A garment, the attention over it, and one heatmap for each landmark.
+    """Draws a garment, the attention over it, and a heatmap per landmark.
 
-    Attention is the mean over the features, as the paper's Fig. 2 shows it.
-    Its colors span all values that it can have, and those of heatmaps 0 to 1,
-    so that pictures of different images can be compared.
+    Attention is the mean over the features, as in the paper's Fig. 2. Its
+    colors span all values that it can have, and those of heatmaps 0 to 1, so
+    that pictures of different images can be compared.
 
     Args:
-        maps: what `Predictor.maps` gave; its `photograph` must be the path of
+        maps: returned by `Predictor.maps`; its `image` must be the path of
             the file.
 
     Returns:
@@ -41,7 +41,7 @@ def draw_maps(maps: Maps) -> np.ndarray:
     columns, rows = 1 + -(-len(names) // 2), 2
     if not names:
         columns, rows = 2, 1
-    # As wide as the garment is, within reason.
+    # Follows the garment's aspect ratio, within limits.
     side = _TILE * float(np.clip((x2 - x1) / (y2 - y1), 0.5, 2.0))
     figure = Figure(
         (side * columns + 1.2, (_TILE + 0.4) * rows),
@@ -49,18 +49,18 @@ def draw_maps(maps: Maps) -> np.ndarray:
         layout="constrained",
     )
     grid = figure.add_gridspec(rows, columns)
-    photograph = _boxed(maps)
-    _show(figure.add_subplot(grid[0, 0]), photograph, maps.box, "photograph")
+    image = _boxed(maps)
+    _show(figure.add_subplot(grid[0, 0]), image, maps.box, "image")
     if maps.attention is not None:
         axes = figure.add_subplot(grid[1, 0] if names else grid[0, 1])
-        _draw_attention(figure, axes, maps, photograph)
+        _draw_attention(figure, axes, maps, image)
     panels = []
     for index, name in enumerate(names):
         row, column = divmod(index, columns - 1)
         axes = figure.add_subplot(grid[row, 1 + column])
-        _show(axes, _gray(photograph), maps.box, name.replace("_", " "))
+        _show(axes, _gray(image), maps.box, name.replace("_", " "))
         heat = np.clip(maps.heatmaps[..., index], 0, 1)
-        # Where there is nothing, the image shows.
+        # Transparent where the heatmap is 0.
         drawn = _over(axes, heat, maps.box, alpha=0.9 * np.sqrt(heat))
         drawn.set_clim(0, 1)
         panels.append(axes)
@@ -72,12 +72,12 @@ def draw_maps(maps: Maps) -> np.ndarray:
 
 
 def draw_attention(maps: Maps) -> np.ndarray:
-    """The attention over a garment alone, as the paper's Fig. 2 shows it.
+    """Draws only the attention over a garment, as in the paper's Fig. 2.
 
-    The colors are those of `draw_maps`, the same for every image.
+    The color scale is that of `draw_maps`, the same for every image.
 
     Args:
-        maps: what `Predictor.maps` gave, with attention; its `photograph`
+        maps: returned by `Predictor.maps`, with attention; its `image`
             must be the path of the file.
 
     Returns:
@@ -92,17 +92,17 @@ def draw_attention(maps: Maps) -> np.ndarray:
 
 
 def _draw_attention(
-    figure: Figure, axes: Axes, maps: Maps, photograph: np.ndarray
+    figure: Figure, axes: Axes, maps: Maps, image: np.ndarray
 ) -> None:
     mean = maps.attention.mean(axis=-1)
-    # Stretched to its own contrast, a map that is nearly flat would look as
-    # telling as any other.
+    # Not stretched to its own contrast, which would hide that a map is nearly
+    # flat.
     low, high = _limits(maps.attention)
     title = f"attention {mean.min():.2f} to {mean.max():.2f}"
-    _show(axes, _gray(photograph), maps.box, title)
+    _show(axes, _gray(image), maps.box, title)
     drawn = _over(axes, mean, maps.box, alpha=0.6)
     drawn.set_clim(low, high)
-    # Beneath, so that the panel is as wide as one above it.
+    # Below, so that the panel is as wide as the one above it.
     bar = figure.colorbar(
         drawn,
         ax=axes,
@@ -116,16 +116,16 @@ def _draw_attention(
 
 
 def _limits(attention: np.ndarray) -> tuple[float, float]:
-    """The lowest and the highest value that a network's attention can have.
+    """Returns the lowest and the highest possible value of the attention.
 
-    The paper's ends in a sigmoid, the released code's in tanh. The latter is
-    negative somewhere among hundreds of features, the former nowhere.
+    The paper's ends in a sigmoid, the released code's in tanh. Only the latter
+    is negative, which it always is somewhere among hundreds of features.
     """
     return (-1.0, 1.0) if attention.min() < 0 else (0.0, 1.0)
 
 
-def _gray(photograph: np.ndarray) -> np.ndarray:
-    return np.repeat(photograph.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
+def _gray(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
 
 
 def _pixels(figure: Figure) -> np.ndarray:
@@ -135,21 +135,21 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 
 def _boxed(maps: Maps) -> np.ndarray:
-    """The box's part of the image, black where it leaves it."""
-    photograph = upright_pixels(Path(maps.photograph))
-    height, width = photograph.shape[:2]
+    """Cuts the box out of the image, black where it leaves it."""
+    image = upright_pixels(Path(maps.image))
+    height, width = image.shape[:2]
     x1, y1 = np.floor(maps.box[:2]).astype(int)
     x2, y2 = np.ceil(maps.box[2:]).astype(int)
     edges = (
         (-min(y1, 0), max(y2 - height, 0)),
         (-min(x1, 0), max(x2 - width, 0)),
     )
-    inside = photograph[max(y1, 0) : y2, max(x1, 0) : x2]
+    inside = image[max(y1, 0) : y2, max(x1, 0) : x2]
     return np.pad(inside, (*edges, (0, 0)))
 
 
 def _show(axes: Axes, image: np.ndarray, box: Box, title: str) -> None:
-    # The pixels that a box touches are shown whole.
+    # Pixels that a box touches are shown whole.
     x1, y1, x2, y2 = (*np.floor(box[:2]), *np.ceil(box[2:]))
     axes.imshow(image, extent=(x1, x2, y2, y1), interpolation="bilinear")
     title = drawable(title)

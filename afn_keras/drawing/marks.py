@@ -1,4 +1,4 @@
-"""Marks and letters that all pictures share."""
+"""Draws the marks and the text that all pictures share."""
 
 import functools
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from PIL import ImageFont
 
 from afn_keras.drawing.fonts import runs
 
-# Okabe and Ito's colors (RGB), told apart with any color vision.
+# Okabe and Ito's colors (RGB), distinguishable with any color vision.
 LEFT = (86, 180, 233)
 RIGHT = (230, 159, 0)
 BOX = (240, 228, 66)
@@ -21,7 +21,7 @@ INK = (30, 30, 30)
 _WHITE = (255, 255, 255)
 
 Mark = Literal["dot", "ring", "cross"]
-"""What a landmark's mark means, in every picture.
+"""The mark of a landmark, with the same meaning in every picture.
 
 A dot is predicted or labeled visible; a ring is predicted with a score below
 `PRESENT` or labeled not visible; a cross is the truth beside a prediction.
@@ -29,14 +29,14 @@ A dot is predicted or labeled visible; a ring is predicted with a score below
 
 
 def color(name: str) -> tuple[int, int, int]:
-    """A landmark's color (RGB): whether it is a left or a right one."""
+    """Returns a landmark's color (RGB), by whether it is left or right."""
     return LEFT if name.startswith("left") else RIGHT
 
 
 def draw_box(
     picture: np.ndarray, box: Sequence[float], scale: float, width: int = 1
 ) -> None:
-    """Draws the outline of a box, unless it is that of the whole picture.
+    """Draws the outline of a box, unless the box is the whole picture.
 
     Args:
         picture: (h, w, 3) uint8 RGB; changed.
@@ -49,7 +49,7 @@ def draw_box(
     if max(x1, y1) <= 0 and x2 >= right and y2 >= bottom:
         return
     for inset in range(-width, width):
-        # Dark around it, or it would not be seen on white.
+        # A dark border keeps it visible on white.
         ink = INK if inset < 0 else BOX
         start = x1 + inset, y1 + inset
         end = x2 - 1 - inset, y2 - 1 - inset
@@ -74,8 +74,8 @@ def draw_point(
         mark: how to draw it.
         size: factor on its 12 pixels.
     """
-    # OpenCV draws between pixels if told how many bits are the fraction;
-    # its pixel centers are whole numbers.
+    # OpenCV takes fixed-point coordinates, here with 4 fractional bits; its
+    # pixel centers are whole numbers.
     center = (round((x - 0.5) * 16), round((y - 0.5) * 16))
     if mark == "dot":
         for radius, ink in ((6 * size, _WHITE), (5 * size, color(name))):
@@ -129,7 +129,7 @@ def write(
         ink: RGB.
     """
     x, y = place
-    # No more of the picture than the line needs.
+    # Only the part of the picture that the line needs.
     top, left = max(0, y - 2 * size), max(0, x)
     part = picture[top : y + size, left : x + text_width(text, size) + size]
     if not part.size:
@@ -145,13 +145,13 @@ def write(
 
 
 def text_width(text: str, size: int) -> int:
-    """How many pixels wide `write` makes a text."""
+    """Returns the width in pixels of a text that `write` draws."""
     width = sum(_font(run.font, size).getlength(run.text) for run in runs(text))
     return round(width + 0.5)
 
 
 def cut(text: str, size: int, width: int) -> str:
-    """A text, with its end left out where it is wider than so many pixels."""
+    """Shortens a text that is wider than `width` pixels."""
     if text_width(text, size) <= width:
         return text
     while text and text_width(f"{text}..", size) > width:

@@ -1,4 +1,4 @@
-"""Draws answers over photographs."""
+"""Draws predictions over images."""
 
 import contextlib
 import os
@@ -33,67 +33,65 @@ _LARGE = 30
 # Factor on marks and lines.
 _SIZE = 2
 
-# Of a file's name without its end, in bytes.
+# Longest file name without its suffix, in bytes.
 _LONGEST = 240
 
-# Left, top, right and bottom of a name, in pixels.
+# Left, top, right and bottom of a label, in pixels.
 _Plate = tuple[int, int, int, int]
 
 
 def draw_prediction(
-    photograph: np.ndarray, prediction: Prediction, model: str = ""
+    image: np.ndarray, prediction: Prediction, model: str = ""
 ) -> np.ndarray:
-    """An image with its landmarks, beside it categories and attributes.
+    """Draws the landmarks on an image, and the labels beside it.
 
-    Left landmarks are blue, right ones orange, and those rings whose peak is
-    below one half. Below are the image's file name and the model's name.
+    Left landmarks are blue, right ones orange; rings have a score below one
+    half. Below are the image's file name and the model's name.
 
     Args:
-        photograph: (h, w, 3) uint8 RGB, upright.
-        prediction: what the network said of it.
-        model: what to call the network.
+        image: (h, w, 3) uint8 RGB, upright.
+        prediction: the prediction for this image.
+        model: name of the network.
 
     Returns:
         (H, W, 3) uint8 RGB: the image scaled to a long side of 1280
-        pixels, a panel at its right and a line below.
+        pixels, a panel to its right and a line below.
     """
-    picture = draw_landmarks(photograph, prediction)
+    picture = draw_landmarks(image, prediction)
     panel = _draw_panel(prediction)
     height = max(len(picture), len(panel))
     both = np.hstack([_padded(picture, height), _padded(panel, height)])
     line = np.full((_ROW, both.shape[1], 3), 255, np.uint8)
-    told = [Path(prediction.photograph).name]
+    names = [Path(prediction.image).name]
     if model:
-        told.append(f"model: {model}")
-    text = cut(", ".join(told), _SMALL, line.shape[1] - 28)
+        names.append(f"model: {model}")
+    text = cut(", ".join(names), _SMALL, line.shape[1] - 28)
     write(line, text, (14, 36), _SMALL, INK)
     return np.vstack([both, line])
 
 
-def draw_landmarks(
-    photograph: np.ndarray, prediction: Prediction
-) -> np.ndarray:
-    """An image with its box and its landmarks, each with its name.
+def draw_landmarks(image: np.ndarray, prediction: Prediction) -> np.ndarray:
+    """Draws the box and the landmarks, each with its name, on an image.
 
     Args:
-        photograph: (h, w, 3) uint8 RGB, upright.
-        prediction: what the network said of it.
+        image: (h, w, 3) uint8 RGB, upright.
+        prediction: the prediction for this image.
 
     Returns:
         (H, W, 3) uint8 RGB, the image scaled to a long side of 1280
         pixels.
     """
-    scale = _LONG_SIDE / max(photograph.shape[:2])
-    size = [max(1, round(side * scale)) for side in photograph.shape[1::-1]]
+    scale = _LONG_SIDE / max(image.shape[:2])
+    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = cv2.resize(photograph, size, interpolation=way)
+    picture = cv2.resize(image, size, interpolation=way)
     draw_box(picture, prediction.box, scale, _SIZE)
     points = [
         (name, (x + 0.5) * scale, (y + 0.5) * scale, score < PRESENT)
         for name, (x, y, score) in prediction.landmarks.items()
     ]
-    # No name hides a point or another name; where it gets narrow, those of
-    # landmarks that the network is sure of come first.
+    # No name covers a point or another name; the names of visible landmarks
+    # are placed first.
     taken = [
         (round(x) - 14, round(y) - 14, round(x) + 15, round(y) + 15)
         for _, x, y, _ in points
@@ -112,10 +110,10 @@ def save_prediction(
     """Draws a prediction over its image, into a PNG file.
 
     Args:
-        prediction: its `photograph` must be the path of the file.
-        folder: made if it is missing. The file is named as the image,
-            with a number where there is such a file already.
-        model: what to call the network.
+        prediction: its `image` must be the path of the file.
+        folder: created if it is missing. The file is named like the image,
+            with a number if there is such a file already.
+        model: name of the network.
 
     Returns:
         The file written.
@@ -123,24 +121,24 @@ def save_prediction(
     Raises:
         InputError: if it cannot be written.
     """
-    photograph = upright_pixels(Path(prediction.photograph))
-    picture = draw_prediction(photograph, prediction, model)
-    return save_picture(picture, folder, Path(prediction.photograph).stem)
+    image = upright_pixels(Path(prediction.image))
+    picture = draw_prediction(image, prediction, model)
+    return save_picture(picture, folder, Path(prediction.image).stem)
 
 
 def save_picture(picture: np.ndarray, folder: Path, stem: str) -> Path:
     """Writes a picture, (h, w, 3) uint8 RGB, into a new PNG file.
 
     Args:
-        picture: what to write.
-        folder: made if it is missing.
-        stem: the file's name without its end; gets a number where there is
+        picture: the picture.
+        folder: created if it is missing.
+        stem: the file's name without its suffix; gets a number if there is
             such a file already, so that nothing is overwritten.
 
     Raises:
         InputError: if it cannot be written.
     """
-    # Most file systems take 255 bytes; a number and ".png" come behind.
+    # Most file systems allow 255 bytes; a number and ".png" are appended.
     stem = os.fsdecode(os.fsencode(stem)[:_LONGEST])
     path, number = folder / f"{stem}.png", 2
     try:
@@ -161,10 +159,10 @@ def save_picture(picture: np.ndarray, folder: Path, stem: str) -> Path:
 
 
 def upright_pixels(path: Path) -> np.ndarray:
-    """An image as it should be seen, (h, w, 3) uint8 RGB.
+    """Reads an image and turns it upright, (h, w, 3) uint8 RGB.
 
     Raises:
-        InputError: if it is no image.
+        InputError: if it is not an image.
     """
     return inspect_image(read_image(path), str(path)).pixels.copy()
 
@@ -175,7 +173,7 @@ def _draw_name(
     point: tuple[float, float],
     taken: list[_Plate],
 ) -> None:
-    """Writes a landmark's name where no other stands, if there is room."""
+    """Writes a landmark's name in a free place near it, if there is one."""
     text = name.replace("_", " ")
     width, height = text_width(text, _SMALL) + 12, _SMALL + 14
     free = (

@@ -1,4 +1,4 @@
-"""Sheets: many images with their labels, to look at before training."""
+"""Draws sheets: many images with their labels, to check before training."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from pipelines.folders import check_sheet
 from pipelines.records import Records
 
 UNSURE = "unsure: below 50%"
-"""What a ring means in a sheet of predictions."""
+"""Legend of a ring in a sheet of predictions."""
 
 _SIDE = 260
 _GAP = 14
@@ -50,17 +50,17 @@ def split_sheet(
     seed: int,
     recipe: Recipe | None = None,
 ) -> np.ndarray:
-    """Draws some images of a split, chosen by chance.
+    """Draws a random sample of a split's images.
 
     Args:
-        records: where to take them from.
-        split: which split.
-        count: how many; fewer if the split has fewer.
-        seed: the same one chooses the same photographs.
-        recipe: draw them as the network sees them in its training.
+        records: the records of the images.
+        split: the split to sample.
+        count: number of images; fewer if the split has fewer.
+        seed: the same seed chooses the same images.
+        recipe: draw them augmented, as the network sees them in training.
 
     Raises:
-        InputError: if the records hold no image of the split.
+        InputError: if the split has no image.
     """
     vocabulary = records.vocabulary
     serialized = draw_lots(records, split, count, seed)
@@ -77,22 +77,25 @@ def split_sheet(
         for name, value in dataclasses.asdict(recipe.augmentation).items()
         if value
     ]
-    title += f", {recipe.image_size} pixels, {', '.join(varied) or 'as it is'}"
+    title += (
+        f", {recipe.image_size} pixels, "
+        f"{', '.join(varied) or 'no augmentation'}"
+    )
     return draw_sheet(tiles, vocabulary.landmarks, title)
 
 
 def prediction_sheet(
     predictions: Sequence[Prediction], total: int
 ) -> np.ndarray:
-    """Draws images with what was predicted for them.
+    """Draws images with their predictions.
 
     Args:
-        predictions: at least one; their `photograph` must be the path of the
+        predictions: at least one; their `image` must be the path of the
             file.
-        total: how many there are in all, for the title.
+        total: number of all predictions, for the title.
     """
     tiles = [
-        prediction_tile(prediction, upright_pixels(Path(prediction.photograph)))
+        prediction_tile(prediction, upright_pixels(Path(prediction.image)))
         for prediction in predictions
     ]
     title = f"{len(tiles)} of {total}, predicted"
@@ -111,8 +114,8 @@ def draw_sheet(
     Args:
         tiles: at least one.
         landmarks: names of their points.
-        title: stands above all.
-        hollow: what it means that a point is not visible.
+        title: the title of the sheet.
+        hollow: legend of points that are not visible.
 
     Returns:
         (H, W, 3) uint8 RGB, about one and a half times as wide as high.
@@ -122,7 +125,7 @@ def draw_sheet(
     captions = [_caption(tile) for tile in tiles]
     across = _SIDE + _GAP
     down = _SIDE + max(map(len, captions)) * _LINE + 2 * _GAP
-    # Wide enough for the header, too.
+    # At least as wide as the header.
     key = _key(tiles, landmarks, hollow)
     width = max(columns * across + _GAP, _header_width(key, title))
     sheet = np.full((_HEADER + rows * down, width, 3), 255, np.uint8)
@@ -132,7 +135,7 @@ def draw_sheet(
         x, y = _GAP + column * across, _HEADER + row * down
         picture = _marked(tile, landmarks)
         height, wide = picture.shape[:2]
-        # Beside each other at the bottom, right above their captions.
+        # Aligned at the bottom, right above their captions.
         left, top = x + (_SIDE - wide) // 2, y + _SIDE - height
         sheet[top : top + height, left : left + wide] = picture
         for number, line in enumerate(lines):
@@ -147,14 +150,14 @@ def save_sheet(sheet: np.ndarray, path: Path, flag: str = "--draw") -> None:
     Args:
         sheet: (h, w, 3) uint8 RGB.
         path: the file to write.
-        flag: by which the user named it.
+        flag: the flag of the command that names the file, for messages.
 
     Raises:
         InputError: if there is a file already, or it cannot be written.
     """
     check_sheet(path, flag)
     try:
-        # Where this fails, a file is there that is not ours to remove.
+        # If opening fails, the file is not ours to remove.
         with path.open("xb") as file:
             try:
                 Image.fromarray(sheet).save(file, "PNG")
@@ -187,7 +190,7 @@ def _marked(tile: Tile, landmarks: Sequence[str]) -> np.ndarray:
         x, y = tile.points[index] * scale
         occluded = tile.visibility[index] == OCCLUDED
         draw_point(picture, name, x, y, "ring" if occluded else "dot")
-    # Above the dots, or the truth of a good prediction would not be seen.
+    # Above the dots, which would hide the truth of a good prediction.
     if tile.truth is not None:
         for index, name in visible:
             x, y = tile.truth[index] * scale
@@ -196,13 +199,13 @@ def _marked(tile: Tile, landmarks: Sequence[str]) -> np.ndarray:
 
 
 def _caption(tile: Tile) -> list[str]:
-    """The lines below an image, all of which fit."""
+    """Returns the lines below an image, each short enough to fit."""
     lines = _wrapped(tile.caption)
     return [_ending(tile.name), *lines] if tile.name else lines
 
 
 def _ending(name: str) -> str:
-    """A path's end, as much of it as there is room for."""
+    """Returns as much of a path's end as fits."""
     shown = name
     while text_width(shown, _SIZE) > _SIDE:
         name = name[1:]
@@ -211,7 +214,7 @@ def _ending(name: str) -> str:
 
 
 def _wrapped(caption: Sequence[str]) -> list[str]:
-    """The caption in lines that fit, `_LINES` at most."""
+    """Wraps the caption into at most `_LINES` lines."""
     lines = []
     for text in caption:
         line = ""
@@ -230,12 +233,12 @@ def _wrapped(caption: Sequence[str]) -> list[str]:
 def _key(
     tiles: Sequence[Tile], landmarks: Sequence[str], hollow: str
 ) -> list[tuple[str, str, Mark]]:
-    """What the header explains: text, a landmark's name, its mark."""
+    """Returns the legend: text, a landmark's name, its mark."""
     key: list[tuple[str, str, Mark]] = []
     with_truth = any(tile.truth is not None for tile in tiles)
     if landmarks:
-        said = "predicted " if with_truth else ""
-        key = [(f"{said}{side}", side, "dot") for side in ("left", "right")]
+        kind = "predicted " if with_truth else ""
+        key = [(f"{kind}{side}", side, "dot") for side in ("left", "right")]
     if any(OCCLUDED in tile.visibility for tile in tiles):
         key.append((hollow, "left", "ring"))
     if with_truth:

@@ -1,4 +1,4 @@
-"""What a sheet shows of each image, before it is drawn."""
+"""The content of a sheet: an image with its points and captions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,11 +24,11 @@ class Tile(NamedTuple):
         image: (h, w, 3) uint8 RGB.
         box: x1, y1, x2, y2 in pixels, or None to draw none.
         points: (L, 2) x, y in pixels from the image's corner.
-        visibility: (L,) as annotations have it; truncated ones are not drawn.
+        visibility: (L,) as in annotations; truncated ones are not drawn.
         caption: lines below the image; long ones are wrapped.
-        name: path of the image, above them.
-        truth: (L, 2) where the points should be, to be tied to them; None to
-            leave that out.
+        name: path of the image, above the caption.
+        truth: (L, 2) the labeled points, drawn with lines to `points`; None to
+            leave them out.
     """
 
     image: np.ndarray
@@ -43,7 +43,7 @@ class Tile(NamedTuple):
 def image_tiles(
     serialized: Sequence[bytes], vocabulary: Vocabulary
 ) -> list[Tile]:
-    """Images as they are stored, with all that is known of them."""
+    """Makes tiles of stored images with all of their labels."""
     step = parse_record(vocabulary)
     tiles = []
     for record in serialized:
@@ -71,7 +71,7 @@ def image_tiles(
 def batch_tiles(
     images: np.ndarray, targets: dict[str, np.ndarray], vocabulary: Vocabulary
 ) -> list[Tile]:
-    """A batch of `load_split`: what a network sees, and what counts for it."""
+    """Makes tiles of a batch of `load_split`, as the network sees it."""
     tiles = []
     for index, image in enumerate(images):
         points = np.zeros((0, 3))
@@ -94,8 +94,8 @@ def batch_tiles(
     return tiles
 
 
-def prediction_tile(prediction: Prediction, photograph: np.ndarray) -> Tile:
-    """An image, (h, w, 3) uint8 RGB, with what was predicted for it."""
+def prediction_tile(prediction: Prediction, image: np.ndarray) -> Tile:
+    """Makes a tile of an image, (h, w, 3) uint8 RGB, and its prediction."""
     points = [(x + 0.5, y + 0.5) for x, y, _ in prediction.landmarks.values()]
     scores = [score for _, _, score in prediction.landmarks.values()]
     caption = [
@@ -105,12 +105,12 @@ def prediction_tile(prediction: Prediction, photograph: np.ndarray) -> Tile:
     if prediction.attributes:
         caption.append(", ".join(prediction.present()) or "(no attribute)")
     return Tile(
-        photograph,
+        image,
         np.array(prediction.box),
         np.reshape(points, (-1, 2)),
         np.where(np.array(scores) < PRESENT, OCCLUDED, VISIBLE),
         caption,
-        Path(prediction.photograph).name,
+        Path(prediction.image).name,
     )
 
 

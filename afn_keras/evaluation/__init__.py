@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "files": ["write_evaluation"],
         "html_report": ["write_report_page"],
         "model_card": ["write_model_card"],
-        "outcomes": ["Outcomes"],
+        "image_results": ["ImageResults"],
         "scores": ["evaluate"],
         "tables": ["paper_tables"],
     },

@@ -1,4 +1,4 @@
-"""Charts of an evaluation: errors, confusion, calibration, precision."""
+"""Draws charts of an evaluation: errors, confusion, calibration, precision."""
 
 import io
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from sklearn.metrics import precision_recall_curve
 
 from afn_keras.drawing import color
 from afn_keras.drawing import drawable
-from afn_keras.evaluation.outcomes import AttributeScore
-from afn_keras.evaluation.outcomes import Outcomes
-from afn_keras.evaluation.outcomes import calibration
-from afn_keras.evaluation.outcomes import calibration_error
+from afn_keras.evaluation.image_results import AttributeScore
+from afn_keras.evaluation.image_results import ImageResults
+from afn_keras.evaluation.image_results import calibration
+from afn_keras.evaluation.image_results import calibration_error
 
 # Okabe and Ito's, as in all pictures.
 _BLUE = "#0072b2"
@@ -24,15 +24,15 @@ _PALE = "#cccccc"
 _MAP = "cividis"
 
 FEW = 10
-"""Answers below which a bin's frequency is marked as saying little."""
+"""Number of predictions below which a bin's frequency is unreliable."""
 
 _SMALL_MULTIPLES = 24
 _COUNTED = 25
 
 
-def landmark_chart(outcomes: Outcomes, evaluation: dict[str, Any]) -> Figure:
-    """NE of each landmark beside the baseline's, and PCK over thresholds."""
-    names = outcomes.vocabulary.landmarks
+def landmark_chart(results: ImageResults, evaluation: dict[str, Any]) -> Figure:
+    """Draws NE of each landmark and the baseline's, and PCK over thresholds."""
+    names = results.vocabulary.landmarks
     titles = [drawable(name.replace("_", " ")) for name in names]
     inks = [_ink(name) for name in names]
     figure = Figure((10, 4), layout="constrained")
@@ -57,7 +57,7 @@ def landmark_chart(outcomes: Outcomes, evaluation: dict[str, Any]) -> Figure:
     curves.set_title("share of landmarks within a threshold", fontsize=10)
     thresholds = np.linspace(0, 0.3, 61)
     for column, (title, ink) in enumerate(zip(titles, inks, strict=True)):
-        distance = outcomes.distances[:, column]
+        distance = results.distances[:, column]
         distance = np.sort(distance[~np.isnan(distance)])
         if len(distance):
             share = np.searchsorted(distance, thresholds) / len(distance)
@@ -72,23 +72,23 @@ def landmark_chart(outcomes: Outcomes, evaluation: dict[str, Any]) -> Figure:
     return figure
 
 
-def confusion_chart(outcomes: Outcomes) -> Figure:
-    """Which category is taken for which: rows are the truth, and sum to 1."""
-    truth, scores = outcomes.category
+def confusion_chart(results: ImageResults) -> Figure:
+    """Draws the confusion matrix: rows are the truth, and sum to 1."""
+    truth, scores = results.category
     known = truth >= 0
     predicted = scores[known].argmax(axis=1)
     count = scores.shape[1]
     matrix = confusion_matrix(truth[known], predicted, labels=np.arange(count))
     used = matrix.sum(1) + matrix.sum(0) > 0
     matrix = matrix[used][:, used]
-    names = np.array(outcomes.vocabulary.categories, object)[used]
+    names = np.array(results.vocabulary.categories, object)[used]
     names = [_short(name, 24) for name in names]
     totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     few = len(names) <= _COUNTED
     side = 2.6 + (0.36 if few else 0.2) * len(names)
     figure = Figure((side + 0.8, side), layout="constrained")
     axes = figure.subplots()
-    # What is seldom is to be seen, too.
+    # A power scale keeps rare confusions visible.
     drawn = axes.imshow(matrix / totals, cmap=_MAP, norm=PowerNorm(0.5, 0, 1))
     figure.colorbar(
         drawn, ax=axes, shrink=0.6, aspect=30, label="share of the truth"
@@ -113,40 +113,50 @@ def confusion_chart(outcomes: Outcomes) -> Figure:
     return figure
 
 
-def calibration_chart(outcomes: Outcomes) -> Figure:
-    """Whether what is said with 70% is so in 70 of 100 cases.
+def calibration_chart(results: ImageResults) -> Figure:
+    """Draws a reliability diagram: observed over predicted frequency.
 
-    Bins of fewer than `FEW` answers are crosses, with pale bars below.
+    Bins of fewer than `FEW` predictions are crosses, with pale bars below.
     """
-    told = []
-    if outcomes.vocabulary.categories:
-        truth, scores = outcomes.category
+    series = []
+    if results.vocabulary.categories:
+        truth, scores = results.category
         known = truth >= 0
         if known.any():
             right = scores[known].argmax(axis=1) == truth[known]
-            told.append(("best category", right, scores[known].max(axis=1)))
-    if outcomes.vocabulary.attributes:
-        truth, scores = outcomes.attributes
+            best = scores[known].max(axis=1)
+            series.append(("best category", right, best))
+    if results.vocabulary.attributes:
+        truth, scores = results.attributes
         known = truth >= 0
         if known.any():
-            told.append(("all attributes", truth[known] == 1, scores[known]))
-    figure = Figure((4.6 * len(told), 5), layout="constrained")
+            series.append(("all attributes", truth[known] == 1, scores[known]))
+    figure = Figure((4.6 * len(series), 5), layout="constrained")
     grid = figure.subplots(
-        2, len(told), height_ratios=(3, 1), sharex=True, squeeze=False
+        2, len(series), height_ratios=(3, 1), sharex=True, squeeze=False
     )
-    for (above, below), (title, right, score) in zip(grid.T, told, strict=True):
-        count, said, so = calibration(right, score)
+    for (above, below), (title, right, score) in zip(
+        grid.T, series, strict=True
+    ):
+        count, predicted, observed = calibration(right, score)
         above.plot((0, 1), (0, 1), "--", color=_GRAY, linewidth=1)
         many, few = count >= FEW, (count > 0) & (count < FEW)
-        above.plot(said[many | few], so[many | few], "-", color=_BLUE)
-        # Markers are whole, also where nothing was so, or all.
+        some = many | few
+        above.plot(predicted[some], observed[some], "-", color=_BLUE)
+        # Markers at 0 and 1 are not clipped.
         whole = {"clip_on": False, "zorder": 3, "markeredgewidth": 2}
         if many.any():
-            above.plot(said[many], so[many], "o", color=_BLUE, **whole)
-        if few.any():
-            label = f"fewer than {FEW} answers"
             above.plot(
-                said[few], so[few], "x", color=_GRAY, label=label, **whole
+                predicted[many], observed[many], "o", color=_BLUE, **whole
+            )
+        if few.any():
+            above.plot(
+                predicted[few],
+                observed[few],
+                "x",
+                color=_GRAY,
+                label=f"fewer than {FEW} predictions",
+                **whole,
             )
             above.legend(loc="upper left", fontsize=8, frameon=False)
         error = calibration_error(right, score)
@@ -159,20 +169,20 @@ def calibration_chart(outcomes: Outcomes) -> Figure:
         inks = np.where(few, _PALE, _GRAY)
         below.bar(places, count, 0.9 / len(count), color=inks)
         below.set_yscale("symlog")
-        # The scale's own are formulas, which `chart_settings` turns off.
+        # Its default labels are formulas, which `chart_settings` disables.
         below.yaxis.set_major_formatter("{x:,.0f}")
-        below.set_ylabel("answers")
+        below.set_ylabel("predictions")
         below.set_xlabel("predicted probability")
     return figure
 
 
 def precision_chart(
-    outcomes: Outcomes, scores: Sequence[AttributeScore]
+    results: ImageResults, scores: Sequence[AttributeScore]
 ) -> Figure:
-    """Precision over recall, one small chart for each frequent attribute.
+    """Draws precision over recall, a small chart per frequent attribute.
 
-    The dashed line is the share of images that have the attribute: the
-    precision of saying it of all.
+    The dashed line is the share of images that have the attribute, which is
+    the precision of predicting it for every image.
     """
     shown = scores[:_SMALL_MULTIPLES]
     columns = min(6, len(shown))
@@ -181,13 +191,13 @@ def precision_chart(
     grid = figure.subplots(
         rows, columns, sharex=True, sharey=True, squeeze=False
     )
-    truth, answers = outcomes.attributes
-    names = outcomes.vocabulary.attributes
+    truth, probabilities = results.attributes
+    names = results.vocabulary.attributes
     for axes, score in zip(grid.flat, shown, strict=False):
         column = names.index(score.name)
         known = truth[:, column] >= 0
         precision, recall, _ = precision_recall_curve(
-            truth[known, column] == 1, answers[known, column]
+            truth[known, column] == 1, probabilities[known, column]
         )
         axes.step(recall, precision, color=_BLUE, where="post", linewidth=1.5)
         axes.axhline(
@@ -209,7 +219,7 @@ def precision_chart(
 
 
 def png(figure: Figure) -> bytes:
-    """A chart as a PNG file."""
+    """Encodes a chart as a PNG file."""
     stored = io.BytesIO()
     figure.savefig(stored, format="png", dpi=100)
     return stored.getvalue()

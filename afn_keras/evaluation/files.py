@@ -1,4 +1,4 @@
-"""Writes what an evaluation found."""
+"""Writes the files of an evaluation."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One page that shows how good a network is, and where it is wrong."""
+"""Writes the HTML report: scores, charts and the worst mistakes."""
 
 import base64
 import dataclasses
@@ -21,14 +21,14 @@ from afn_keras.drawing import drawable
 from afn_keras.evaluation import charts
 from afn_keras.evaluation import worst_cases
 from afn_keras.evaluation.files import write_evaluation
-from afn_keras.evaluation.outcomes import AttributeScore
-from afn_keras.evaluation.outcomes import Outcomes
-from afn_keras.evaluation.outcomes import attribute_scores
+from afn_keras.evaluation.image_results import AttributeScore
+from afn_keras.evaluation.image_results import ImageResults
+from afn_keras.evaluation.image_results import attribute_scores
 from afn_keras.evaluation.tables import Table
 from afn_keras.evaluation.tables import label_table
 from afn_keras.evaluation.tables import landmark_table
+from afn_keras.evaluation.tables import scoring_summary
 from afn_keras.evaluation.tables import top1_line
-from afn_keras.evaluation.tables import what_was_scored
 from pipelines.errors import InputError
 from pipelines.folders import fresh_folder
 from pipelines.records import Records
@@ -53,7 +53,7 @@ class _Section:
 
 def write_report_page(
     evaluation: dict[str, Any],
-    outcomes: Outcomes,
+    results: ImageResults,
     records: Records,
     name: str,
     folder: Path,
@@ -61,25 +61,23 @@ def write_report_page(
     """Writes a page with tables, charts and the worst cases.
 
     Args:
-        evaluation: what `evaluate` returned.
-        outcomes: what its `watch` was told.
-        records: the data, for the photographs.
-        name: what to call the network.
-        folder: a new folder. Besides `report.html`, which needs no other
-            file, it gets each picture of the page, `evaluation.json` and
-            `evaluation.md`.
+        evaluation: returned by `evaluate`.
+        results: the results that its `on_batch` collected.
+        records: the data, for the images.
+        name: name of the network.
+        folder: a new folder for `report.html`, which needs no other file,
+            each picture of the page, `evaluation.json` and `evaluation.md`.
 
     Returns:
         The page.
 
     Raises:
-        InputError: if the folder holds something or cannot be written.
+        InputError: if the folder is not empty or cannot be written.
     """
     split = evaluation["split"]
-    # It is named in the pictures as it is in the page.
     sections, pictures = [], {}
 
-    vocabulary = outcomes.vocabulary
+    vocabulary = results.vocabulary
     letters = chart_settings(
         *map(drawable, vocabulary.landmarks),
         *map(drawable, vocabulary.categories),
@@ -106,7 +104,7 @@ def write_report_page(
                         picture=picture(
                             "landmarks",
                             charts.landmark_chart,
-                            *(outcomes, evaluation),
+                            *(results, evaluation),
                         ),
                     ),
                     _Part(
@@ -114,7 +112,7 @@ def write_report_page(
                         picture=picture(
                             "landmark_mistakes",
                             worst_cases.landmark_mistakes,
-                            *(outcomes, records, split),
+                            *(results, records, split),
                         ),
                     ),
                 ],
@@ -132,9 +130,9 @@ def write_report_page(
                         table=_columns(labels, "Category"),
                     ),
                     _Part(
-                        "What is taken for what",
+                        "Confusion matrix",
                         picture=picture(
-                            "confusion", charts.confusion_chart, outcomes
+                            "confusion", charts.confusion_chart, results
                         ),
                     ),
                     _Part(
@@ -142,23 +140,23 @@ def write_report_page(
                         picture=picture(
                             "category_mistakes",
                             worst_cases.category_mistakes,
-                            *(outcomes, records, split),
+                            *(results, records, split),
                         ),
                     ),
                 ],
             )
         )
     if evaluation["attributes"]:
-        scores = attribute_scores(outcomes)
+        scores = attribute_scores(results)
         groups = (title for title in labels.header[1:] if title != "Category")
         parts = [_Part("Recall by group", table=_columns(labels, *groups))]
         if scores:
             parts.append(
                 _Part(
                     "Precision and recall of the most frequent",
-                    "Dashed: the precision of saying it of every image.",
+                    "Dashed: the precision of predicting it for every image.",
                     picture(
-                        "precision", charts.precision_chart, outcomes, scores
+                        "precision", charts.precision_chart, results, scores
                     ),
                 )
             )
@@ -168,11 +166,13 @@ def write_report_page(
                 picture=picture(
                     "attribute_mistakes",
                     worst_cases.attribute_mistakes,
-                    *(outcomes, records, split),
+                    *(results, records, split),
                 ),
             )
         )
-        parts.append(_Part("Each attribute", _SAID, table=_scores(scores)))
+        parts.append(
+            _Part("Each attribute", _ATTRIBUTE_NOTE, table=_scores(scores))
+        )
         sections.append(_Section("attributes", "Attributes", parts))
     if evaluation["category"] or evaluation["attributes"]:
         sections.append(
@@ -181,9 +181,9 @@ def write_report_page(
                 "Calibration",
                 [
                     _Part(
-                        text=_CALIBRATED,
+                        text=_CALIBRATION_NOTE,
                         picture=picture(
-                            "calibration", charts.calibration_chart, outcomes
+                            "calibration", charts.calibration_chart, results
                         ),
                     )
                 ],
@@ -192,7 +192,7 @@ def write_report_page(
     page = _template().render(
         name=name,
         evaluation=evaluation,
-        what=what_was_scored(evaluation),
+        what=scoring_summary(evaluation),
         numbers=_numbers(evaluation),
         sections=[
             dataclasses.replace(
@@ -216,20 +216,20 @@ def write_report_page(
     return Path(folder) / PAGE
 
 
-_SAID = (
-    "An attribute is said to be there from 50% on. AP is the area under "
-    "precision over recall, ECE the mean distance of what is said from what "
-    "is so."
+_ATTRIBUTE_NOTE = (
+    "An attribute is predicted if its probability is 50% or more. AP is the "
+    "area under precision over recall, ECE the expected calibration error."
 )
-_CALIBRATED = (
-    "On the dashed line, what is said with 70% is so in 70 of 100 cases; below "
-    "it, the network is too sure. The bars say how many answers there are; "
-    f"pale ones and crosses are of fewer than {charts.FEW}, which say little."
+_CALIBRATION_NOTE = (
+    "On the dashed line, predictions with a probability of 70% are right in 70 "
+    "of 100 cases; below it, the network is overconfident. Bars count "
+    "predictions; pale bars and crosses are bins of fewer than "
+    f"{charts.FEW} predictions, which are unreliable."
 )
 
 
 def _columns(table: Table, *titles: str) -> Table:
-    """A table's first column and some others, without rows they leave empty."""
+    """Selects a table's first column and some others; drops empty rows."""
     kept = [0, *(table.header.index(title) for title in titles)]
     rows = [[row[column] for column in kept] for row in table.body]
     return Table(
@@ -259,7 +259,7 @@ def _scores(scores: list[AttributeScore]) -> Table:
 
 
 def _numbers(evaluation: dict[str, Any]) -> list[dict[str, str]]:
-    """The headline scores, each with the baseline's if there is one."""
+    """Returns the headline scores, each with the baseline's if there is one."""
     chosen = []
     if evaluation["landmarks"]:
         chosen.append(("normalized error", ("landmarks", "ne"), "{:.4f}", 1))
@@ -301,7 +301,7 @@ def _png(drawn: Figure | np.ndarray) -> bytes:
 
 
 def _template() -> jinja2.Template:
-    # Names of labels come from anybody's data: they are escaped.
+    # Names of labels come from the data, so they are escaped.
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("afn_keras"),
         autoescape=True,

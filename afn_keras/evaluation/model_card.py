@@ -1,4 +1,4 @@
-"""The model card: what a network is for, what it is worth, what it cannot do.
+"""Writes the model card: intended use, scores and limitations of a network.
 
 After Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 """
@@ -19,12 +19,12 @@ from afn_keras.runs import CARD
 from pipelines.errors import InputError
 from pipelines.records import Records
 
-_DRAWN = "none: the images were drawn."
-_UNSTATED = (
-    "not stated. A network inherits it: one that saw DeepFashion is for "
-    "non-commercial research only. `--set license=...` states it."
+_SYNTHETIC = "none: the images are synthetic."
+_UNKNOWN = (
+    "unknown. It applies to the network too: one trained on DeepFashion is for "
+    "non-commercial research only. `--set license=...` states the license."
 )
-# Names of a list that are spelt out.
+# Names that the card lists before "and N more".
 _NAMED = 30
 
 
@@ -35,32 +35,32 @@ def write_model_card(
     records: Records,
     evaluation: dict[str, Any],
 ) -> None:
-    """Writes `model_card.md` into a run; its exports carry it too.
+    """Writes `model_card.md` into a run; its exports contain it too.
 
     Args:
         run: the folder.
         trained: the network in it.
-        recipe: how it was trained.
-        records: what it was trained on.
-        evaluation: what `evaluate` returned.
+        recipe: the recipe it was trained with.
+        records: the data it was trained on.
+        evaluation: returned by `evaluate`.
 
     Raises:
         InputError: if it cannot be written.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("afn_keras"),
-        # Markdown, and nobody's page.
+        # The card is Markdown, not HTML.
         autoescape=False,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    begun = recipe.weights
-    if begun not in ("none", "imagenet"):
-        begun = Path(begun).name
-    unseen = synthetic_warning(trained.data)
-    unlabeled = _DRAWN if unseen and begun == "none" else _UNSTATED
-    warnings = [unseen] if unseen else []
+    weights = recipe.weights
+    if weights not in ("none", "imagenet"):
+        weights = Path(weights).name
+    synthetic = synthetic_warning(trained.data)
+    unlicensed = _SYNTHETIC if synthetic and weights == "none" else _UNKNOWN
+    warnings = [synthetic] if synthetic else []
     warnings += [
         line
         for line in training_warnings(records)
@@ -71,11 +71,11 @@ def write_model_card(
         version=afn_keras.__version__,
         recipe=recipe,
         vocabulary=trained.vocabulary,
-        begun=begun,
-        # Not the whole path, which is the trainer's own affair.
-        data=Path(recipe.data).name if recipe.data else "drawn garments",
+        weights=weights,
+        # Not the whole path, which is private.
+        data=Path(recipe.data).name if recipe.data else "synthetic garments",
         images=records.images,
-        license=recipe.license or unlabeled,
+        license=recipe.license or unlicensed,
         warnings=warnings,
         tables=paper_tables(evaluation, trained.name),
         parameters=trained.model.count_params(),
@@ -91,7 +91,7 @@ def write_model_card(
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """Returns the first names and the number of the others."""
     shown = ", ".join(names[:_NAMED])
     more = len(names) - _NAMED
     return f"{shown} and {more} more" if more > 0 else shown

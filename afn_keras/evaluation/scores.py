@@ -1,4 +1,4 @@
-"""Evaluation: a trained network against the labels of one split."""
+"""Scores a trained network on the labels of one split."""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from afn_keras.metrics import NormalizedError
 from afn_keras.metrics import Protocol
 from afn_keras.metrics import TopKAccuracy
 from afn_keras.metrics import group_columns
-from afn_keras.outputs import Answering
+from afn_keras.outputs import ImageModel
 from afn_keras.training_data import TrainingData
 from pipelines.batches import load_encoded
 from pipelines.batches import load_split
@@ -25,59 +25,59 @@ from pipelines.errors import InputError
 from pipelines.records import Records
 from pipelines.vocabulary import Vocabulary
 
-# Images that are scored together: a call of a metric costs as much as the
-# arithmetic of some hundred.
+# Images that are scored together: calling a metric costs as much as computing
+# it for some hundred images.
 _BLOCK = 512
 
 
 def evaluate(
-    answering: Answering,
+    model: ImageModel,
     records: Records,
     split: str,
     batch_size: int = 32,
     protocol: Protocol = "corrected",
-    watch: Callable[[dict, dict], None] | None = None,
+    on_batch: Callable[[dict, dict], None] | None = None,
     published: bool = False,
     trained_on: TrainingData | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Scores a network on a split, and the baseline it has to beat.
+    """Scores a network and the baseline on a split.
 
-    Errors of visible landmarks inside the box, in units of the box's sides,
-    averaged per landmark and then over landmarks; category top-k; attribute
-    recall@k by group and over all.
+    Computes the errors of visible landmarks inside the box, in units of the
+    box's sides, averaged per landmark and then over landmarks; category top-k;
+    attribute recall@k by group and over all attributes.
 
     Args:
-        answering: the network, or an artifact of it.
+        model: the network, or an artifact of it.
         records: the data. All its labels must be among the network's, by
-            name; those that only the network has are unknown.
-        split: which split to score.
-        batch_size: images a batch; it changes no score.
-        protocol: "corrected", or "released" as `NormalizedError` says.
-        watch: is called with the targets and answers of each batch, in the
+            name; labels that only the network has are unknown.
+        split: the split to score.
+        batch_size: images per batch; does not affect scores.
+        protocol: "corrected" or "released", see `NormalizedError`.
+        on_batch: called with the targets and predictions of each batch, in the
             order of the records.
-        published: say that the published rows belong beside these scores,
-            also where the data are not the benchmark's.
-        trained_on: what the network was trained on, if that is known.
+        published: show the published rows beside these scores even if the data
+            are not the benchmark.
+        trained_on: the data the network was trained on, if known.
         progress: show a progress bar on a terminal.
 
     Returns:
-        What `evaluation.json` holds: fractions, None where the data has no
-        such labels. `baseline` has the scores of always answering with the mean
-        landmark and the most frequent labels of the train split: the data's,
-        or, where they have none, the one that the network was trained on.
-        None if neither is known. `warnings` says which scores mean little.
+        The content of `evaluation.json`: fractions, None where the data has no
+        such labels. `baseline` has the scores of always predicting the mean
+        landmark and the most frequent labels of the train split: that of the
+        data or, if they have none, of the data the network was trained on.
+        None if neither is known. `warnings` lists the scores that mean little.
 
     Raises:
-        InputError: if the data has labels that the network does not know, or
-            the split no image.
+        InputError: if the data has labels that the network does not have, or
+            the split has no image.
         ValueError: if there is no such protocol.
     """
     if protocol not in get_args(Protocol):
         raise ValueError(
             f"protocol must be one of {get_args(Protocol)}: {protocol!r}"
         )
-    vocabulary, size = answering.vocabulary, answering.image_size
+    vocabulary, size = model.vocabulary, model.image_size
     _check_vocabulary(vocabulary, records)
     network = Scores(vocabulary, protocol, size)
     baseline = _baseline(records, vocabulary, trained_on)
@@ -89,10 +89,10 @@ def evaluate(
         unit=" images",
         disable=None if progress else True,
     )
-    for targets, answers in _answered(answering, records, split, batch_size):
-        network.update(targets, answers)
-        if watch:
-            watch(targets, answers)
+    for targets, predictions in _predict(model, records, split, batch_size):
+        network.update(targets, predictions)
+        if on_batch:
+            on_batch(targets, predictions)
         count = len(next(iter(targets.values())))
         if baseline:
             baseline_scores.update(
@@ -108,9 +108,9 @@ def evaluate(
     result = network.result()
     baseline = baseline_scores.result() if baseline else None
     warnings = score_warnings(vocabulary)
-    unseen = synthetic_warning(trained_on)
-    if unseen and records.origin != "synthetic":
-        warnings.append(unseen)
+    synthetic = synthetic_warning(trained_on)
+    if synthetic and records.origin != "synthetic":
+        warnings.append(synthetic)
     if result["landmarks"]:
         result["landmarks"] = {
             "ne": result["landmarks"]["ne"],
@@ -133,8 +133,8 @@ class Scores:
 
     Args:
         vocabulary: names of the labels.
-        protocol: how landmarks are scored.
-        image_size: side of the network's images in pixels.
+        protocol: the protocol for landmarks.
+        image_size: side of the network's input in pixels.
     """
 
     def __init__(
@@ -163,21 +163,21 @@ class Scores:
             for k in (3, 5)
         }
 
-    def update(self, targets: dict, answers: dict) -> None:
+    def update(self, targets: dict, predictions: dict) -> None:
         """Adds a batch.
 
         Args:
-            targets: as `load_split` gives them, in NumPy.
-            answers: as `Answering.answer` gives them.
+            targets: as in `load_split`, in NumPy.
+            predictions: returned by `ImageModel.predict_images`.
         """
-        self._waiting.append((targets, answers))
+        self._waiting.append((targets, predictions))
         if sum(len(next(iter(t.values()))) for t, _ in self._waiting) >= _BLOCK:
             self._flush()
 
     def _flush(self) -> None:
         if not self._waiting:
             return
-        targets, answers = (
+        targets, predictions = (
             {
                 name: np.concatenate([part[name] for part in parts])
                 for name in parts[0]
@@ -186,20 +186,20 @@ class Scores:
         )
         self._waiting.clear()
         for metric in self.landmarks if "heatmaps" in targets else ():
-            metric.update_state(targets["heatmaps"], answers["landmarks"])
+            metric.update_state(targets["heatmaps"], predictions["landmarks"])
         for metric in self.category if "category" in targets else ():
-            metric.update_state(targets["category"], answers["category"])
+            metric.update_state(targets["category"], predictions["category"])
         if "attributes" in targets:
             for groups in self.recall.values():
                 for metric in groups.values():
                     metric.update_state(
-                        targets["attributes"], answers["attributes"]
+                        targets["attributes"], predictions["attributes"]
                     )
 
     def result(self) -> dict[str, Any]:
-        """The scores of all batches, as `evaluation.json` has them.
+        """Returns the scores of all batches, as in `evaluation.json`.
 
-        None for a task of which no image had a label.
+        None for a task without any labels.
         """
         self._flush()
         error, *others = self.landmarks
@@ -240,46 +240,46 @@ class Scores:
         }
 
 
-def _answered(
-    answering: Answering, records: Records, split: str, batch_size: int
+def _predict(
+    model: ImageModel, records: Records, split: str, batch_size: int
 ) -> Iterator[tuple[dict, dict]]:
-    """Targets and answers of each batch.
+    """Yields targets and predictions of each batch.
 
-    What decodes images itself gets them as files: it is scored as it serves.
+    A model that decodes images itself gets files, as when it is served.
     """
-    vocabulary = answering.vocabulary
-    if answering.answer_encoded is not None:
+    vocabulary = model.vocabulary
+    if model.predict_encoded is not None:
         for encoded, boxes, targets in load_encoded(
             records, split, batch_size, vocabulary
         ):
-            answers = answering.answer_encoded(encoded.numpy(), boxes.numpy())
-            yield {name: x.numpy() for name, x in targets.items()}, answers
+            predictions = model.predict_encoded(encoded.numpy(), boxes.numpy())
+            yield {name: x.numpy() for name, x in targets.items()}, predictions
         return
     data = load_split(
         records,
         split,
-        image_size=answering.image_size,
+        image_size=model.image_size,
         batch_size=batch_size,
         vocabulary=vocabulary,
     )
     for image, targets in data:
-        answers = answering.answer(image.numpy())
-        yield {name: x.numpy() for name, x in targets.items()}, answers
+        predictions = model.predict_images(image.numpy())
+        yield {name: x.numpy() for name, x in targets.items()}, predictions
 
 
 def _baseline(
     records: Records, vocabulary: Vocabulary, trained_on: TrainingData | None
 ) -> dict[str, np.ndarray] | None:
-    """What is answered without looking, in the network's own form.
+    """Returns the baseline's predictions, in the form of the network's.
 
-    None if it is not known of all tasks: it is never made up.
+    None if the baseline of any task is unknown.
     """
     baseline, names = records.baseline, records.vocabulary
     if not _is_whole(baseline, names) and trained_on:
         baseline, names = trained_on.baseline, vocabulary
     if not _is_whole(baseline, names):
         return None
-    # What only the network has is nowhere labeled, and any place will do.
+    # Labels that only the network has are not scored, so any value will do.
     points = dict(
         zip(names.landmarks, baseline["landmarks"] or (), strict=True)
     )
@@ -309,7 +309,7 @@ def _is_whole(baseline: dict[str, Any] | None, vocabulary: Vocabulary) -> bool:
     points = baseline["landmarks"]
     if vocabulary.landmarks and (points is None or None in points):
         return False
-    # Zeros alone are of a train split without such labels.
+    # All zeros: a train split without such labels.
     return all(
         any(baseline[task])
         for task, names in (

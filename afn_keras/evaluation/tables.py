@@ -1,12 +1,12 @@
-"""The paper's two tables: published rows, a run's own and the baseline."""
+"""Renders the paper's two tables: published rows, the run's, the baseline's."""
 
 from typing import Any
 from typing import NamedTuple
 
 from tabulate import tabulate
 
-# Normalized error, as printed in the paper's Table 1, by year; below it what
-# was published later, of which the averages are known.
+# Normalized error, as printed in the paper's Table 1, by year, then later
+# publications, of which only the averages are known.
 _PUBLISHED_NE = {
     "FashionNet, 2016": (
         (0.0854, 0.0902, 0.0973, 0.0935, 0.0854, 0.0845, 0.0812, 0.0823),
@@ -108,7 +108,7 @@ class Table(NamedTuple):
 
     Attributes:
         header: titles of the columns.
-        body: rows of as many cells; the first says whose they are.
+        body: rows of as many cells; the first names the method.
     """
 
     header: list[str]
@@ -118,14 +118,14 @@ class Table(NamedTuple):
 def paper_tables(evaluation: dict[str, Any], name: str) -> str:
     """Renders an evaluation as the paper's two tables, in Markdown.
 
-    Above this run's row stand the published ones where `evaluation` says so,
-    below it the baseline's, if there is one.
+    The published rows are above this run's if `evaluation` includes them, the
+    baseline's below it if there is one.
 
     Args:
-        evaluation: what `evaluate` returned.
-        name: what to call this run's row.
+        evaluation: returned by `evaluate`.
+        name: name of this run's row.
     """
-    parts = [what_was_scored(evaluation)]
+    parts = [scoring_summary(evaluation)]
     tables = [landmark_table(evaluation, name), label_table(evaluation, name)]
     parts += [_markdown(table) for table in tables if table]
     if line := top1_line(evaluation):
@@ -133,27 +133,27 @@ def paper_tables(evaluation: dict[str, Any], name: str) -> str:
     return "\n\n".join(parts)
 
 
-def what_was_scored(evaluation: dict[str, Any]) -> str:
-    """What the tables are of, and what to mind in them, in sentences."""
+def scoring_summary(evaluation: dict[str, Any]) -> str:
+    """Describes the scored data and the warnings, in sentences."""
     sentences = [
         f"{evaluation['images']} images of the {evaluation['split']} split, "
         f"{evaluation['protocol']} protocol."
     ]
     if evaluation["published"]:
         sentences.append(
-            "Published rows are of the full DeepFashion benchmark."
+            "Published rows are for the full DeepFashion benchmark."
         )
     if evaluation["baseline"]:
         sentences.append(
-            "The baseline is the mean landmark and the most frequent labels "
-            "of the train split, whatever the image shows."
+            "The baseline always predicts the mean landmark and the most "
+            "frequent labels of the train split."
         )
     sentences += [f"Warning: {line}." for line in evaluation["warnings"]]
     return " ".join(sentences)
 
 
 def landmark_table(evaluation: dict[str, Any], name: str) -> Table | None:
-    """The paper's Table 1 with this run's row; None without landmarks."""
+    """Returns the paper's Table 1 with this run's row; None if no landmarks."""
     if not evaluation["landmarks"]:
         return None
     body = []
@@ -175,10 +175,10 @@ def landmark_table(evaluation: dict[str, Any], name: str) -> Table | None:
 
 
 def label_table(evaluation: dict[str, Any], name: str) -> Table | None:
-    """The paper's Table 2 with this run's row; None without labels.
+    """Returns the paper's Table 2 with this run's row; None without labels.
 
-    It has the paper's columns where it has the published rows, and those of
-    the data's own groups of attributes.
+    The columns are the groups of attributes in the data and, with published
+    rows, those in the paper.
     """
     if not evaluation["category"] and not evaluation["attributes"]:
         return None
@@ -207,7 +207,10 @@ def label_table(evaluation: dict[str, Any], name: str) -> Table | None:
 
 
 def top1_line(evaluation: dict[str, Any]) -> str:
-    """Category top-1, which the paper's tables do not have; "" if unknown."""
+    """Returns a line with category top-1, which is not in the paper's tables.
+
+    "" if it is unknown.
+    """
     top1 = (evaluation["category"] or {}).get("top1")
     if top1 is None:
         return ""

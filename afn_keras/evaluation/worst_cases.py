@@ -1,4 +1,4 @@
-"""The worst mistakes of an evaluation, to look at: truth and prediction."""
+"""Draws the worst mistakes of an evaluation: truth and prediction."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from afn_keras.drawing import UNSURE
 from afn_keras.drawing import draw_sheet
 from afn_keras.drawing import image_tiles
-from afn_keras.evaluation.outcomes import Outcomes
+from afn_keras.evaluation.image_results import ImageResults
 from afn_keras.prediction import PRESENT
 from pipelines.annotations import OCCLUDED
 from pipelines.annotations import TRUNCATED
@@ -17,30 +17,30 @@ from pipelines.records import Records
 
 
 def landmark_mistakes(
-    outcomes: Outcomes, records: Records, split: str, count: int = 12
+    results: ImageResults, records: Records, split: str, count: int = 12
 ) -> np.ndarray | None:
-    """The images with the largest mean error of their landmarks.
+    """Draws the images with the largest mean landmark error.
 
     Args:
-        outcomes: of the split, all of it.
-        records: where the images lie.
-        split: which split.
-        count: how many.
+        results: the results of the whole split.
+        records: the records with the images.
+        split: the split.
+        count: number of images.
 
     Returns:
-        (h, w, 3) uint8 RGB: dots where landmarks were predicted, rings where
-        they were with a score below one half, tied to crosses where they are.
-        None if no landmark counts.
+        (h, w, 3) uint8 RGB: predicted landmarks are dots, or rings if their
+        score is below one half, with a line to a cross at the truth. None if
+        no landmark counts.
     """
-    counts = ~np.isnan(outcomes.distances)
-    error = np.where(counts, outcomes.distances, 0).sum(axis=1)
+    counts = ~np.isnan(results.distances)
+    error = np.where(counts, results.distances, 0).sum(axis=1)
     error /= np.maximum(counts.sum(axis=1), 1)
     worst = _largest(error, count)
-    unsure = outcomes.landmark_scores < PRESENT
+    unsure = results.landmark_scores < PRESENT
     marks = np.where(unsure, OCCLUDED, VISIBLE)
     tiles = []
     for index, tile in zip(worst, _tiles(records, split, worst), strict=True):
-        truth, points = (part[index] for part in outcomes.landmarks)
+        truth, points = (part[index] for part in results.landmarks)
         start, end = tile.box[:2], tile.box[2:]
         tiles.append(
             tile._replace(
@@ -51,70 +51,70 @@ def landmark_mistakes(
             )
         )
     title = f"largest mean error of landmarks, {split}"
-    return _sheet(tiles, outcomes.vocabulary.landmarks, title)
+    return _sheet(tiles, results.vocabulary.landmarks, title)
 
 
 def category_mistakes(
-    outcomes: Outcomes, records: Records, split: str, count: int = 12
+    results: ImageResults, records: Records, split: str, count: int = 12
 ) -> np.ndarray | None:
-    """The wrong categories that were said with the most certainty.
+    """Draws the images with the most confident wrong categories.
 
-    Sorted by how much likelier the best category seemed than the true one.
-    None if all are right.
+    Sorted by the difference of probability between the best category and the
+    true one. None if all are right.
     """
-    truth, scores = outcomes.category
+    truth, scores = results.category
     known = truth >= 0
     best = scores.argmax(axis=1)
     lead = scores.max(axis=1) - scores[np.arange(len(scores)), truth]
     worst = _largest(np.where(known & (best != truth), lead, 0), count)
-    names = outcomes.vocabulary.categories
+    names = results.vocabulary.categories
     tiles = [
         tile._replace(
             points=np.zeros((0, 2)),
             visibility=np.zeros(0),
             caption=[
-                f"is {_said(names, scores[index], truth[index])}",
-                f"said {_said(names, scores[index], best[index])}",
+                f"truth: {_scored(names, scores[index], truth[index])}",
+                f"predicted: {_scored(names, scores[index], best[index])}",
             ],
         )
         for index, tile in zip(
             worst, _tiles(records, split, worst), strict=True
         )
     ]
-    return _sheet(tiles, (), f"surest wrong categories, {split}")
+    return _sheet(tiles, (), f"most confident wrong categories, {split}")
 
 
 def attribute_mistakes(
-    outcomes: Outcomes, records: Records, split: str, count: int = 12
+    results: ImageResults, records: Records, split: str, count: int = 12
 ) -> np.ndarray | None:
-    """The attributes that were most wrongly said to be there, or not to be.
+    """Draws the images with the most confident wrong attributes.
 
-    One for each image. None if there is none.
+    One attribute for each image. None if all are right.
     """
-    truth, scores = outcomes.attributes
+    truth, scores = results.attributes
     off = np.where(truth >= 0, np.abs(scores - (truth == 1)), 0.0)
     column = off.argmax(axis=1)
     worst = _largest(np.where(off.max(axis=1) > 0.5, off.max(axis=1), 0), count)
-    names = outcomes.vocabulary.attributes
+    names = results.vocabulary.attributes
     tiles = []
     for index, tile in zip(worst, _tiles(records, split, worst), strict=True):
         which = column[index]
-        has = "has" if truth[index, which] == 1 else "has not"
+        truly = "yes" if truth[index, which] == 1 else "no"
         tiles.append(
             tile._replace(
                 points=np.zeros((0, 2)),
                 visibility=np.zeros(0),
                 caption=[
-                    f"{has} {names[which]}",
-                    f"said {100 * scores[index, which]:.0f}%",
+                    f"{names[which]}: {truly}",
+                    f"predicted: {100 * scores[index, which]:.0f}%",
                 ],
             )
         )
-    return _sheet(tiles, (), f"surest wrong attributes, {split}")
+    return _sheet(tiles, (), f"most confident wrong attributes, {split}")
 
 
 def _largest(values: np.ndarray, count: int) -> list[int]:
-    """Where the largest values are that are above 0, the largest first."""
+    """Returns the indices of the largest positive values, largest first."""
     order = np.argsort(-values, kind="stable")[:count]
     return [int(index) for index in order if values[index] > 0]
 
@@ -124,7 +124,7 @@ def _tiles(records: Records, split: str, indices: Sequence[int]) -> list:
     return image_tiles(serialized, records.vocabulary)
 
 
-def _said(names: Sequence[str], scores: np.ndarray, index: int) -> str:
+def _scored(names: Sequence[str], scores: np.ndarray, index: int) -> str:
     return f"{names[index]} {100 * scores[index]:.0f}%"
 
 

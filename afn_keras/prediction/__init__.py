@@ -1,4 +1,4 @@
-"""Prediction: from images to landmarks, category and attributes."""
+"""Prediction: landmarks, category and attributes of images."""
 
 import lazy_loader
 
@@ -7,9 +7,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "cropping": ["Box", "crop"],
         "formats": ["FORMATS"],
-        "image_lists": ["Named", "TEXT", "is_list", "parse_line", "to_line"],
+        "image_lists": [
+            "ListEntry",
+            "TEXT",
+            "is_list",
+            "parse_line",
+            "to_line",
+        ],
         "inputs": [
-            "Listed",
+            "ImageInput",
             "first_images",
             "is_image_name",
             "list_images",

@@ -1,4 +1,4 @@
-"""What a network is shown of an image: one garment, in its input's size."""
+"""Crops a garment out of an image, to the size of the network's input."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]
 
 
 class Crop(NamedTuple):
-    """What a network is shown of an image.
+    """A crop of an image, as input of the network.
 
     Attributes:
         image: (S, S, 3) float32 RGB 0..255.
@@ -31,39 +31,37 @@ class Crop(NamedTuple):
     size: tuple[int, int]
 
 
-def crop(
-    photograph: str | Path, image_size: int, box: Box | None = None
-) -> Crop:
-    """Shows a network one garment of an image.
+def crop(image: str | Path, image_size: int, box: Box | None = None) -> Crop:
+    """Reads an image and crops a garment.
 
     Args:
-        photograph: path of the file.
+        image: path of the file.
         image_size: side of the network's input in pixels.
         box: x1, y1, x2, y2 in pixels; the whole image if left out.
 
     Raises:
-        InputError: if it is no image, or the box lies outside it.
+        InputError: if it is not an image, or the box is outside it.
     """
-    encoded = read_image(Path(photograph))
-    return crop_encoded(encoded, str(photograph), image_size, box)
+    encoded = read_image(Path(image))
+    return crop_encoded(encoded, str(image), image_size, box)
 
 
 def crop_encoded(
     encoded: bytes, name: str, image_size: int, box: Box | None = None
 ) -> Crop:
-    """Shows a network one garment of an image that was read already.
+    """Crops a garment out of an encoded image.
 
     Args:
         encoded: the file's bytes.
-        name: what to call it in messages.
+        name: name of the image in messages.
         image_size: side of the network's input in pixels.
         box: x1, y1, x2, y2 in pixels; the whole image if left out.
 
     Raises:
-        InputError: if it is no image, or the box lies outside it.
+        InputError: if it is not an image, or the box is outside it.
     """
-    photograph = inspect_image(encoded, name)
-    width, height = photograph.width, photograph.height
+    file = inspect_image(encoded, name)
+    width, height = file.width, file.height
     if box is None:
         box = (0.0, 0.0, float(width), float(height))
     x1, y1, x2, y2 = map(float, box)
@@ -72,7 +70,7 @@ def crop_encoded(
         raise InputError(
             f"{shown} shows nothing of its {width} x {height} pixels"
         )
-    # Also, what is drawn of it takes no more memory than nine photographs.
+    # This also bounds the memory that drawing takes: nine times the image.
     if not (
         min(x1 + width, y1 + height) >= 0
         and x2 <= 2 * width
@@ -83,12 +81,12 @@ def crop_encoded(
             "are wide or high"
         )
     box = (x1, y1, x2, y2)
-    if photograph.jpeg is None:
-        image = resample_array(photograph.pixels, box, image_size)
+    if file.jpeg is None:
+        image = resample_array(file.pixels, box, image_size)
     else:
-        image = _showing(image_size)(
-            tf.constant(photograph.jpeg),
-            tf.constant(photograph.orientation),
+        image = _compiled_show(image_size)(
+            tf.constant(file.jpeg),
+            tf.constant(file.orientation),
             tf.constant([width, height]),
             tf.constant(box),
         ).numpy()
@@ -96,12 +94,12 @@ def crop_encoded(
 
 
 @functools.cache
-def _showing(image_size: int) -> Callable[..., tf.Tensor]:
-    """`show` as one graph, for images of one size.
+def _compiled_show(image_size: int) -> Callable[..., tf.Tensor]:
+    """Compiles `show` as one graph, for one size of the network's input.
 
-    Called one by one, its operations wait for Python's lock, which the other
-    threads hold. It is traced here: TensorFlow takes a call that waits while
-    another thread's is traced for one more trace, and warns of too many.
+    Eager operations would wait for Python's lock, which other threads hold.
+    It is traced here: TensorFlow counts a call that waits for another thread's
+    trace as one more trace, and warns about too many.
     """
 
     @tf.function(

@@ -1,7 +1,7 @@
-"""Writes predictions down: for a person, a program, a table, an annotator.
+"""Formats predictions as a table, JSON lines, CSV or COCO.
 
-A format is told predictions one at a time and gives text to append: what
-stands before all, of each, and after all.
+A format takes predictions one at a time and returns text to append: at the
+start, for each prediction, and at the end.
 """
 
 import csv
@@ -33,26 +33,26 @@ _SKELETON = (
 
 
 class ResultFormat(Protocol):
-    """What turns predictions into text.
+    """Converts predictions to text.
 
-    `is_data` says whether it is read back as data, where the names of
+    `is_data` is true for formats that can be read as data, in which names of
     images are relative to the file.
     """
 
     is_data: bool
 
     def start(self, vocabulary: Vocabulary) -> str:
-        """What stands before all."""
+        """Returns the text before all predictions."""
 
     def add(self, prediction: Prediction) -> str:
-        """What can be written once this prediction is there."""
+        """Adds a prediction; returns the text that can be written now."""
 
     def end(self) -> str:
-        """What stands after all."""
+        """Returns the text after all predictions."""
 
 
 class Table:
-    """For a person: one in full, several as rows of a table."""
+    """Text for the terminal: one in full, several as rows of a table."""
 
     is_data = False
 
@@ -60,61 +60,61 @@ class Table:
         self._predictions: list[Prediction] = []
 
     def start(self, vocabulary: Vocabulary) -> str:
-        """Nothing: how wide a column is shows at the end."""
+        """Returns no text: the widths of columns are known at the end."""
         return ""
 
     def add(self, prediction: Prediction) -> str:
-        """Nothing yet."""
+        """Stores the prediction; returns no text."""
         self._predictions.append(prediction)
         return ""
 
     def end(self) -> str:
-        """All of it."""
+        """Returns the whole table."""
         if len(self._predictions) == 1:
             return _in_full(self._predictions[0])
         rows = [
             (
-                prediction.photograph,
+                prediction.image,
                 _scored(prediction.categories[:1]),
                 _scored(prediction.attributes[:3]),
                 _clear(prediction),
             )
             for prediction in self._predictions
         ]
-        header = ("photograph", "category", "attributes", "clear landmarks")
+        header = ("image", "category", "attributes", "clear landmarks")
         return f"{tabulate(rows, header, 'simple')}\n" if rows else ""
 
 
 class JsonLines:
-    """For a program: one line of JSON for each prediction."""
+    """JSON lines: one object for each prediction."""
 
     is_data = False
 
     def start(self, vocabulary: Vocabulary) -> str:
-        """Nothing."""
+        """Returns no text."""
         return ""
 
     def add(self, prediction: Prediction) -> str:
-        """Its line."""
+        """Returns the prediction's line."""
         return f"{prediction.to_json()}\n"
 
     def end(self) -> str:
-        """Nothing."""
+        """Returns no text."""
         return ""
 
 
 class CsvTable:
     """A labels file, which `afn-train --data` takes once it is corrected.
 
-    The best category, and the attributes and landmarks that are more likely
-    there than not; another landmark has a visibility of 2 and no place.
-    Columns that end in `_score` say how sure the network was.
+    It has the best category, and the attributes and landmarks with a score of
+    at least one half; other landmarks have visibility 2 and no coordinates.
+    Columns that end in `_score` are the network's scores.
     """
 
     is_data = True
 
     def start(self, vocabulary: Vocabulary) -> str:
-        """The names of the columns."""
+        """Returns the header."""
         self._vocabulary = vocabulary
         columns = ["image", *BOX]
         if self._vocabulary.categories:
@@ -127,9 +127,9 @@ class CsvTable:
         return _row(columns)
 
     def add(self, prediction: Prediction) -> str:
-        """Its row."""
+        """Returns the prediction's row."""
         cells = [
-            prediction.photograph,
+            prediction.image,
             *(f"{round(side, 2):.10g}" for side in prediction.box),
         ]
         if self._vocabulary.categories:
@@ -146,27 +146,27 @@ class CsvTable:
         return _row(cells)
 
     def end(self) -> str:
-        """Nothing."""
+        """Returns no text."""
         return ""
 
 
 class CocoFile:
     """A COCO data set of predictions, for annotation tools and viewers.
 
-    Attributes are as in Fashionpedia: `attribute_ids` of those more likely
-    there than not. A keypoint less likely there than not is 0, 0, 0, COCO's
-    for one without a label. Each annotation has a `score`, the best
-    category's, and the box as its `segmentation`.
+    Attributes are as in Fashionpedia: `attribute_ids` of those with a score of
+    at least one half. A keypoint with a lower score is 0, 0, 0, which means
+    unlabeled in COCO. Each annotation has the best category's `score`, and the
+    box as its `segmentation`.
     """
 
     is_data = True
 
     def start(self, vocabulary: Vocabulary) -> str:
-        """Nothing: the images of the file stand before the garments."""
+        """Returns no text: images come before annotations in the file."""
         self._vocabulary = vocabulary
         self._images: dict[str, dict] = {}
         self._annotations: list[dict] = []
-        # A network without categories still finds garments.
+        # COCO needs a category, even if the network has none.
         names = vocabulary.categories or ("garment",)
         self._categories = {name: i for i, name in enumerate(names, start=1)}
         self._attributes = {
@@ -175,13 +175,13 @@ class CocoFile:
         return ""
 
     def add(self, prediction: Prediction) -> str:
-        """Nothing yet."""
+        """Stores the prediction; returns no text."""
         width, height = prediction.size
         image = self._images.setdefault(
-            prediction.photograph,
+            prediction.image,
             {
                 "id": len(self._images) + 1,
-                "file_name": prediction.photograph,
+                "file_name": prediction.image,
                 "width": width,
                 "height": height,
                 "license": 1,
@@ -213,7 +213,7 @@ class CocoFile:
         return ""
 
     def end(self) -> str:
-        """All of it."""
+        """Returns the whole file."""
         keypoints = list(self._vocabulary.landmarks)
         # Counted from 1.
         skeleton = [
@@ -254,11 +254,11 @@ FORMATS = {
     "csv": CsvTable,
     "coco": CocoFile,
 }
-"""Formats by the names that commands give them."""
+"""Formats by the names of their flags."""
 
 
 def _in_full(prediction: Prediction) -> str:
-    lines = [prediction.photograph]
+    lines = [prediction.image]
     for title, scored in (
         ("category", prediction.categories),
         ("attributes", prediction.attributes[:5]),

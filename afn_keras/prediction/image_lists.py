@@ -1,8 +1,8 @@
-"""Lists of images: a text file with a path or an object on each line.
+"""Reads lists of images: a text file with a path or an object on each line.
 
-In a file ending in .txt a line is a path or a URL. In one ending in .jsonl it
-is an object with `photograph` and perhaps `box`, as answers have both: what
-failed can be asked again by the file that says so.
+In a .txt file, a line is a path or URL. In a .jsonl file, it is an object with
+`image` and optionally `box`. Predictions and failures have both keys, so that
+failed images can be retried from the file that lists them.
 """
 
 import json
@@ -17,51 +17,51 @@ TEXT = ".txt"
 OBJECTS = ".jsonl"
 
 
-class Named(NamedTuple):
-    """A garment as a list has it.
+class ListEntry(NamedTuple):
+    """An entry of a list of images.
 
     Attributes:
-        photograph: path or URL.
+        image: path or URL.
         box: x1, y1, x2, y2 in pixels; None for the whole image.
     """
 
-    photograph: str
+    image: str
     box: tuple[float, float, float, float] | None = None
 
 
 def is_list(name: str) -> bool:
-    """Whether a name is that of a list."""
+    """Returns whether a file name is that of a list."""
     return name.lower().endswith((TEXT, OBJECTS))
 
 
-def parse_line(line: bytes, objects: bool) -> Named | None:
-    """What a line of a list says; None if it is blank.
+def parse_line(line: bytes, objects: bool) -> ListEntry | None:
+    """Parses a line of a list; returns None if it is blank.
 
     Args:
-        line: with or without its end.
-        objects: whether it is of a list of objects.
+        line: with or without its line ending.
+        objects: whether lines are objects.
 
     Raises:
-        InputError: if it is no such object.
+        InputError: if it is not such an object.
     """
-    # Names that are no UTF-8 are those of files all the same.
+    # File names may not be UTF-8.
     text = line.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     text = text.rstrip("\r\n")
     if not text.strip():
         return None
-    return _object(text) if objects else Named(text)
+    return _object(text) if objects else ListEntry(text)
 
 
-def to_line(named: Named) -> bytes:
-    """The line of a list of objects that `parse_line` reads back."""
-    return json.dumps(named._asdict()).encode()
+def to_line(entry: ListEntry) -> bytes:
+    """Returns an entry as a line of a list of objects, for `parse_line`."""
+    return json.dumps(entry._asdict()).encode()
 
 
-def read_list(path: Path) -> Iterator[Named | InputError]:
-    """Reads a list as it is asked for, a line at a time.
+def read_list(path: Path) -> Iterator[ListEntry | InputError]:
+    """Reads a list lazily, one line at a time.
 
     Yields:
-        Images, or for a line that does not parse the error.
+        Entries, or errors for lines that do not parse.
 
     Raises:
         InputError: if the file cannot be read.
@@ -71,12 +71,12 @@ def read_list(path: Path) -> Iterator[Named | InputError]:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    named = parse_line(line, objects)
+                    entry = parse_line(line, objects)
                 except InputError as error:
                     yield InputError(f"{path}, line {number}: {error}")
                     continue
-                if named:
-                    yield named
+                if entry:
+                    yield entry
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); a name that ends in "
@@ -84,14 +84,14 @@ def read_list(path: Path) -> Iterator[Named | InputError]:
         ) from error
 
 
-def _object(text: str) -> Named:
+def _object(text: str) -> ListEntry:
     shown = text if len(text) <= 60 else f"{text[:60]}..."
     try:
         fields = json.loads(text)
-        # What failed names its `photograph`; by hand one writes `image`.
-        name = "photograph" if "photograph" in fields else "image"
-        photograph, box = fields[name], fields.get("box")
-        if not isinstance(photograph, str):
+        # In the JSON lines of 0.1.0 the key is `photograph`.
+        name = "image" if "image" in fields else "photograph"
+        image, box = fields[name], fields.get("box")
+        if not isinstance(image, str):
             raise TypeError
         if box is not None:
             x1, y1, x2, y2 = map(float, box)
@@ -103,4 +103,4 @@ def _object(text: str) -> Named:
             f"{shown!r} should be an object such as "
             '{"image": "a.jpg", "box": [x1, y1, x2, y2]}'
         ) from error
-    return Named(photograph, box)
+    return ListEntry(image, box)

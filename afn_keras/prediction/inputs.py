@@ -1,4 +1,4 @@
-"""Which images a person means: files, folders, globs, tables, lists."""
+"""Finds images by name: files, folders, globs, tables, lists."""
 
 import glob
 import itertools
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from afn_keras.prediction.image_lists import Named
+from afn_keras.prediction.image_lists import ListEntry
 from afn_keras.prediction.image_lists import is_list
 from afn_keras.prediction.image_lists import read_list
 from pipelines.annotations import BOX
@@ -25,22 +25,22 @@ from pipelines.readers import Cells
 
 _SUFFIXES = frozenset(itertools.chain.from_iterable(SUFFIXES.values()))
 
-# What cameras write, and others that `mimetypes` may not know.
+# Raw formats of cameras, and others that `mimetypes` may not know.
 _RAW = frozenset(
     (".arw", ".cr2", ".cr3", ".dng", ".eps", ".jxl", ".nef", ".orf")
     + (".psd", ".raf", ".raw", ".rw2", ".svg", ".tga")
 )
 
 
-class Listed(NamedTuple):
-    """A garment to look at.
+class ImageInput(NamedTuple):
+    """An image to predict, with the garment's box.
 
     Attributes:
-        photograph: path of the file; a name, where something else reads it.
+        image: path of the file, or a name that `Predictor`'s `read` takes.
         box: x1, y1, x2, y2 in pixels; the whole image if None.
     """
 
-    photograph: Path | str
+    image: Path | str
     box: tuple[float, float, float, float] | None = None
 
 
@@ -48,66 +48,67 @@ def list_images(
     names: Iterable[str],
     lines: Iterable[str] = (),
     box: Sequence[float] | None = None,
-) -> Iterator[Listed | InputError]:
-    """The images that names stand for, in their order.
+) -> Iterator[ImageInput | InputError]:
+    """Lists the images that names refer to, in their order.
 
-    A name is a file; a folder, of which all images are taken, those of
-    its folders too, sorted by path; a pattern with `*`, `?`, `[...]` or `**`,
-    if there is no such file, in which folders of exactly those names come
-    first; a table ending in .csv with a column `image`,
-    relative to the table, perhaps with `x1`, `y1`, `x2`, `y2`, other columns
-    being ignored; a list, or a pattern of lists, as `image_lists` reads
-    them; or `-` for `lines`.
+    A name is one of: a file; a folder, with all images in it and its
+    subfolders, sorted by path; a pattern with `*`, `?`, `[...]` or `**`, unless
+    there is such a file, in which existing folders match literally; a .csv
+    table with a column `image`, relative to the table, and optionally `x1`,
+    `y1`, `x2`, `y2`, other columns being ignored; a list, or a pattern of
+    lists, see `image_lists`; or `-` for `lines`.
 
     Args:
-        names: what to take.
-        lines: paths for `-`, one a line; they are taken as they come.
-        box: x1, y1, x2, y2 of whatever has none of its own.
+        names: names of images.
+        lines: paths for `-`, one per line, read lazily.
+        box: x1, y1, x2, y2 for images without their own box.
 
     Yields:
-        Images, not looked at yet, or for a row of a table or a line of
-        a list that does not parse the error that says so.
+        Images, not read yet, or errors for rows of tables and lines of lists
+        that do not parse.
 
     Raises:
         InputError: if a folder cannot be read, or a folder, pattern or table
             has no image.
     """
     for name in names:
-        for listed in _meant(name, lines):
-            if isinstance(listed, Listed) and listed.box is None and box:
-                listed = listed._replace(box=tuple(box))
-            yield listed
+        for item in _expand(name, lines):
+            if isinstance(item, ImageInput) and item.box is None and box:
+                item = item._replace(box=tuple(box))
+            yield item
 
 
-def first_images(names: Iterable[str], count: int) -> list[Listed]:
-    """The first of the images that names stand for, each looked at.
+def first_images(names: Iterable[str], count: int) -> list[ImageInput]:
+    """Returns the first images that names refer to, checked to be images.
 
     Args:
         names: as for `list_images`, but not `-`.
-        count: how many at most.
+        count: maximum number of images.
 
     Raises:
-        InputError: as `list_images`, for `-`, for a row of a table that
-            does not parse, and for what is no image.
+        InputError: as `list_images`, and for `-`, a row of a table that does
+            not parse, and a file that is not an image.
     """
     names = list(names)
     if "-" in names:
         raise InputError("-: name the images themselves")
     found = []
-    for listed in itertools.islice(list_images(names), count):
-        if isinstance(listed, InputError):
-            raise listed
-        path = listed.photograph
+    for item in itertools.islice(list_images(names), count):
+        if isinstance(item, InputError):
+            raise item
+        path = item.image
         inspect_image(read_image(path), str(path))
-        found.append(listed)
+        found.append(item)
     return found
 
 
-def _meant(name: str, lines: Iterable[str]) -> Iterable[Listed | InputError]:
+def _expand(
+    name: str, lines: Iterable[str]
+) -> Iterable[ImageInput | InputError]:
     path = Path(name)
     if name == "-":
         stripped = (line.rstrip("\r\n") for line in lines)
-        return (Listed(Path(line)) for line in stripped if line)
+        return (ImageInput(Path(line)) for line in stripped if line)
     if path.is_dir():
         return _inside(path)
     if path.suffix.lower() == ".csv":
@@ -116,13 +117,13 @@ def _meant(name: str, lines: Iterable[str]) -> Iterable[Listed | InputError]:
         found = _matching(name)
         if is_list(name):
             return itertools.chain.from_iterable(map(_in_list, found))
-        return map(Listed, found)
+        return map(ImageInput, found)
     if is_list(name):
         return _in_list(path)
-    return [Listed(path)]
+    return [ImageInput(path)]
 
 
-def _inside(folder: Path) -> list[Listed | InputError]:
+def _inside(folder: Path) -> list[ImageInput | InputError]:
     def fail(error: OSError) -> None:
         raise InputError(
             f"{error.filename}: cannot be read ({error.strerror}); change its "
@@ -131,7 +132,7 @@ def _inside(folder: Path) -> list[Listed | InputError]:
 
     found, others = [], []
     seen = {os.path.realpath(folder)}
-    # Linked folders too, each once: a link may lead to a folder above it.
+    # Follows links, each once: a link may point to a folder above it.
     for place, folders, files in os.walk(
         folder, onerror=fail, followlinks=True
     ):
@@ -149,18 +150,18 @@ def _inside(folder: Path) -> list[Listed | InputError]:
                 others.append(Path(place, name))
     if not found and not others:
         raise InputError(
-            f"{folder}: holds no image; looked for names ending in "
+            f"{folder}: has no image; looked for names ending in "
             f"{', '.join(sorted(_SUFFIXES))}"
         )
-    named: dict[Path, Listed | InputError] = {
+    items: dict[Path, ImageInput | InputError] = {
         path: InputError(
-            f"{path}: {path.suffix} is none of the formats that are read; "
-            "convert it to JPEG or PNG"
+            f"{path}: {path.suffix} is not a supported format; convert it to "
+            "JPEG or PNG"
         )
         for path in others
     }
-    named |= {path: Listed(path) for path in found}
-    return [named[path] for path in sorted(named)]
+    items |= {path: ImageInput(path) for path in found}
+    return [items[path] for path in sorted(items)]
 
 
 def _matching(pattern: str) -> list[Path]:
@@ -177,46 +178,46 @@ def _matching(pattern: str) -> list[Path]:
 
 
 def _quoted(pattern: str) -> str:
-    """A pattern in which folders that there are stand for themselves.
+    """Escapes existing folders in a pattern, so that they match literally.
 
-    `data[1]/*.jpg` is what is in `data[1]`, if there is such a folder.
+    `data[1]/*.jpg` matches files in `data[1]`, if there is such a folder.
     """
     path = Path(pattern)
-    # "." or "/" is there at the latest.
+    # "." and "/" always exist.
     folder = next(filter(os.path.exists, path.parents))
     return os.path.join(glob.escape(str(folder)), path.relative_to(folder))
 
 
-def _in_list(path: Path) -> Iterator[Listed | InputError]:
+def _in_list(path: Path) -> Iterator[ImageInput | InputError]:
     for item in read_list(path):
-        if isinstance(item, Named):
-            yield Listed(_file(Path(), item.photograph), item.box)
+        if isinstance(item, ListEntry):
+            yield ImageInput(_file(Path(), item.image), item.box)
         else:
             yield item
 
 
-def _in_table(table: Path) -> Iterator[Listed | InputError]:
+def _in_table(table: Path) -> Iterator[ImageInput | InputError]:
     for item in read_table(table):
-        if isinstance(item, Named):
-            yield Listed(_file(table.parent, item.photograph), item.box)
+        if isinstance(item, ListEntry):
+            yield ImageInput(_file(table.parent, item.image), item.box)
         else:
             yield item
 
 
 def _file(folder: Path, name: str) -> Path:
-    """The file that a table or a list names, in whichever spelling."""
+    """Returns the file that a table or a list names, in any spelling."""
     paths = [folder / spelling for spelling in spellings(name)]
     return next((path for path in paths if os.path.exists(path)), paths[0])
 
 
-def read_table(table: Path) -> Iterator[Named | InputError]:
-    """The images of a table as it names them, with their boxes.
+def read_table(table: Path) -> Iterator[ListEntry | InputError]:
+    """Reads the images of a table, as named there, with their boxes.
 
     Yields:
-        Images, or for a row that does not parse the error that says so.
+        Entries, or errors for rows that do not parse.
 
     Raises:
-        InputError: if it is no table, or has no image.
+        InputError: if it is not a table, or has no image.
     """
     log = ProblemLog()
     cells = Cells(table, log)
@@ -234,7 +235,7 @@ def read_table(table: Path) -> Iterator[Named | InputError]:
         if problem.kind == Kind.ROW_UNREADABLE:
             yield InputError(str(problem))
     found = [
-        Named(cells.columns["image"][row], boxes[row])
+        ListEntry(cells.columns["image"][row], boxes[row])
         for row in range(len(boxes))
         if cells.good[row]
     ]
@@ -244,13 +245,13 @@ def read_table(table: Path) -> Iterator[Named | InputError]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a folder's file of this name is taken for an image."""
+    """Returns whether a file name in a folder is that of an image."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix in _SUFFIXES and not name.startswith(".")
 
 
 def _is_other_image(name: str) -> bool:
-    """Whether a name is that of an image in a format that is not read."""
+    """Returns whether a name is that of an image in an unsupported format."""
     kind, _ = mimetypes.guess_type(name)
     suffix = os.path.splitext(name)[1].lower()
     is_image = (kind or "").startswith("image/") or suffix in _RAW

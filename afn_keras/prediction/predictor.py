@@ -1,4 +1,4 @@
-"""Using a trained network: from images to answers."""
+"""Predicts images with a trained network."""
 
 import contextlib
 import functools
@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from afn_keras.outputs import Answering
+from afn_keras.outputs import ImageModel
 from afn_keras.prediction.cropping import Box
 from afn_keras.prediction.cropping import Crop
 from afn_keras.prediction.cropping import crop
 from afn_keras.prediction.cropping import crop_encoded
-from afn_keras.prediction.inputs import Listed
+from afn_keras.prediction.inputs import ImageInput
 from afn_keras.prediction.result import Prediction
-from afn_keras.prediction.result import predicted
+from afn_keras.prediction.result import make_prediction
 from pipelines.errors import InputError
 from pipelines.images import read_image
 from pipelines.parallel import available_cores
@@ -31,18 +31,18 @@ __all__ = ["Box", "Crop", "Maps", "Prediction", "Predictor", "crop"]
 
 
 class Maps(NamedTuple):
-    """What a network sees in a garment before it answers.
+    """The attention and the heatmaps for a garment.
 
     Attributes:
-        photograph: path it was given by.
-        box: x1, y1, x2, y2 in pixels of what the network was shown.
-        attention: (s, s, F), the weights of the features, 0..1 (-1..1 if it
-            is the released code's); None without attention.
+        image: path of the image, as given.
+        box: x1, y1, x2, y2 in pixels of the crop.
+        attention: (s, s, F), the weights of the features, 0..1 (-1..1 for the
+            released code's); None without attention.
         heatmaps: (h, w, L), one for each landmark; None without landmarks.
-        landmarks: their names.
+        landmarks: names of the landmarks.
     """
 
-    photograph: str
+    image: str
     box: Box
     attention: np.ndarray | None
     heatmaps: np.ndarray | None
@@ -50,13 +50,13 @@ class Maps(NamedTuple):
 
 
 class Predictor:
-    """Predicts landmarks, category and attributes of photographs.
+    """Predicts landmarks, category and attributes of images.
 
     Args:
-        answering: what `load_model` returned, or an artifact.
-        read: gives the bytes of an image, or raises `InputError`; by
-            default those of a file of this machine.
-        threads: how many images to read and decode at a time; one for
+        model: a model from `load_model`, or an artifact from `open_model`.
+        read: returns the bytes of an image, or raises `InputError`; reads
+            local files by default.
+        threads: number of images to read and decode in parallel; one for
             each core by default.
 
     Examples:
@@ -67,162 +67,161 @@ class Predictor:
 
     def __init__(
         self,
-        answering: Answering,
+        model: ImageModel,
         read: Callable[[str], bytes] | None = None,
         threads: int | None = None,
     ) -> None:
-        self.answering = answering
+        self.model = model
         self._read = read or read_image
         self._threads = threads or available_cores()
 
     def predict(
         self,
-        photographs: str | Path | Sequence[str | Path],
+        images: str | Path | Sequence[str | Path],
         boxes: Sequence[Box] | np.ndarray | None = None,
         batch_size: int = 16,
     ) -> list[Prediction]:
-        """Answers for each image, in the order given.
+        """Predicts each image, in the order given.
 
         Args:
-            photographs: paths of images, or a single one.
+            images: paths of images, or a single one.
             boxes: the garment in each image, x1, y1, x2, y2 in pixels,
                 an array (N, 4) for instance, or a single one for a single
                 path; the whole image if left out.
-            batch_size: images a batch; it changes answers by rounding
-                alone.
+            batch_size: images per batch; affects predictions only by
+                rounding.
 
         Raises:
-            InputError: if one of them is no image.
-            ValueError: if there are not as many boxes, of four numbers.
+            InputError: if one of them is not an image.
+            ValueError: if the boxes are not of the shape (N, 4).
         """
-        if isinstance(photographs, str | Path):
-            photographs = [photographs]
+        if isinstance(images, str | Path):
+            images = [images]
         given: Iterable[Box | None] = itertools.repeat(None)
         if boxes is not None:
             corners = np.asarray(boxes, np.float64)
-            if not len(photographs):
+            if not len(images):
                 corners = corners.reshape(-1, 4)
-            if corners.ndim == 1 and len(photographs) == 1:
+            if corners.ndim == 1 and len(images) == 1:
                 corners = corners[None]
-            if corners.shape != (len(photographs), 4):
+            if corners.shape != (len(images), 4):
                 raise ValueError(
                     f"boxes of the shape {corners.shape} for "
-                    f"{len(photographs)} images; it should be "
-                    f"({len(photographs)}, 4)"
+                    f"{len(images)} images; it should be "
+                    f"({len(images)}, 4)"
                 )
             given = map(tuple, corners.tolist())
-        listed = map(Listed, map(Path, photographs), given)
+        inputs = map(ImageInput, map(Path, images), given)
         predictions = []
-        with contextlib.closing(self.stream(listed, batch_size)) as answers:
-            for answer in answers:
-                if isinstance(answer, InputError):
-                    raise answer
-                predictions.append(answer)
+        with contextlib.closing(self.stream(inputs, batch_size)) as results:
+            for result in results:
+                if isinstance(result, InputError):
+                    raise result
+                predictions.append(result)
         return predictions
 
     def stream(
-        self, listed: Iterable[Listed | InputError], batch_size: int = 16
+        self, inputs: Iterable[ImageInput | InputError], batch_size: int = 16
     ) -> Iterator[Prediction | InputError]:
-        """Answers for images as they come, in the order given.
+        """Predicts images lazily, in the order given.
 
-        While the network looks at a batch, the next ones are decoded. No
-        more than a few batches are held at a time.
+        Decodes the next images while the network runs on a batch. Holds no
+        more than a few batches in memory.
 
         Args:
-            listed: garments, as `list_images` gives them; taken shortly
-                before they are needed.
-            batch_size: images a batch; it changes answers by rounding
-                alone.
+            inputs: images, as from `list_images`; read shortly before they
+                are needed.
+            batch_size: images per batch; affects predictions only by
+                rounding.
 
         Yields:
-            For each a prediction, or the error that says why there is none.
+            For each input a prediction, or the error that prevents it.
 
         Raises:
-            InputError: what `listed` raised, after all before it is answered.
+            InputError: an error that `inputs` raised, after the predictions
+                of all inputs before it.
         """
         failed: list[InputError] = []
 
-        def asked() -> Iterator[Listed | InputError]:
+        def until_error() -> Iterator[ImageInput | InputError]:
             try:
-                yield from listed
+                yield from inputs
             except InputError as error:
                 failed.append(error)
 
-        crops = _ahead(self._crop, asked(), 3 * batch_size, self._threads)
+        crops = _ahead(self._load, until_error(), 3 * batch_size, self._threads)
         with contextlib.closing(crops):
             while batch := list(itertools.islice(crops, batch_size)):
-                yield from self._answer(batch)
-        # Not before what was listed ahead of it is answered.
+                yield from self._predict(batch)
+        # Raised after the predictions of the inputs before it.
         if failed:
             raise failed[0]
 
     @functools.cached_property
     def has_maps(self) -> bool:
-        """Whether `maps` gives any: of TFLite and ONNX files it does not."""
-        side = self.answering.image_size
-        return bool(self.answering.maps(np.zeros((1, side, side, 3), "f4")))
+        """Returns whether `maps` works; it does not for TFLite and ONNX."""
+        side = self.model.image_size
+        return bool(self.model.maps(np.zeros((1, side, side, 3), "f4")))
 
-    def maps(
-        self, photograph: str | Path, box: Box | None = None
-    ) -> Maps | None:
-        """What the network sees in an image; None if it does not show it.
+    def maps(self, image: str | Path, box: Box | None = None) -> Maps | None:
+        """Returns attention and heatmaps of an image; None without maps.
 
-        A run, a `.keras` file and a SavedModel do.
+        A run, a `.keras` file and a SavedModel have maps.
 
         Args:
-            photograph: path of the file.
+            image: path of the file.
             box: x1, y1, x2, y2 in pixels; the whole image if left out.
 
         Raises:
-            InputError: if it is no image, or the box lies outside it.
+            InputError: if it is not an image, or the box is outside it.
         """
-        shown = self._show(str(photograph), box)
-        maps = self.answering.maps(shown.image[None])
+        crop = self._crop(str(image), box)
+        maps = self.model.maps(crop.image[None])
         if not maps:
             return None
         attention, heatmaps = maps.get("attention"), maps.get("heatmaps")
         return Maps(
-            str(photograph),
-            shown.box,
+            str(image),
+            crop.box,
             None if attention is None else attention[0],
             None if heatmaps is None else heatmaps[0],
-            self.answering.vocabulary.landmarks,
+            self.model.vocabulary.landmarks,
         )
 
-    def _crop(
-        self, asked: Listed | InputError
+    def _load(
+        self, item: ImageInput | InputError
     ) -> tuple[str, Crop | InputError]:
-        if isinstance(asked, InputError):
-            return "", asked
-        name = str(asked.photograph)
+        if isinstance(item, InputError):
+            return "", item
+        name = str(item.image)
         try:
-            return name, self._show(name, asked.box)
+            return name, self._crop(name, item.box)
         except InputError as error:
             return name, error
 
-    def _show(self, name: str, box: Box | None) -> Crop:
+    def _crop(self, name: str, box: Box | None) -> Crop:
         encoded = self._read(name)
-        return crop_encoded(encoded, name, self.answering.image_size, box)
+        return crop_encoded(encoded, name, self.model.image_size, box)
 
-    def _answer(
+    def _predict(
         self, batch: list[tuple[str, Crop | InputError]]
     ) -> Iterator[Prediction | InputError]:
         images = [c.image for _, c in batch if isinstance(c, Crop)]
-        answers = self.answering.answer(np.stack(images)) if images else {}
+        outputs = self.model.predict_images(np.stack(images)) if images else {}
         row = 0
         for name, result in batch:
             if isinstance(result, InputError):
                 yield result
                 continue
-            answer = {task: value[row] for task, value in answers.items()}
-            yield predicted(name, result, answer, self.answering.vocabulary)
+            output = {task: value[row] for task, value in outputs.items()}
+            yield make_prediction(name, result, output, self.model.vocabulary)
             row += 1
 
 
 def _ahead(
     function: Callable, items: Iterable, count: int, threads: int
 ) -> Iterator:
-    """`map(function, items)` in threads, `count` results ahead, in order."""
+    """Maps a function in threads, `count` results ahead, in order."""
     items = iter(items)
     waiting: deque[Future] = deque()
     pool = ThreadPoolExecutor(threads)
@@ -234,5 +233,5 @@ def _ahead(
                 return
             yield waiting.popleft().result()
     finally:
-        # Also when whoever asked has left: nobody needs the rest.
+        # If the consumer stops early, the rest is canceled.
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What the network says of one garment, in names and pixels."""
+"""The prediction for one garment, in names and pixels."""
 
 import dataclasses
 import json
@@ -12,25 +12,26 @@ from afn_keras.prediction.cropping import Crop
 from pipelines.vocabulary import Vocabulary
 
 PRESENT = 0.5
-"""Score from which on an attribute is there and a landmark is visible."""
+"""Score from which an attribute is predicted and a landmark is visible."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the network says of one garment.
+    """The network's prediction for one garment.
 
     Args:
-        photograph: path or name it was given by.
+        image: path or name of the image, as given.
         size: width and height of the upright image in pixels.
-        box: x1, y1, x2, y2 in pixels of what the network was shown.
-        landmarks: for each landmark's name x and y in pixels of the
+        box: x1, y1, x2, y2 in pixels of the crop.
+        landmarks: for each landmark's name, x and y in pixels of the
             image, 0-based, the first pixel's center at 0.0, and the
-            height of its peak in 0..1.
+            score: the height of its peak in 0..1.
         categories: the five best names with their probabilities, best first.
-        attributes: the twenty best names with theirs, best first.
+        attributes: the twenty best names with their probabilities, best
+            first.
     """
 
-    photograph: str
+    image: str
     size: tuple[int, int]
     box: Box
     landmarks: dict[str, tuple[float, float, float]]
@@ -38,17 +39,17 @@ class Prediction:
     attributes: tuple[tuple[str, float], ...]
 
     def present(self) -> list[str]:
-        """Names of the attributes that are more likely there than not."""
+        """Returns the names of the attributes with a score of at least 0.5."""
         return [name for name, score in self.attributes if score >= PRESENT]
 
     def visible(self, landmark: str) -> bool:
-        """Whether a landmark is more likely to be seen than not."""
+        """Returns whether a landmark's score is at least 0.5."""
         return self.landmarks[landmark][2] >= PRESENT
 
     def rounded(self) -> "Prediction":
-        """The prediction without digits that say nothing.
+        """Returns the prediction without insignificant digits.
 
-        Hundredths of a pixel, ten thousandths of a score.
+        Rounds pixels to hundredths and scores to ten thousandths.
         """
         x1, y1, x2, y2 = self.box
         return dataclasses.replace(
@@ -63,45 +64,45 @@ class Prediction:
         )
 
     def to_json(self) -> str:
-        """The prediction as one line of JSON, rounded."""
+        """Returns the prediction, rounded, as one line of JSON."""
         return json.dumps(dataclasses.asdict(self.rounded()))
 
 
-def predicted(
-    photograph: str,
-    shown: Crop,
-    answers: Mapping[str, np.ndarray],
+def make_prediction(
+    image: str,
+    crop: Crop,
+    outputs: Mapping[str, np.ndarray],
     vocabulary: Vocabulary,
 ) -> Prediction:
-    """Names what a network answered for one crop.
+    """Converts the outputs for one crop to names and pixels of the image.
 
     Args:
-        photograph: path or name of the image.
-        shown: what the network was shown of it.
-        answers: for each task its row, as `AnsweringModel` gives it.
+        image: path or name of the image.
+        crop: the crop of the image.
+        outputs: the crop's row of each output of `PredictionModel`.
         vocabulary: names of the labels.
     """
     landmarks = {}
-    if "landmarks" in answers:
-        start = np.array(shown.box[:2])
-        sides = np.array(shown.box[2:]) - start
-        points = start + answers["landmarks"] * sides - 0.5
+    if "landmarks" in outputs:
+        start = np.array(crop.box[:2])
+        sides = np.array(crop.box[2:]) - start
+        points = start + outputs["landmarks"] * sides - 0.5
         landmarks = {
             landmark: (*map(float, point), float(score))
             for landmark, point, score in zip(
                 vocabulary.landmarks,
                 points,
-                answers["landmark_scores"],
+                outputs["landmark_scores"],
                 strict=True,
             )
         }
     return Prediction(
-        photograph,
-        shown.size,
-        shown.box,
+        image,
+        crop.size,
+        crop.box,
         landmarks,
-        _best(vocabulary.categories, answers.get("category"), 5),
-        _best(vocabulary.attributes, answers.get("attributes"), 20),
+        _best(vocabulary.categories, outputs.get("category"), 5),
+        _best(vocabulary.attributes, outputs.get("attributes"), 20),
     )
 
 

@@ -1,4 +1,4 @@
-"""Writes predictions as they come, so that what was answered is kept."""
+"""Writes predictions one at a time, so that an interruption loses none."""
 
 import contextlib
 import dataclasses
@@ -16,13 +16,13 @@ from pipelines.errors import InputError
 from pipelines.vocabulary import Vocabulary
 
 
-class Written(NamedTuple):
-    """What `write_results` wrote.
+class WriteSummary(NamedTuple):
+    """Numbers of predictions that `write_results` wrote.
 
     Attributes:
-        count: predictions.
-        outside: how many of them cannot be read back as data, since their
-            image does not lie in the file's folder.
+        count: number of predictions.
+        outside: number of predictions that cannot be read as data, because
+            their image is not in the file's folder.
     """
 
     count: int
@@ -34,21 +34,21 @@ def write_results(
     form: ResultFormat,
     vocabulary: Vocabulary,
     path: Path | None = None,
-) -> Written:
+) -> WriteSummary:
     """Writes predictions into a file, or to standard output without one.
 
     Args:
         predictions: taken one at a time.
-        form: how to write them.
+        form: the format.
         vocabulary: names of the labels.
-        path: a new file. In a format that is data, images in its folder
-            are named relative to it; without a file all are named as given.
+        path: a new file. In formats that are data, images in its folder are
+            named relative to it; without a file, all are named as given.
 
     Raises:
-        InputError: if the file exists already or cannot be written. What is
-            in it then ends with a whole line.
-        KeyboardInterrupt: with a message, if it came while waiting for a
-            prediction. What there was until then is written, in full.
+        InputError: if the file exists already or cannot be written. A partial
+            file ends with a whole line.
+        KeyboardInterrupt: with a message, if interrupted while waiting for a
+            prediction. All predictions before it are written.
     """
     count = outside = 0
     with _output(path) as write:
@@ -56,10 +56,10 @@ def write_results(
         try:
             for prediction in predictions:
                 if path and form.is_data:
-                    name = _inside(prediction.photograph, path.parent)
+                    name = _inside(prediction.image, path.parent)
                     outside += name is None
                     prediction = dataclasses.replace(
-                        prediction, photograph=name or prediction.photograph
+                        prediction, image=name or prediction.image
                     )
                 write(form.add(prediction))
                 count += 1
@@ -68,9 +68,11 @@ def write_results(
             if isinstance(error, InputError):
                 raise
             where = path or "standard output"
-            raise KeyboardInterrupt(f"{count} answers are in {where}") from None
+            raise KeyboardInterrupt(
+                f"{count} predictions are in {where}"
+            ) from None
         write(form.end())
-    return Written(count, outside)
+    return WriteSummary(count, outside)
 
 
 def check_results(path: Path) -> None:
@@ -85,9 +87,9 @@ def check_results(path: Path) -> None:
         )
 
 
-def _inside(photograph: str, folder: Path) -> str | None:
-    """An image's name relative to a folder; None if it is not in it."""
-    path = Path(os.path.abspath(photograph))
+def _inside(image: str, folder: Path) -> str | None:
+    """Returns an image's name relative to a folder; None if outside it."""
+    path = Path(os.path.abspath(image))
     try:
         return path.relative_to(os.path.abspath(folder)).as_posix()
     except ValueError:
@@ -102,7 +104,7 @@ def _output(path: Path | None) -> Iterator[Callable[[str], None]]:
     check_results(path)
     kept = 0
     try:
-        # Without a buffer: what was written is there if the process is killed.
+        # Unbuffered, so that nothing is lost if the process is killed.
         with path.open("xb", buffering=0) as file:
 
             def write(text: str) -> None:
@@ -119,8 +121,8 @@ def _output(path: Path | None) -> Iterator[Callable[[str], None]]:
                 raise
     except OSError as error:
         raise InputError(
-            f"--output {path}: cannot be written any further "
-            f"({error.strerror}); what it holds is whole up to there"
+            f"--output {path}: writing failed ({error.strerror}); all lines "
+            "before are complete"
         ) from error
 
 

@@ -1,6 +1,6 @@
-"""Optimizers of tensorflow-addons, where a recipe names one.
+"""Optimizers of tensorflow-addons, for recipes that name one.
 
-Its last release runs with Keras 2.15: the extra `addons`.
+Its last release needs Keras 2.15: the extra `addons`.
 """
 
 import warnings
@@ -12,7 +12,7 @@ from afn_keras.backend import keras
 from afn_keras.recipes import Recipe
 from pipelines.errors import InputError
 
-# What comes nearest without it.
+# The closest alternatives without it.
 _NEAREST = {
     "tfa.AdamW": "--optimizer adamw",
     "tfa.RectifiedAdam": "--optimizer adamw --set schedule=cosine warmup=1",
@@ -21,45 +21,45 @@ _NEAREST = {
     "MovingAverage": "ema=0.99",
     "SWA": "ema=0.999",
 }
-# Of SWA: the share of training after which its snapshots begin, one an epoch.
+# The share of training after which SWA starts to average, once an epoch.
 _SETTLED = 0.75
 
 
 @keras.saving.register_keras_serializable("afn_keras")
 class Scaled(keras.optimizers.schedules.LearningRateSchedule):
-    """Another schedule times a factor."""
+    """A schedule multiplied by a factor."""
 
     def __init__(self, schedule: Any, factor: float) -> None:
         self.schedule = schedule
         self.factor = factor
 
     def __call__(self, step: Any) -> Any:
-        """The rate at a step."""
+        """Returns the rate at a step."""
         return self.factor * self.schedule(step)
 
     def get_config(self) -> dict[str, Any]:
-        """What the constructor takes."""
+        """Returns the arguments of the constructor."""
         schedule = keras.saving.serialize_keras_object(self.schedule)
         return {"schedule": schedule, "factor": self.factor}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Scaled":
-        """Makes it from `get_config`."""
+        """Creates it from `get_config`."""
         schedule = keras.saving.deserialize_keras_object(config["schedule"])
         return cls(schedule, config["factor"])
 
 
 def uses_addons(recipe: Recipe) -> bool:
-    """Whether the recipe's optimizer is of tensorflow-addons."""
+    """Returns whether the recipe's optimizer is of tensorflow-addons."""
     return recipe.optimizer.startswith("tfa.")
 
 
 def check_addons(recipe: Recipe) -> None:
-    """Finds out early whether the recipe's optimizer can be had.
+    """Checks early that the recipe's optimizer is available.
 
     Raises:
-        InputError: if tensorflow-addons is not there, or a field of the
-            recipe does not go with its optimizers.
+        InputError: if tensorflow-addons is not installed, or a field of the
+            recipe is incompatible with its optimizers.
     """
     if not uses_addons(recipe):
         return
@@ -77,25 +77,25 @@ def check_addons(recipe: Recipe) -> None:
         )
     if slows_backbone(recipe) and recipe.clip_norm is not None:
         raise InputError(
-            f"{flag}: with backbone_rate={recipe.backbone_rate} each part of "
+            f"{flag}: with backbone_rate={recipe.backbone_rate}, each part of "
             "the network would be clipped by itself; --set clip_norm=null"
         )
 
 
 def slows_backbone(recipe: Recipe) -> bool:
-    """Returns whether the backbone's layers have a rate of their own."""
+    """Returns whether the backbone's layers have their own learning rate."""
     return recipe.weights != "none" and recipe.backbone_rate != 1
 
 
 def addons_optimizer(
     recipe: Recipe, schedule: Any, model: keras.Model, steps_per_epoch: int
 ) -> Any:
-    """The recipe's optimizer for a model, of tensorflow-addons.
+    """Creates the recipe's optimizer of tensorflow-addons for a model.
 
-    A lower rate in the backbone takes two of it, in a MultiOptimizer.
+    For a lower rate in the backbone, combines two in a MultiOptimizer.
 
     Raises:
-        InputError: as of `check_addons`.
+        InputError: as `check_addons`.
     """
     check_addons(recipe)
     name, *wrappers = recipe.optimizer.split("+")
@@ -114,13 +114,13 @@ def addons_optimizer(
     def single(rate: float, decay: float) -> Any:
         learning_rate = Scaled(schedule, rate)
         if name == "tfa.AdamW":
-            # Its decay does not follow the learning rate by itself.
+            # Its decay does not follow the learning rate's schedule.
             decay = Scaled(learning_rate, decay)
         layers = [(name.removeprefix("tfa."), {"weight_decay": decay})]
         layers[0][1]["learning_rate"] = learning_rate
         layers += [(wrapper, dict(settings[wrapper])) for wrapper in wrappers]
         if recipe.clip_norm is not None:
-            # The outermost sees the gradients first.
+            # The outermost optimizer gets the gradients first.
             layers[-1][1]["global_clipnorm"] = recipe.clip_norm
         result: list[Any] = []
         for kind, arguments in layers:
@@ -133,7 +133,7 @@ def addons_optimizer(
     prefixes = get_backbone(recipe.backbone).prefixes
     for layer in model.layers:
         (slow if layer.name.startswith(prefixes) else others).append(layer)
-    # Weights that were trained before do not decay.
+    # Pretrained weights do not decay.
     return optimizers.MultiOptimizer(
         [
             (single(recipe.backbone_rate, 0.0), slow),
@@ -143,11 +143,11 @@ def addons_optimizer(
 
 
 class SwapAverages(keras.callbacks.Callback):
-    """Puts averages of the weights in their place where it evaluates.
+    """Swaps in the averages of the weights for evaluation.
 
-    They stay there from the end of an epoch to the beginning of the next, so
-    that they are what is saved. Without averages, or before SWA has taken its
-    first, it does nothing.
+    They stay in the model from the end of an epoch to the beginning of the
+    next, so that they are saved. Does nothing without averages, or before SWA
+    has its first.
     """
 
     def __init__(self) -> None:
@@ -183,7 +183,7 @@ class SwapAverages(keras.callbacks.Callback):
             if int(optimizer.iterations) <= int(first):
                 continue
             for variable in self.model.trainable_variables:
-                # Of each part of the network another optimizer has them.
+                # Each part of the network has its own optimizer.
                 try:
                     average = optimizer.get_slot(variable, "average")
                 except KeyError:
@@ -200,7 +200,7 @@ class SwapAverages(keras.callbacks.Callback):
 def _import_addons(flag: str, parts: Sequence[str]) -> Any:
     try:
         with warnings.catch_warnings():
-            # Of its own end.
+            # It warns about its own end of life.
             warnings.simplefilter("ignore")
             import tensorflow_addons
     except (ImportError, AttributeError) as error:

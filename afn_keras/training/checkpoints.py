@@ -1,8 +1,8 @@
 """Checkpoints: the best network, and the last one, to resume from.
 
-Everything is written aside and renamed, and the last network comes last: a
+Files are written aside and renamed, and the last network is written last: a
 process killed at any moment leaves a run that resumes from its last finished
-epoch, and ends where it would have ended.
+epoch and ends with the same result.
 """
 
 import math
@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from afn_keras.backend import Dropout
+from afn_keras.backend import has_file_format_of
 from afn_keras.backend import keras
 from afn_keras.backend import set_draws
-from afn_keras.backend import writes_files_like
 from afn_keras.inference import Inference
 from afn_keras.rebuild import keras_version
 from afn_keras.runs import MODEL
@@ -28,26 +28,26 @@ HISTORY = "history.csv"
 _LAST = re.compile(r"last-(\d+)\.keras")
 
 
-class KeepNetworks(keras.callbacks.Callback):
-    """Saves the best and the last network after each epoch, and says stop.
+class RunCheckpoint(keras.callbacks.Callback):
+    """Saves the best and the last network after each epoch; stops early.
 
-    Comes after `ProgressLine`, whose `val_score` says which epoch is best
-    (without one the last is), after CSVLogger, and after SwapEMAWeights.
+    Must follow `ProgressLine`, whose `val_score` determines the best epoch
+    (the last epoch without one), CSVLogger, and SwapEMAWeights.
 
     Args:
-        folder: of the run; gets `model.keras`, the network of the best epoch
-            alone, and `last-N.keras`, that of epoch N with all that is needed
-            to go on.
+        folder: of the run; gets `model.keras`, the network of the best epoch,
+            and `last-N.keras`, that of epoch N with the optimizer's state, to
+            resume.
         patience: epochs without a better score after which to stop.
-        done: epochs that the run's history tells of.
-        writes: whether to save anything, or only to say stop as the process
-            does that saves.
-        inference: what is kept with the weights, for whoever opens them.
+        done: epochs in the run's history.
+        writes: whether to save, or only to stop in the same epoch as the
+            process that saves.
+        inference: data for inference to store with the weights.
 
     Attributes:
-        diverged: the epoch whose loss became NaN, where training stopped.
-        failure: why a network could not be written, where training stopped:
-            to be raised when Keras has closed its files.
+        diverged: the epoch whose loss became NaN and stopped training.
+        failure: the error that stopped training because a network could not
+            be written; to be raised after Keras has closed its files.
     """
 
     def __init__(
@@ -67,27 +67,27 @@ class KeepNetworks(keras.callbacks.Callback):
         self.failure: InputError | None = None
         scores = _scores(self.folder, done)
         self._best = max(scores.values(), default=-math.inf)
-        # Without a val split there is no score, and the last epoch is kept.
+        # Without a val split, there is no score, and the last epoch is kept.
         self._best_epoch = max(scores, key=scores.get, default=done)
 
-    def has_waited(self, done: int) -> bool:
-        """Whether no epoch was better for as long as there is patience."""
+    def out_of_patience(self, done: int) -> bool:
+        """Returns whether no epoch was better within the patience."""
         return bool(self.patience) and done - self._best_epoch >= self.patience
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Saves the networks, or stops."""
+        """Saves the networks, or stops training."""
         epoch += 1  # Keras counts from 0.
         if not math.isfinite(logs["loss"]):
             self.diverged = epoch
             self.model.stop_training = True
             return
         try:
-            self._keep(epoch, logs.get("val_score"))
+            self._checkpoint(epoch, logs.get("val_score"))
         except InputError as error:
             self.failure = error
             self.model.stop_training = True
 
-    def _keep(self, epoch: int, score: float | None) -> None:
+    def _checkpoint(self, epoch: int, score: float | None) -> None:
         if score is None or score > self._best:
             self._best, self._best_epoch = score, epoch
             if self.writes:
@@ -96,7 +96,7 @@ class KeepNetworks(keras.callbacks.Callback):
                     self.model.input, self.model.output, name=self.model.name
                 )
                 self._save(network, MODEL)
-        elif self.has_waited(epoch):
+        elif self.out_of_patience(epoch):
             self.model.stop_training = True
             if self.writes:
                 print(
@@ -116,8 +116,8 @@ class KeepNetworks(keras.callbacks.Callback):
         try:
             synchronize(model, False)
             try:
-                # Keras makes variables meanwhile, which all processes would
-                # have to make at once.
+                # Saving creates variables, which would have to be created in
+                # all processes at once.
                 with on_one_device():
                     model.save(aside)
             finally:
@@ -128,40 +128,40 @@ class KeepNetworks(keras.callbacks.Callback):
         except OSError as error:
             aside.unlink(missing_ok=True)
             raise InputError(
-                f"{path}: cannot be written ({error.strerror or error}); make "
-                f"room, then resume: --output {path.parent} --resume"
+                f"{path}: cannot be written ({error.strerror or error}); free "
+                f"disk space, then resume: --output {path.parent} --resume"
             ) from error
 
 
 class DropoutByEpoch(keras.callbacks.Callback):
-    """Makes what dropout does in an epoch depend on its number alone.
+    """Makes dropout depend only on the number of the epoch.
 
-    Keras saves no state of chance, so a network that goes on would draw what
-    the first epoch drew.
+    Keras does not save the state of random generators, so a resumed network
+    would repeat the dropout of the first epoch.
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Sets each layer's count of draws; its seed stays its own."""
+        """Sets each layer's number of draws; keeps its seed."""
         for layer in self.model.layers:
             if isinstance(layer, Dropout):
-                # No epoch has as many steps.
+                # More than the steps of any epoch.
                 set_draws(layer, epoch << 24)
 
 
 def restore(model: keras.Model, folder: Path, writes: bool = True) -> int:
-    """Puts a compiled model where a run's training stopped.
+    """Restores a compiled model to the last finished epoch of a run.
 
     Args:
-        model: of the run's recipe.
-        folder: of the run.
-        writes: whether rows of later epochs, which are to be trained again,
-            leave its history.
+        model: the model of the run's recipe.
+        folder: the run.
+        writes: whether to remove rows of later epochs from the history.
 
     Returns:
-        How many epochs are done; 0 if none is, and then nothing is changed.
+        The number of finished epochs; 0 if there is none, and then the model
+        is unchanged.
 
     Raises:
-        InputError: if what the run keeps is of another network.
+        InputError: if the run's checkpoint is of another network.
     """
     networks = _last_networks(folder)
     done = max(networks, default=0)
@@ -171,23 +171,23 @@ def restore(model: keras.Model, folder: Path, writes: bool = True) -> int:
             history.unlink(missing_ok=True)
         return 0
     version = keras_version(networks[done])
-    if not writes_files_like(version):
+    if not has_file_format_of(version):
         # Its weights would fit, the optimizer's state would not.
         raise InputError(
             f"{networks[done]}: was written by Keras {version}; resume with "
-            "that release, or start anew from its weights: --weights "
+            "that release, or start a new run from its weights: --weights "
             f"{folder} and another --output"
         )
     try:
         with warnings.catch_warnings():
-            # Keras warns of some layers that do not fit, and fails for others.
+            # Keras warns about some layers that do not match, fails for others.
             warnings.simplefilter("error", UserWarning)
             model.load_weights(networks[done])
     except (ValueError, OSError, UserWarning) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{networks[done]}: does not fit the run's recipe and data "
-            f"({reason}); start anew with another --output"
+            f"{networks[done]}: does not match the run's recipe and data "
+            f"({reason}); start a new run with another --output"
         ) from error
     if not writes:
         return done
@@ -199,7 +199,7 @@ def restore(model: keras.Model, folder: Path, writes: bool = True) -> int:
 
 
 def _scores(folder: Path, done: int) -> dict[int, float]:
-    """Scores of the epochs done, counted from 1."""
+    """Returns the scores of the finished epochs, by epoch from 1."""
     if not done:
         return {}
     rows = pd.read_csv(folder / HISTORY, nrows=done)
@@ -209,7 +209,10 @@ def _scores(folder: Path, done: int) -> dict[int, float]:
 
 
 def _last_networks(folder: Path) -> dict[int, Path]:
-    """Usually one; two, if the process was killed between two renames."""
+    """Returns the last networks by epoch.
+
+    There are two if the process was killed between saving and deleting.
+    """
     return {
         int(match[1]): path
         for path in Path(folder).glob("last-*.keras")

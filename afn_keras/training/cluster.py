@@ -1,7 +1,7 @@
-"""What a network is trained on: devices, and processes that train together.
+"""Devices and clusters: processes that train together.
 
-The latter on JAX alone: its own service keeps them together, on one machine or
-many; Slurm or Kubernetes starts them.
+Clusters need JAX, whose own service coordinates the processes, on one machine
+or many; Slurm or Kubernetes starts them.
 """
 
 import math
@@ -13,8 +13,8 @@ from typing import NamedTuple
 from afn_keras.runs import InterruptedTrainingError
 from pipelines.errors import InputError
 
-# Names under which process 0's address, its port (if the address has none),
-# the number of processes and a process's own number are told.
+# Variables with process 0's address, its port (if the address has none), the
+# number of processes and the index of this process.
 _VARIABLES = {
     "JAX": (
         "JAX_COORDINATOR_ADDRESS",
@@ -32,26 +32,26 @@ _VARIABLES = {
 }
 _SLURM = ("SLURM_STEP_NODELIST", "SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID")
 
-# How long the first waits for the last.
+# Seconds that the first process waits for the last to start.
 _START = 300
-# After as long without a sign of life a process is given up, and all stop.
+# Seconds without a heartbeat after which a process is lost, and all stop.
 _HEARTBEAT = 30
-# What errors of JAX have in them when it happens to one that computes.
-_LOSS = ("Gloo", "NCCL", "coordination service", "UNAVAILABLE", "heartbeat")
+# Parts of JAX's error messages if another process is lost during a computation.
+_LOST = ("Gloo", "NCCL", "coordination service", "UNAVAILABLE", "heartbeat")
 
 
 Devices = int | Literal["all"]
-"""GPUs of a machine: how many, or all."""
+"""Number of GPUs of a machine, or all."""
 
 
 class Cluster(NamedTuple):
-    """The processes that train together, as one of them sees them.
+    """The processes that train together, from the view of one of them.
 
     Attributes:
         coordinator: HOST:PORT where process 0 listens.
-        index: this process's number, from 0.
-        count: how many there are.
-        device: the one GPU of its machine that is this process's; all if None.
+        index: index of this process, from 0.
+        count: number of processes.
+        device: index of the GPU of this process; all of them if None.
     """
 
     coordinator: str
@@ -61,7 +61,7 @@ class Cluster(NamedTuple):
 
 
 def parse_devices(text: str) -> Devices:
-    """What `--devices` names.
+    """Parses `--devices`.
 
     Raises:
         InputError: if it is neither "all" nor a number from 1.
@@ -69,39 +69,39 @@ def parse_devices(text: str) -> Devices:
     if text == "all":
         return "all"
     if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"--devices {text}: say all, or how many, from 1")
+        raise InputError(f"--devices {text}: should be all, or 1 or more")
     return int(text)
 
 
 def find_cluster(text: str, environment: Mapping[str, str]) -> Cluster:
-    """The cluster that `--cluster` names.
+    """Parses `--cluster`.
 
     Args:
-        text: HOST:PORT, the process's number and the number of processes, with
-            commas; or "auto" for what the environment says, as Slurm's `srun`,
-            Kubeflow and whatever sets JAX's or PyTorch's variables tell it.
+        text: HOST:PORT, index and number of processes, separated by commas; or
+            "auto" to read them from the environment, as set by Slurm's `srun`,
+            Kubeflow, or launchers of JAX and PyTorch.
         environment: variables.
 
     Raises:
-        InputError: if it is neither, or the environment says nothing.
+        InputError: if it is neither, or the environment has no cluster.
     """
     if text == "auto":
         return _from_environment(environment)
     words = text.split(",")
     if len(words) != 3:
         raise InputError(
-            f"--cluster {text}: say auto, or HOST:PORT,INDEX,COUNT"
+            f"--cluster {text}: should be auto or HOST:PORT,INDEX,COUNT"
         )
     return _checked(f"--cluster {text}", *words)
 
 
 def join(cluster: Cluster) -> None:
-    """Waits for all processes; before anything runs on a device.
+    """Waits for all processes; must run before any computation on a device.
 
-    When one of them is gone JAX ends the others, within a minute.
+    If a process is lost, JAX terminates the others within a minute.
 
     Raises:
-        InputError: if they do not come together.
+        InputError: if not all processes start.
     """
     import jax
 
@@ -116,30 +116,32 @@ def join(cluster: Cluster) -> None:
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
     except RuntimeError as error:
-        raise apart(cluster, str(error).strip().splitlines()[0]) from error
+        raise startup_error(
+            cluster, str(error).strip().splitlines()[0]
+        ) from error
 
 
-def apart(cluster: Cluster, reason: str) -> InputError:
-    """What to say when the processes did not come together."""
+def startup_error(cluster: Cluster, reason: str) -> InputError:
+    """Returns the error for processes that did not all start."""
     return InputError(
-        f"--cluster: the {cluster.count} processes did not come together at "
+        f"--cluster: the {cluster.count} processes did not all connect to "
         f"{cluster.coordinator} ({reason}); start all of them within "
-        f"{_START // 60} minutes, and let them reach that address"
+        f"{_START // 60} minutes, and make that address reachable"
     )
 
 
-def is_loss(error: Exception) -> bool:
-    """Whether what JAX raised says that another process is gone."""
+def is_lost_process(error: Exception) -> bool:
+    """Returns whether an error of JAX means that another process is lost."""
     text = str(error)
-    return any(word in text for word in _LOSS)
+    return any(word in text for word in _LOST)
 
 
-def lost_another(cluster: Cluster, run: Path, reason: str) -> InputError:
-    """What to say when another process is gone."""
+def lost_process_error(cluster: Cluster, run: Path, reason: str) -> InputError:
+    """Returns the error for a lost process."""
     return InterruptedTrainingError(
-        f"--cluster: another of the {cluster.count} processes is gone, so "
-        f"process {cluster.index} stopped ({reason}); see what that one says, "
-        f"then start all of them again: --output {run} --resume"
+        f"--cluster: another of the {cluster.count} processes was lost, so "
+        f"process {cluster.index} stopped ({reason}); see the output of the "
+        f"lost one, then restart all of them: --output {run} --resume"
     )
 
 
@@ -152,7 +154,7 @@ def _from_environment(environment: Mapping[str, str]) -> Cluster:
         for name in (count, index):
             if name not in environment:
                 raise InputError(
-                    f"--cluster auto: there is {host}, but no {name}"
+                    f"--cluster auto: {host} is set, but not {name}"
                 )
         address = environment[host]
         if ":" not in address and port in environment:
@@ -165,27 +167,27 @@ def _from_environment(environment: Mapping[str, str]) -> Cluster:
         )
     known = [names[0] for names in _VARIABLES.values()]
     raise InputError(
-        "--cluster auto: the environment says nothing of a cluster, no "
-        f"{', '.join([_SLURM[0], *known[:-1]])} or {known[-1]}; start this "
-        "with srun, or say --cluster HOST:PORT,INDEX,COUNT"
+        "--cluster auto: no cluster in the environment, no "
+        f"{', '.join([_SLURM[0], *known[:-1]])} or {known[-1]}; start with "
+        "srun, or use --cluster HOST:PORT,INDEX,COUNT"
     )
 
 
 def _from_slurm(environment: Mapping[str, str]) -> Cluster:
     nodes, job, tasks, task = (environment[name] for name in _SLURM)
-    # node001,node007 or node[001-004,007]: the first.
+    # The first of node001,node007 or node[001-004,007].
     first = nodes.replace("[", ",", 1).split(",")
     host = first[0]
     if nodes.startswith(f"{host}["):
         host += first[1].split("-")[0].rstrip("]")
-    # Some port that is free on most machines, and another for another job.
+    # A port that is usually free, different for each job.
     port = 61440 + int(job) % 4096
     cluster = _checked("--cluster auto: Slurm", f"{host}:{port}", task, tasks)
     count = environment.get("SLURM_NNODES", 1)
-    # Of the step, where the job has more.
+    # The step may have fewer nodes than the job.
     count = int(environment.get("SLURM_STEP_NUM_NODES", count))
     local = environment.get("SLURM_LOCALID")
-    # Slurm may have given each its own, which is then its first.
+    # If Slurm gives each process its own GPU, it is its first.
     own = environment.get("CUDA_VISIBLE_DEVICES", ",").count(",") == 0
     if math.ceil(cluster.count / count) == 1 or local is None or own:
         return cluster
@@ -195,9 +197,9 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster:
 def _checked(flag: str, coordinator: str, index: str, count: str) -> Cluster:
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal():
-        raise InputError(f"{flag}: {coordinator} is no HOST:PORT")
+        raise InputError(f"{flag}: {coordinator} is not HOST:PORT")
     if not (index.isdecimal() and count.isdecimal()):
-        raise InputError(f"{flag}: {index} of {count} are no numbers from 0")
+        raise InputError(f"{flag}: {index} of {count} should be numbers from 0")
     if int(index) >= int(count):
         raise InputError(
             f"{flag}: there is no process {index} of {count}; they are "

@@ -1,7 +1,7 @@
-"""Data-parallel training: each device has the network, and part of a batch.
+"""Data-parallel training: each device has the network and a part of a batch.
 
-TensorFlow's MirroredStrategy or, on JAX, Keras's DataParallel. What is trained
-does not depend on the number of devices, but for rounding.
+Uses TensorFlow's MirroredStrategy or, on JAX, Keras's DataParallel. The result
+does not depend on the number of devices, except for rounding.
 """
 
 import contextlib
@@ -16,17 +16,17 @@ from pipelines.errors import InputError
 
 @contextlib.contextmanager
 def on_devices(devices: Devices, part: Part) -> Iterator[int]:
-    """What is made, compiled and fitted within is spread over devices.
+    """Distributes models that are built, compiled and fitted within.
 
-    To be entered before anything runs on a device.
+    Must be entered before anything runs on a device.
 
     Args:
-        devices: how many of this machine's GPUs, or "all" of them. Without
-            GPUs the processor, as so many devices, which is for trying out.
-        part: this process's among those that train together; on JAX only.
+        devices: number of this machine's GPUs, or "all". Without GPUs, splits
+            the CPU into as many devices, for tests.
+        part: this process's part of the batches in a cluster; JAX only.
 
     Yields:
-        How many devices share a batch of this process.
+        The number of devices that share a batch of this process.
 
     Raises:
         InputError: if there are fewer devices, or processes have unequal
@@ -38,7 +38,7 @@ def on_devices(devices: Devices, part: Part) -> Iterator[int]:
         if len(names) == 1:
             yield 1
             return
-        # Each process makes its own part of each batch.
+        # Each process loads its own part of each batch.
         spread = keras.distribution.DataParallel(
             devices=names, auto_shard_dataset=False
         )
@@ -47,7 +47,7 @@ def on_devices(devices: Devices, part: Part) -> Iterator[int]:
         return
     if part.count > 1:
         raise InputError(
-            f"{part.count} processes train together on JAX alone: "
+            f"{part.count} processes train together only on JAX: "
             "KERAS_BACKEND=jax"
         )
     names = _tensorflow_devices(devices)
@@ -81,12 +81,12 @@ def device_name() -> str:
 
 @contextlib.contextmanager
 def on_one_device() -> Iterator[bool]:
-    """Within, on JAX, what is made and run concerns this process alone.
+    """Builds and runs models on this process's first device only, on JAX.
 
     Yields:
-        Whether there are others, with which networks from outside are shared.
+        Whether models from outside are distributed.
     """
-    # Keras 2.15 has no such thing.
+    # Keras 2.15 has no distribution module.
     library = getattr(keras, "distribution", None)
     spread = library and library.distribution()
     if spread is None:
@@ -100,10 +100,10 @@ def on_one_device() -> Iterator[bool]:
 
 
 def synchronize(model: keras.Model, together: bool) -> None:
-    """Whether batch normalization sees all devices' part of a batch.
+    """Sets whether batch normalization uses the whole batch of all devices.
 
-    It has to, to train as one device does. JAX always shows it the whole
-    batch, and opens no network that was saved with this set.
+    Training needs it to give the result of one device. On JAX, layers always
+    see the whole batch, and cannot be loaded if they were saved with this set.
     """
     if keras.backend.backend() != "tensorflow":
         return
@@ -114,7 +114,7 @@ def synchronize(model: keras.Model, together: bool) -> None:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = together and several
             if hasattr(layer, "fused"):
-                # Of Keras 2.15: one operation, which sees one device only.
+                # Keras 2.15: the fused operation sees only one device.
                 layer.fused = not layer.synchronized
 
 
@@ -122,11 +122,12 @@ def _jax_devices(devices: Devices, part: Part) -> list[Any]:
     import jax
     import tensorflow as tf
 
-    # It only makes batches here, and would take the memory of all GPUs.
+    # TensorFlow only loads batches here, and would allocate the memory of all
+    # GPUs.
     with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices([], "GPU")
     if devices != "all" and jax.config.jax_num_cpu_devices < devices:
-        # Too late for that if JAX runs already.
+        # Too late if JAX is already initialized.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", devices)
     names = keras.distribution.list_devices()
@@ -148,7 +149,7 @@ def _tensorflow_devices(devices: Devices) -> list[str]:
     if kind == "CPU" and devices not in (1, "all"):
         parts = [tf.config.LogicalDeviceConfiguration()] * devices
         (cpu,) = tf.config.list_physical_devices("CPU")
-        # Too late for that if TensorFlow runs already.
+        # Too late if TensorFlow is already initialized.
         with contextlib.suppress(RuntimeError):
             tf.config.set_logical_device_configuration(cpu, parts)
     names = [device.name for device in tf.config.list_logical_devices(kind)]

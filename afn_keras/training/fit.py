@@ -21,14 +21,14 @@ from afn_keras.training.addons import SwapAverages
 from afn_keras.training.addons import uses_addons
 from afn_keras.training.checkpoints import HISTORY
 from afn_keras.training.checkpoints import DropoutByEpoch
-from afn_keras.training.checkpoints import KeepNetworks
+from afn_keras.training.checkpoints import RunCheckpoint
 from afn_keras.training.checkpoints import restore
 from afn_keras.training.cluster import Devices
 from afn_keras.training.devices import device_name
 from afn_keras.training.devices import on_devices
 from afn_keras.training.devices import synchronize
 from afn_keras.training.monitor import LandmarkDetails
-from afn_keras.training.monitor import Watch
+from afn_keras.training.monitor import PredictionMonitor
 from afn_keras.training.optimizers import make_optimizer
 from afn_keras.training.pretrained import load_weights
 from afn_keras.training.progress import ProgressBar
@@ -145,23 +145,23 @@ def _train(job: _Job, resume: bool) -> None:
             )
     elif job.writes:
         (folder / HISTORY).unlink(missing_ok=True)
-        TrainingData.of(records, recipe.weights).save(folder)
+        TrainingData.from_records(records, recipe.weights).save(folder)
     # Of a run that is resumed, what it started from may be gone.
-    trained_on = TrainingData.load(folder) or TrainingData.of(
+    trained_on = TrainingData.load(folder) or TrainingData.from_records(
         records, recipe.weights
     )
     if not done and recipe.weights != "none":
         loaded = load_weights(model, recipe.weights, recipe.backbone)
         if job.writes:
             print(loaded)
-    keeping = KeepNetworks(
+    keeping = RunCheckpoint(
         folder,
         recipe.patience,
         done,
         job.writes,
         Inference(records.vocabulary, recipe.decoding, trained_on),
     )
-    if done >= recipe.epochs or keeping.has_waited(done):
+    if done >= recipe.epochs or keeping.out_of_patience(done):
         return
     if job.writes:
         for warning in training_warnings(records):
@@ -247,7 +247,7 @@ def _callbacks(
     if validates and job.writes:
         image, targets = next(iter(job.dataset("val")))
         callbacks.append(
-            Watch(
+            PredictionMonitor(
                 image.numpy(),
                 {name: value.numpy() for name, value in targets.items()},
                 vocabulary,

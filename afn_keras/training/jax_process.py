@@ -1,9 +1,8 @@
-"""Training on JAX, in a process of its own.
+"""Trains on JAX, in a child process.
 
-What comes after training, evaluation and export, runs on TensorFlow. And where
-several processes train together, JAX ends each of them the moment another is
-gone, sometimes without a word: whoever started this one outlives it, and says
-what happened.
+Evaluation and export, after training, run on TensorFlow. In a cluster, JAX
+terminates a process when another is lost, sometimes without a message; the
+parent process survives and reports it.
 """
 
 import contextlib
@@ -22,15 +21,15 @@ from afn_keras.runs import InterruptedTrainingError
 from afn_keras.terminal import print_any_character
 from afn_keras.training.cluster import Cluster
 from afn_keras.training.cluster import Devices
-from afn_keras.training.cluster import apart
-from afn_keras.training.cluster import is_loss
+from afn_keras.training.cluster import is_lost_process
 from afn_keras.training.cluster import join
-from afn_keras.training.cluster import lost_another
+from afn_keras.training.cluster import lost_process_error
+from afn_keras.training.cluster import startup_error
 from pipelines.errors import InputError
 from pipelines.parallel import ignore_ctrl_c
 from pipelines.parallel import starting_without_ctrl_c
 
-_TOGETHER = "together"
+_CONNECTED = "connected"
 
 
 def train_on_jax(
@@ -39,39 +38,39 @@ def train_on_jax(
     devices: Devices = 1,
     cluster: Cluster | None = None,
 ) -> None:
-    """Trains a run as `train` does, in another process.
+    """Trains a run like `train`, in a child process.
 
     Args:
         run: with `recipe.yaml`, and `records/` unless the recipe's data are
-            records; made by process 0 alone, before it comes here.
-        resume: as of `train`.
-        devices: as of `train`.
-        cluster: the processes that train this run together, of which this one
-            starts its own.
+            records; created by process 0 before it calls this.
+        resume: see `train`.
+        devices: see `train`.
+        cluster: the processes that train this run together; this call starts
+            one of them.
 
     Raises:
-        InputError: what `train` raises, or if the process or another one of
-            the cluster was killed.
+        InputError: as `train`, or if the process or another one of the cluster
+            was killed.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as scratch:
-        # By name: Windows lets no other process open a file of this one.
-        said = Path(scratch) / "errors"
+        # By name: on Windows, another process cannot use an open file.
+        errors = Path(scratch) / "errors"
         process = context.Process(
             target=_work,
-            args=(theirs, said, run, resume, devices, cluster),
+            args=(theirs, errors, run, resume, devices, cluster),
             daemon=True,
         )
         _start(process)
         theirs.close()
-        together = False
+        connected = False
         try:
-            while (failure := ours.recv()) == _TOGETHER:
-                together = True
+            while (failure := ours.recv()) == _CONNECTED:
+                connected = True
         except EOFError:
             process.join()
-            failure = _death(process.exitcode, run, cluster, together)
+            failure = _exit_error(process.exitcode, run, cluster, connected)
         finally:
             # The process ends with the connection.
             ours.close()
@@ -79,14 +78,15 @@ def train_on_jax(
         if isinstance(failure, (InputError, OSError)):
             raise failure
         if failure is not None:
-            if said.exists():
-                sys.stderr.write(said.read_text("utf-8", errors="replace"))
+            if errors.exists():
+                sys.stderr.write(errors.read_text("utf-8", errors="replace"))
             raise RuntimeError(failure)
 
 
 def _start(process: BaseProcess) -> None:
-    """Starts a process on JAX, which Ctrl-C is kept from."""
-    # Before the caller's script, which it imports first, imports Keras.
+    """Starts a process on JAX that Ctrl-C does not interrupt."""
+    # Set in the environment, since the process may import Keras with the
+    # caller's script.
     backend = os.environ.get("KERAS_BACKEND")
     os.environ["KERAS_BACKEND"] = "jax"
     try:
@@ -98,15 +98,15 @@ def _start(process: BaseProcess) -> None:
             os.environ["KERAS_BACKEND"] = backend
 
 
-def _death(
-    code: int, run: Path, cluster: Cluster | None, together: bool
+def _exit_error(
+    code: int, run: Path, cluster: Cluster | None, connected: bool
 ) -> InputError | str:
     if cluster and code == -signal.SIGABRT:
-        # So JAX ends a process.
-        if together:
-            return lost_another(cluster, run, "JAX ended it")
-        return apart(cluster, "not all came in time")
-    if code == -9:  # SIGKILL, which Windows does not know.
+        # JAX aborts a process if another is lost.
+        if connected:
+            return lost_process_error(cluster, run, "JAX ended it")
+        return startup_error(cluster, "not all started in time")
+    if code == -9:  # SIGKILL, which is not defined on Windows.
         return InterruptedTrainingError(
             f"{run}: the process that trains was killed, perhaps for memory; "
             f"resume: --output {run} --resume"
@@ -125,29 +125,29 @@ def _work(
     ignore_ctrl_c()
     print_any_character()
     threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
-    # JAX writes a page where another process is gone.
+    # JAX writes a long message if another process is lost.
     with open(errors, "wb") as file:
         os.dup2(file.fileno(), 2)
     code = 1
     try:
         if cluster:
             join(cluster)
-            connection.send(_TOGETHER)
+            connection.send(_CONNECTED)
         _train(run, resume, devices, cluster)
         connection.send(None)
         code = 0
     except (InputError, OSError) as error:
         connection.send(error)
     except Exception as error:
-        if cluster and is_loss(error):
-            # What failed last, at the end of what it was asked for.
+        if cluster and is_lost_process(error):
+            # The last cause is at the end of the message.
             reason = str(error).splitlines()[0].split("computation: ")[-1]
-            connection.send(lost_another(cluster, run, reason))
+            connection.send(lost_process_error(cluster, run, reason))
         else:
             traceback.print_exc()
             connection.send(str(error))
     finally:
-        # At once: JAX would wait for processes that are gone.
+        # Exits at once: JAX would wait for lost processes.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -164,8 +164,8 @@ def _train(
     recipe_file = run / "recipe.yaml"
     if cluster and not recipe_file.exists():
         raise InputError(
-            f"{run}: process 0 has made it, this machine does not see it; let "
-            "--output lie in a folder that all share"
+            f"{run}: process 0 created it, but this machine does not see it; "
+            "use a shared folder for --output"
         )
     recipe = load_run_recipe(run)
     folder = run / "records"
@@ -175,12 +175,12 @@ def _train(
     if cluster:
         import jax
 
-        # All together: whoever left before would be missed.
+        # Waits for the others, which would report this process as lost.
         jax.distributed.shutdown()
 
 
 def _end_with(connection: Connection) -> None:
-    """Waits for the one that started this to end, and ends this one too."""
+    """Ends this process when its parent ends."""
     with contextlib.suppress(EOFError, OSError):
         connection.recv()
     os._exit(1)

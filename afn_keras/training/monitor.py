@@ -1,4 +1,4 @@
-"""Shows what a network learns while it learns: details, pictures, warnings."""
+"""Monitors training: details, pictures, warnings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +11,16 @@ import tensorflow as tf
 from afn_keras.backend import keras
 from afn_keras.drawing import draw_point
 from afn_keras.heatmaps import Decoding
-from afn_keras.outputs import AnsweringModel
+from afn_keras.outputs import PredictionModel
 from afn_keras.prediction import PRESENT
 from afn_keras.training.devices import on_one_device
 from pipelines.vocabulary import Vocabulary
 
-# A head whose answers differ less than this between images, in fractions
-# of the image or of certainty, answers the same whatever it is shown.
-_ALIKE = 1e-3
-# Epochs after which that is no longer the beginning.
-_BEGINNING = 3
+# A head is constant if its predictions differ less than this between images,
+# in fractions of the image or in probability.
+_TOLERANCE = 1e-3
+# Epochs with constant predictions after which to warn.
+_EPOCHS = 3
 _FEWEST = 4
 _PICTURES = 8
 _SIDE = 256
@@ -40,24 +40,23 @@ class LandmarkDetails(keras.callbacks.Callback):
         self.names = names
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Adds them; what the metric holds is of validation, which is last."""
+        """Adds them; validation is last, so the metric holds its errors."""
         ratios = self.metric.ratios()
         for name, ratio in zip(self.names, ratios, strict=True):
             logs[f"val_heatmaps_ne_{name}"] = float(ratio)
 
 
-class Watch(keras.callbacks.Callback):
-    """Looks at a few images after each epoch.
+class PredictionMonitor(keras.callbacks.Callback):
+    """Predicts a few images after each epoch.
 
-    Draws the landmarks that are predicted beside the true ones, for
-    TensorBoard, and warns where a head learns nothing: where its answer is
-    the same for every image.
+    Draws true and predicted landmarks for TensorBoard, and warns if a head
+    does not learn: if it predicts the same for every image.
 
     Args:
         image: (N, S, S, 3) RGB 0..255, images that are not trained on.
-        targets: as `load_split` gives them.
+        targets: as in `load_split`.
         vocabulary: names of the labels.
-        decoding: how points are read off heatmaps.
+        decoding: how heatmaps are decoded.
         logs: folder for TensorBoard.
     """
 
@@ -75,47 +74,49 @@ class Watch(keras.callbacks.Callback):
         self.vocabulary = vocabulary
         self.decoding = decoding
         self._writer = tf.summary.create_file_writer(str(logs))
-        self._alike: dict[str, int] = {}
+        self._constant: dict[str, int] = {}
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Adds to the network what makes answers of its outputs."""
+        """Builds the model that decodes the network's outputs."""
         with on_one_device() as shared:
             network = self.model
             if shared:
-                # Not as it was compiled.
+                # Without the compiled training.
                 network = keras.Model(network.input, network.output)
                 network = self._copy = keras.models.clone_model(network)
-            self._answering = AnsweringModel(network, self.decoding)
+            self._prediction_model = PredictionModel(network, self.decoding)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Draws and warns."""
         with on_one_device() as shared:
             if shared:
                 self._copy.set_weights(self.model.get_weights())
-            answers = self._answering.predict_on_batch(self.image)
-        self._warn(answers)
+            predictions = self._prediction_model.predict_on_batch(self.image)
+        self._warn(predictions)
         with self._writer.as_default(step=epoch):
             tf.summary.image(
-                "predictions", self._draw(answers)[None], description=_LEGEND
+                "predictions",
+                self._draw(predictions)[None],
+                description=_LEGEND,
             )
         self._writer.flush()
 
-    def _warn(self, answers: dict[str, np.ndarray]) -> None:
-        for what in same_answers(answers, self.vocabulary):
-            self._alike[what] = self._alike.get(what, 0) + 1
-            if self._alike[what] == _BEGINNING:
+    def _warn(self, predictions: dict[str, np.ndarray]) -> None:
+        for what in constant_heads(predictions, self.vocabulary):
+            self._constant[what] = self._constant.get(what, 0) + 1
+            if self._constant[what] == _EPOCHS:
                 print(
-                    f"warning: {what}: the same answer for every image, "
-                    f"in {_BEGINNING} epochs; a larger or smaller "
-                    "learning_rate, or more weight for its loss, may help"
+                    f"warning: {what}: the same prediction for every image "
+                    f"in {_EPOCHS} epochs; a higher or lower learning_rate, "
+                    "or more weight for its loss, may help"
                 )
 
-    def _draw(self, answers: dict[str, np.ndarray]) -> np.ndarray:
-        """Images side by side, truth above and predictions below."""
+    def _draw(self, predictions: dict[str, np.ndarray]) -> np.ndarray:
+        """Draws images side by side, truth above and predictions below."""
         columns = []
-        for i, photograph in enumerate(self.image[:_PICTURES]):
+        for i, image in enumerate(self.image[:_PICTURES]):
             picture = cv2.resize(
-                photograph.round().astype(np.uint8),
+                image.round().astype(np.uint8),
                 (_SIDE, _SIDE),
                 interpolation=cv2.INTER_CUBIC,
             )
@@ -123,8 +124,8 @@ class Watch(keras.callbacks.Callback):
             names = self.vocabulary.landmarks
             if names:
                 truth = self.targets["heatmaps"][i]
-                points = answers["landmarks"][i]
-                unsure = answers["landmark_scores"][i] < PRESENT
+                points = predictions["landmarks"][i]
+                unsure = predictions["landmark_scores"][i] < PRESENT
                 for k in np.flatnonzero(truth[:, 2]):
                     for row, (x, y), mark in (
                         (rows[0], truth[k, :2], "dot"),
@@ -136,37 +137,38 @@ class Watch(keras.callbacks.Callback):
 
 
 _LEGEND = (
-    "Images of the val split: above the truth, below predictions, of "
-    "landmarks that are labeled; a ring is one with a score below 50%."
+    "Images of the val split: truth above, predictions below, of labeled "
+    "landmarks; a ring has a score below 50%."
 )
 
 
-def same_answers(
-    answers: dict[str, np.ndarray], vocabulary: Vocabulary
+def constant_heads(
+    predictions: dict[str, np.ndarray], vocabulary: Vocabulary
 ) -> list[str]:
-    """Which heads answer the same whatever they are shown.
+    """Finds heads that predict the same for every image.
 
     Args:
-        answers: as `AnsweringModel` gives them, for several photographs.
+        predictions: outputs of `PredictionModel`, for several images.
         vocabulary: names of the labels.
 
     Returns:
-        "category", "attributes" and names of landmarks. None of fewer than
-        four images, which may well have the same answer.
+        "category", "attributes" and names of landmarks. Empty for fewer than
+        four images, whose predictions may well be equal.
     """
-    alike = []
-    if len(next(iter(answers.values()))) < _FEWEST:
-        return alike
-    if "landmarks" in answers:
-        spread = answers["landmarks"].std(axis=0).max(axis=-1)
-        alike += [
+    constant = []
+    if len(next(iter(predictions.values()))) < _FEWEST:
+        return constant
+    if "landmarks" in predictions:
+        spread = predictions["landmarks"].std(axis=0).max(axis=-1)
+        constant += [
             name
             for name, value in zip(vocabulary.landmarks, spread, strict=True)
-            if value < _ALIKE
+            if value < _TOLERANCE
         ]
-    alike += [
+    constant += [
         task
         for task in ("category", "attributes")
-        if task in answers and answers[task].std(axis=0).max() < _ALIKE
+        if task in predictions
+        and predictions[task].std(axis=0).max() < _TOLERANCE
     ]
-    return alike
+    return constant

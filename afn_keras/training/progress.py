@@ -1,4 +1,4 @@
-"""One line an epoch, with all the headline metrics."""
+"""Prints a line with the headline metrics for each epoch."""
 
 import time
 
@@ -15,7 +15,7 @@ _NAMES = {
     "val_attributes_recall@3": "recall@3",
     "val_attributes_recall@5": "recall@5",
 }
-# Keras leaves out the output's name where a model has only one output.
+# Keras omits the output's name if a model has only one.
 _NAMES |= {
     "val_" + name.split("_")[-1]: title for name, title in _NAMES.items()
 }
@@ -24,8 +24,8 @@ _NAMES |= {
 class ProgressLine(keras.callbacks.Callback):
     """Prints an epoch's losses and metrics, and adds `val_score` to the logs.
 
-    The score is the mean of 1 - NE, category top-1 and attribute recall@5,
-    of those that the data has: the larger the better.
+    The score is the mean of those of 1 - NE, category top-1 and attribute
+    recall@5 that the data has; higher is better.
 
     Args:
         shown: whether to print.
@@ -60,7 +60,7 @@ class ProgressLine(keras.callbacks.Callback):
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Shows how far an epoch is, with the time left, on a terminal alone.
+    """Shows the progress of an epoch and the time left, on a terminal.
 
     Args:
         steps: steps an epoch.
@@ -85,21 +85,21 @@ class ProgressBar(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Moves it."""
-        # `batch` is the last of those that ran since, which may be several.
+        """Advances the bar."""
+        # Several batches may have run since the last call.
         self._bar.update((batch + 1) * self.batch_size - self._bar.n)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        """Says that the epoch's training is done."""
+        """Shows that validation has started."""
         self._bar.set_description(f"{self._title} val")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Removes it."""
+        """Removes the bar."""
         self._bar.close()
 
 
 def score(values: dict[str, float]) -> float:
-    """Mean of 1 - NE, top-1 and recall@5, of those that are there."""
+    """Returns the mean of those of 1 - NE, top-1 and recall@5 in `values`."""
     goods = [
         1 - values[title] if title == "NE" else values[title]
         for title in ("NE", "top-1", "recall@5")

@@ -17,12 +17,12 @@ def check_tracker(name: str) -> None:
     """Raises InputError if a tracker is not installed.
 
     Args:
-        name: as in `Recipe.tracker`.
+        name: see `Recipe.tracker`.
     """
     if name == "none":
         return
     spec = find_spec(name)
-    # Both write a folder of their own name, which Python takes for a package.
+    # Both write a folder of their own name, which Python finds as a package.
     if spec is None or spec.origin is None:
         raise InputError(
             f"--tracker {name}: not installed; pip install 'afn-keras[{name}]'"
@@ -34,8 +34,8 @@ def tracking(recipe: Recipe, folder: Path) -> Iterator[list]:
     """Logs a run to the tracker of its recipe.
 
     Args:
-        recipe: what is logged as the run's configuration.
-        folder: of the run; its name is that of the tracked run.
+        recipe: logged as the run's configuration.
+        folder: the run; its name is that of the tracked run.
 
     Yields:
         The callbacks that log; none without a tracker.
@@ -51,7 +51,7 @@ def tracking(recipe: Recipe, folder: Path) -> Iterator[list]:
     try:
         run, callback = start(dataclasses.asdict(recipe), Path(folder))
     except Exception as error:
-        # A server that is not reached, a key that is missing, a full disk.
+        # An unreachable server, a missing key, a full disk.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"--tracker {recipe.tracker}: {reason}") from error
     with run:
@@ -66,7 +66,7 @@ def _wandb(fields: dict, folder: Path) -> tuple:
     run = wandb.init(
         project=_PROJECT,
         name=folder.name,
-        # The same run where training is resumed.
+        # The same id if training is resumed.
         id=hashlib.sha256(place.encode()).hexdigest()[:16],
         resume="allow",
         config=fields,
@@ -85,7 +85,7 @@ def _mlflow(fields: dict, folder: Path) -> tuple:
     mlflow.log_params(fields)
 
     def log(epoch: int, logs: dict) -> None:
-        # MLflow's own callback keeps the "@" of recall@5, which MLflow rejects.
+        # MLflow rejects the "@" of recall@5, which its own callback keeps.
         metrics = {
             name.replace("@", "_at_"): float(value)
             for name, value in logs.items()

@@ -1,9 +1,8 @@
-"""The folder that a job of Beam writes: finished, or to be made anew.
+"""The output folder of a Beam job, which is either finished or redone.
 
-`OUT` holds `predictions-*` and `failed-*`, and, from the moment that both are
-complete, `finished.json`. While it is made `OUT/unfinished/` lies beside them
-with what the job is told: images, and the network where workers could
-not see it otherwise.
+`OUT` contains `predictions-*` and `failed-*` and, once both are complete,
+`finished.json`. Until then, `OUT/unfinished/` has the inputs of the job: the
+list of images, and the network if workers cannot see it otherwise.
 """
 
 import contextlib
@@ -32,7 +31,7 @@ FINISHED = "finished.json"
 
 _UNFINISHED = "unfinished"
 _STARTED = f"{_UNFINISHED}/started.json"
-# What Beam's sinks and this file write.
+# Files that Beam's sinks and this module write.
 _OURS = re.compile(
     rf"({PREDICTIONS}|{FAILED})-[0-9]+-of-[0-9]+\.(jsonl|parquet)"
     rf"|beam-temp-({PREDICTIONS}|{FAILED})-.*"
@@ -42,12 +41,12 @@ _OURS = re.compile(
 
 
 class Finished(NamedTuple):
-    """What a finished job says of itself.
+    """The content of `finished.json`.
 
     Attributes:
-        predictions: images that were answered.
-        failed: images that could not be used.
-        files: what holds them, relative to the folder.
+        predictions: number of predicted images.
+        failed: number of images that could not be used.
+        files: the output files, relative to the folder.
     """
 
     predictions: int
@@ -56,17 +55,17 @@ class Finished(NamedTuple):
 
 
 class Catalog:
-    """The folder, for one job at a time; to use in a `with`.
+    """The output folder, locked for one job; a context manager.
 
-    Whatever ends the block leaves it to the next call, which starts from an
-    empty folder; `close` ends it well.
+    `close` finishes the job. If the block ends without it, the next job starts
+    from an empty folder.
 
     Args:
-        folder: of this machine, or a URL.
+        folder: a local path or a URL.
 
     Raises:
-        InputError: on entering, if it is finished, holds something else, is
-            being written by another process, or cannot be made.
+        InputError: on entering, if it is finished, contains other files, is
+            being written by another process, or cannot be created.
     """
 
     def __init__(self, folder: str) -> None:
@@ -77,8 +76,8 @@ class Catalog:
         if re.search(r"[*?\[\]{}]", self.folder):
             # Beam would take it for a pattern.
             raise InputError(
-                f"--output {folder}: may hold none of * ? [ ] {{ }}, nor may "
-                "the folders above it; choose another folder"
+                f"--output {folder}: may not contain any of * ? [ ] {{ }}, nor "
+                "may the folders above it; choose another folder"
             )
         if is_url(folder):
             check_url(folder)
@@ -87,7 +86,8 @@ class Catalog:
     def __enter__(self) -> "Catalog":
         try:
             if not is_url(self.folder):
-                # Seen before it is locked, so that nothing foreign gets one.
+                # Checked before locking, so that no lock is written into a
+                # folder with other files.
                 self._check()
                 path = Path(self.folder, _UNFINISHED)
                 path.mkdir(parents=True, exist_ok=True)
@@ -97,12 +97,12 @@ class Catalog:
             write_json(join(self.folder, _STARTED), {})
         except Timeout as error:
             raise InputError(
-                f"--output {self.folder}: is just being written by another "
-                "process; wait for it, or choose another folder"
+                f"--output {self.folder}: is being written by another process; "
+                "wait for it, or choose another folder"
             ) from error
         except InputError:
             raise
-        # Each file system has errors of its own.
+        # Each file system raises its own errors.
         except Exception as error:
             raise InputError(
                 f"--output {self.folder}: cannot be written "
@@ -115,43 +115,42 @@ class Catalog:
             self._lock.release()
 
     def aside(self, name: str) -> str:
-        """Where to put what the job is told."""
+        """Returns the path of an input file of the job."""
         return join(self.folder, f"{_UNFINISHED}/{name}")
 
     def prefix(self, name: str) -> str:
-        """How the names of the files of a sink begin."""
+        """Returns the path prefix of a sink's files."""
         return join(self.folder, name)
 
     def close(self) -> Finished:
-        """Ends a job that went well.
+        """Finishes a job.
 
         Raises:
-            InputError: if there are images and all failed; another call
-                then starts anew.
+            InputError: if there are images and all failed; another job can
+                then start over.
         """
         finished = _finished(self.folder)
         if finished is None:
             raise InputError(
-                f"{self.folder}: the job has ended without {FINISHED}; run it "
-                "again"
+                f"{self.folder}: the job ended without {FINISHED}; run it again"
             )
         if not finished.predictions and finished.failed:
             raise InputError(
                 f"none of {finished.failed} images can be used; "
-                f"{join(self.folder, FAILED)}-* says why of each"
+                f"see {join(self.folder, FAILED)}-* for the reasons"
             )
         names = [
             name
             for name in files_in(self.folder)
             if name.startswith((f"{_UNFINISHED}/", "beam-temp-"))
         ]
-        # What is left of it hides nothing.
+        # Leftovers of a finished job are harmless.
         with contextlib.suppress(Exception):
             remove_files(self.folder, names)
         return finished
 
     def _check(self) -> list[str]:
-        """The files of an earlier job that did not finish, but for a lock."""
+        """Returns the files of an unfinished earlier job, without the lock."""
         names = files_in(self.folder)
         finished = _finished(self.folder) if FINISHED in names else None
         if finished and (finished.predictions or not finished.failed):
@@ -161,11 +160,11 @@ class Catalog:
             )
         foreign = [name for name in names if not _OURS.fullmatch(name)]
         if not any(name.startswith(f"{_UNFINISHED}/") for name in names):
-            # Somebody else's, however they are named.
+            # Not from a job, whatever the names are.
             foreign = names
         if foreign:
             raise InputError(
-                f"--output {self.folder}: holds something else "
+                f"--output {self.folder}: contains other files "
                 f"({foreign[0]}); choose another folder"
             )
         return [name for name in names if name != f"{_UNFINISHED}/lock"]
@@ -178,13 +177,13 @@ def finish(
     failed: int,
     *files: Iterable[str],
 ) -> None:
-    """The last step of a job: says that all is there.
+    """Writes `finished.json`, as the last step of a job.
 
     Args:
-        folder: the catalog's.
-        predictions: images that were answered.
-        failed: images that could not be used.
-        files: paths of what holds them.
+        folder: the catalog's folder.
+        predictions: number of predicted images.
+        failed: number of images that could not be used.
+        files: paths of the output files.
     """
     names = sorted(
         path.removeprefix(folder).lstrip("/") for some in files for path in some
@@ -198,6 +197,6 @@ def finish(
 def _finished(folder: str) -> Finished | None:
     try:
         return Finished(**json.loads(read_file(join(folder, FINISHED))))
-    # None, or half of one.
+    # Missing or incomplete.
     except Exception:
         return None

@@ -1,9 +1,10 @@
-"""The SavedModel in a worker of Beam: how it is found, opened and asked."""
+"""Finds, opens and runs the SavedModel in the workers of Beam."""
 
 import contextlib
 import logging
 import re
 import tempfile
+from collections.abc import Iterator
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,10 @@ from apache_beam.options.pipeline_options import PortableOptions
 from apache_beam.options.pipeline_options import StandardOptions
 
 from afn_keras.prediction import Box
-from afn_keras.prediction import Listed
+from afn_keras.prediction import ImageInput
 from afn_keras.prediction import Prediction
 from afn_keras.prediction import Predictor
-from exports.catalog.names import parse_asked
+from exports.catalog.names import parse_input
 from exports.opening import open_model
 from exports.saved_model import EXTRA
 from pipelines.beam import check_url
@@ -34,7 +35,7 @@ from pipelines.errors import InputError
 from pipelines.parallel import available_cores
 from pipelines.vocabulary import FILE_NAME
 
-# Images over a network are waited for, not worked on.
+# Reading images over a network mostly waits, so more threads than cores.
 _READERS = 16
 _BATCH = 16
 
@@ -46,27 +47,27 @@ class Failed(NamedTuple):
     """An image that could not be used.
 
     Attributes:
-        image: as it was named; empty where a row of a table names none.
-        box: what was asked for of it; None for all of it.
+        image: its path or URL, as given; empty if a row of a table has none.
+        box: its box; None for the whole image.
         reason: one line, as `afn-predict` prints it.
     """
 
-    photograph: str
+    image: str
     box: Box | None
     reason: str
 
 
 class SavedModelHandler(ModelHandler[bytes, Prediction | Failed, Predictor]):
-    """Answers for lines of `ReadNames` as `afn-predict` does, by one code.
+    """Predicts images from `ReadNames` with the code of `afn-predict`.
 
-    The elements are names, not pixels: a batch is read, decoded and shown to
-    the network as the files of a folder are, side by side.
+    The elements are names, not pixels: the files of a batch are read and
+    decoded in parallel.
 
     Args:
         model: folder of a SavedModel, a path or URL.
-        folder: what paths of images are relative to.
-        box: of whatever has none of its own.
-        processes: workers that share a machine; 0 for one on each core.
+        folder: folder that paths of images are relative to.
+        box: box for images without their own.
+        processes: number of workers that share a machine; 0 for one per core.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class SavedModelHandler(ModelHandler[bytes, Prediction | Failed, Predictor]):
         share = max(1, cores // (self._processes or cores))
         _use_threads(share if self._processes != 1 else 0)
         read = partial(read_anywhere, folder=self._folder)
-        with _here(self._model) as folder:
+        with _local_copy(self._model) as folder:
             return Predictor(open_model(folder), read, max(share, _READERS))
 
     def run_inference(
@@ -93,27 +94,27 @@ class SavedModelHandler(ModelHandler[bytes, Prediction | Failed, Predictor]):
         model: Predictor,
         inference_args: dict[str, Any] | None = None,
     ) -> list[Prediction | Failed]:
-        """Answers for images, or says why there is no answer."""
-        asked: list[Listed | InputError] = []
+        """Predicts images; returns a `Failed` for each that has an error."""
+        inputs: list[ImageInput | InputError] = []
         for line in batch:
             try:
-                named = parse_asked(line)
-                asked.append(Listed(named.photograph, named.box or self._box))
+                entry = parse_input(line)
+                inputs.append(ImageInput(entry.image, entry.box or self._box))
             except InputError as error:
-                asked.append(error)
-        answers = model.stream(asked, _BATCH)
+                inputs.append(error)
+        results = model.stream(inputs, _BATCH)
         return [
-            answer if isinstance(answer, Prediction) else _failed(item, answer)
-            for item, answer in zip(asked, answers, strict=True)
+            result if isinstance(result, Prediction) else _failed(item, result)
+            for item, result in zip(inputs, results, strict=True)
         ]
 
 
 def find_saved_model(model: str) -> str:
-    """The folder of the SavedModel that a person means.
+    """Finds the folder of a SavedModel.
 
     Args:
         model: a path or URL of a run, of a SavedModel or of the folder of its
-            versions, of which the highest is taken.
+            versions, of which the highest is used.
 
     Raises:
         InputError: if there is none.
@@ -136,13 +137,13 @@ def find_saved_model(model: str) -> str:
                 break
             return join(model, place) if place else model
     raise InputError(
-        f"{model}: holds no SavedModel with its labels, which --runner needs; "
-        "afn-export RUN --formats saved_model makes one"
+        f"{model}: has no SavedModel with its labels, which --runner needs; "
+        "afn-export RUN --formats saved_model writes one"
     )
 
 
 def processes_on_a_machine(options: PipelineOptions) -> int:
-    """How many workers share the cores of one; 0 for one on each core."""
+    """Returns the number of workers on a machine; 0 for one per core."""
     runner = (options.view_as(StandardOptions).runner or "").lower()
     if runner.startswith("dataflow"):
         whole = "no_use_multiple_sdk_containers"
@@ -156,31 +157,31 @@ def processes_on_a_machine(options: PipelineOptions) -> int:
     return int(options.view_as(PortableOptions).sdk_worker_parallelism)
 
 
-def _failed(asked: Listed | InputError, error: InputError) -> Failed:
-    if isinstance(asked, InputError):
+def _failed(item: ImageInput | InputError, error: InputError) -> Failed:
+    if isinstance(item, InputError):
         return Failed("", None, str(error))
-    return Failed(asked.photograph, asked.box, str(error))
+    return Failed(item.image, item.box, str(error))
 
 
 def _use_threads(count: int) -> None:
-    """Has TensorFlow use this many threads for an operation; 0 for all."""
+    """Sets the number of TensorFlow's threads; 0 for all cores."""
     import tensorflow as tf
 
-    # It takes calls that wait for a first one's trace for traces of their own.
+    # TensorFlow counts calls that wait for a trace as traces, and warns.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # Where it runs already it has what it has.
+    # Cannot be changed once TensorFlow is initialized.
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(count)
         tf.config.threading.set_inter_op_parallelism_threads(count)
     for device in tf.config.list_physical_devices("GPU"):
         with contextlib.suppress(RuntimeError):
-            # The other workers of the machine need some, too.
+            # Leaves memory for the other workers of the machine.
             tf.config.experimental.set_memory_growth(device, True)
 
 
 @contextlib.contextmanager
-def _here(model: str) -> Path:
-    """The folder of a SavedModel on this machine."""
+def _local_copy(model: str) -> Iterator[Path]:
+    """Yields a local folder of a SavedModel."""
     if not is_url(model):
         yield Path(model)
         return

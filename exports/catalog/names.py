@@ -1,7 +1,7 @@
-"""Which images a job of Beam is asked for, without holding their names.
+"""Lists the input images of a Beam job, without holding them in memory.
 
-What is of this machine is listed once, by `list_images`, into a file of
-the job; lists and patterns elsewhere are read by the workers.
+Local files are listed once, by `list_images`, into a file of the job; lists
+and patterns elsewhere are read by the workers.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.textio import ReadAllFromText
 
 from afn_keras.prediction import TEXT
-from afn_keras.prediction import Named
+from afn_keras.prediction import ListEntry
 from afn_keras.prediction import is_image_name
 from afn_keras.prediction import is_list
 from afn_keras.prediction import list_images
@@ -41,8 +41,8 @@ from pipelines.errors import InputError
 _MAGIC = re.compile(r"[*?\[]")
 
 
-class Asked(NamedTuple):
-    """What the graph holds of the names.
+class InputSources(NamedTuple):
+    """Sources of names that the workers read.
 
     Attributes:
         lists: paths and URLs of lists.
@@ -55,63 +55,63 @@ class Asked(NamedTuple):
 
 def gather_names(
     names: Iterable[str], lines: Iterable[str], folder: str, spool: str
-) -> Asked:
-    """Sorts names by who reads them, and lists those of this machine.
+) -> InputSources:
+    """Lists local images into a file, and returns what workers have to read.
 
     Args:
-        names: as for `list_images`, and URLs of images, of folders
-            with a `/` at their end, of patterns, of tables and of lists.
-        lines: paths or URLs for `-`, one a line.
-        folder: what paths are relative to.
-        spool: where to write the list of all that the workers do not read
-            themselves.
+        names: as for `list_images`, and URLs of images, of folders with a
+            trailing `/`, of patterns, of tables and of lists.
+        lines: paths or URLs for `-`, one per line.
+        folder: folder that paths are relative to.
+        spool: the file for the list of all images that the workers do not
+            list themselves.
 
     Raises:
-        InputError: if a name stands for nothing, as `list_images`.
+        InputError: if a name refers to nothing, as `list_images`.
     """
-    asked = Asked([], [])
-    here: list[str] = []
+    sources = InputSources([], [])
+    local: list[str] = []
     for name in names:
         if is_url(name):
             check_url(name)
         place = resolve(name, folder)
-        # Beam takes each name for a pattern, with no way to quote one.
+        # Beam treats each name as a pattern, which cannot be escaped.
         if is_list(name) and (is_url(name) or not _MAGIC.search(place)):
             if not first_match(place):
                 raise InputError(f"{name}: there is no such list")
-            asked.lists.append(place)
+            sources.lists.append(place)
         elif is_url(name) and (name.endswith("/") or _MAGIC.search(name)):
             pattern = f"{name}**" if name.endswith("/") else name
             if not first_match(pattern):
                 raise InputError(f"{name}: no file matches this")
-            asked.patterns.append(pattern)
+            sources.patterns.append(pattern)
         else:
-            here.append(name)
-    if here:
-        items = itertools.chain.from_iterable(_listed(n, lines) for n in here)
-        write_lines(spool, map(_spooled, items))
-        asked.lists.append(spool)
-    return asked
+            local.append(name)
+    if local:
+        items = itertools.chain.from_iterable(_listed(n, lines) for n in local)
+        write_lines(spool, map(_to_spool, items))
+        sources.lists.append(spool)
+    return sources
 
 
 class ReadNames(beam.PTransform):
-    """Gives a line of a list of objects for each image, well mixed.
+    """Yields a line of a list of objects for each image, shuffled.
 
     Args:
-        asked: what `gather_names` returned.
+        sources: returned by `gather_names`.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, sources: InputSources) -> None:
         super().__init__()
-        self._asked = asked
+        self._sources = sources
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
-        """Applies it to the begin of a pipeline."""
+        """Applies it to the beginning of a pipeline."""
         parts = []
-        if self._asked.lists:
+        if self._sources.lists:
             parts.append(
                 begin
-                | "Lists" >> beam.Create(self._asked.lists, reshuffle=False)
+                | "Lists" >> beam.Create(self._sources.lists, reshuffle=False)
                 | "ReadLists"
                 >> ReadAllFromText(
                     coder=coders.BytesCoder(),
@@ -120,27 +120,27 @@ class ReadNames(beam.PTransform):
                 )
                 | "Lines" >> beam.FlatMap(_line).with_output_types(bytes)
             )
-        if self._asked.patterns:
+        if self._sources.patterns:
             parts.append(
                 begin
                 | "Patterns"
-                >> beam.Create(self._asked.patterns, reshuffle=False)
+                >> beam.Create(self._sources.patterns, reshuffle=False)
                 | "Match" >> fileio.MatchAll()
                 | "Matched" >> beam.FlatMap(_matched).with_output_types(bytes)
             )
         return (
             parts
             | "Names" >> beam.Flatten(pipeline=begin.pipeline)
-            # Names are few bytes; what follows is work for all.
+            # Names are small; distributes the work that follows.
             | "Share" >> beam.Reshuffle()
         )
 
 
-def parse_asked(line: bytes) -> Named:
-    """The image that a line of `ReadNames` stands for.
+def parse_input(line: bytes) -> ListEntry:
+    """Parses a line of `ReadNames`.
 
     Raises:
-        InputError: with what was wrong in the list that it comes from.
+        InputError: the error of the list that the line comes from.
     """
     with_error = json.loads(line) if line.startswith(b'{"error"') else {}
     if "error" in with_error:
@@ -154,46 +154,48 @@ def _line(item: tuple[str, bytes]) -> Iterator[bytes]:
         if line.strip():
             yield line
         return
-    named = parse_line(line, objects=False)
-    if named:
-        yield to_line(named)
+    entry = parse_line(line, objects=False)
+    if entry:
+        yield to_line(entry)
 
 
 def _matched(found: FileMetadata) -> Iterator[bytes]:
     name = posixpath.basename(found.path)
     if is_image_name(name):
-        yield to_line(Named(found.path))
+        yield to_line(ListEntry(found.path))
 
 
-def _spooled(item: Named | InputError) -> bytes:
+def _to_spool(item: ListEntry | InputError) -> bytes:
     if isinstance(item, InputError):
         return json.dumps({"error": str(item)}).encode()
     return to_line(item)
 
 
-def _listed(name: str, lines: Iterable[str]) -> Iterator[Named | InputError]:
+def _listed(
+    name: str, lines: Iterable[str]
+) -> Iterator[ListEntry | InputError]:
     if name == "-":
         stripped = (line.rstrip("\r\n") for line in lines)
-        yield from (Named(line) for line in stripped if line)
+        yield from (ListEntry(line) for line in stripped if line)
     elif name.lower().endswith(".csv"):
         yield from _in_table(name)
     elif is_url(name):
-        yield Named(name)
+        yield ListEntry(name)
     else:
         for item in list_images([name]):
             if isinstance(item, InputError):
                 yield item
             else:
-                yield Named(str(item.photograph), item.box)
+                yield ListEntry(str(item.image), item.box)
 
 
-def _in_table(name: str) -> Iterator[Named | InputError]:
-    """Images of a table, relative to it, here or elsewhere."""
+def _in_table(name: str) -> Iterator[ListEntry | InputError]:
+    """Reads the images of a table, relative to it, local or at a URL."""
     if not is_url(name):
         for item in read_table(Path(name)):
-            if isinstance(item, Named) and not is_url(item.photograph):
-                path = Path(name).parent / item.photograph
-                item = item._replace(photograph=str(path))
+            if isinstance(item, ListEntry) and not is_url(item.image):
+                path = Path(name).parent / item.image
+                item = item._replace(image=str(path))
             yield item
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -209,9 +211,9 @@ def _in_table(name: str) -> Iterator[Named | InputError]:
                 if isinstance(item, InputError):
                     yield InputError(str(item).replace(str(copy), name))
                     continue
-                if not is_url(item.photograph):
-                    url = f"{posixpath.dirname(name)}/{item.photograph}"
-                    item = item._replace(photograph=url)
+                if not is_url(item.image):
+                    url = f"{posixpath.dirname(name)}/{item.image}"
+                    item = item._replace(image=url)
                 yield item
         except InputError as error:
             raise InputError(str(error).replace(str(copy), name)) from error

@@ -1,8 +1,7 @@
-"""Images by the hundred million: a SavedModel in a job of Apache Beam.
+"""Predicts hundreds of millions of images with a SavedModel on Apache Beam.
 
-Names -> spread over the workers -> `RunInference` -> sharded answers, and
-beside them what could not be used. Beam distributes, tries again and renames
-into place what is complete; here is what an image and an answer are.
+Names -> distributed to the workers -> `RunInference` -> sharded predictions
+and failures. Beam distributes the work, retries, and renames complete files.
 """
 
 import json
@@ -30,7 +29,7 @@ from exports.catalog.model import Failed
 from exports.catalog.model import SavedModelHandler
 from exports.catalog.model import find_saved_model
 from exports.catalog.model import processes_on_a_machine
-from exports.catalog.names import Asked
+from exports.catalog.names import InputSources
 from exports.catalog.names import ReadNames
 from exports.catalog.names import gather_names
 from pipelines.beam import copy_folder
@@ -42,7 +41,7 @@ _CORNERS = ("x1", "y1", "x2", "y2")
 _NAMED = [("name", pyarrow.string()), ("score", pyarrow.float64())]
 SCHEMA = pyarrow.schema(
     [
-        ("photograph", pyarrow.string()),
+        ("image", pyarrow.string()),
         ("width", pyarrow.int32()),
         ("height", pyarrow.int32()),
         (
@@ -66,7 +65,7 @@ SCHEMA = pyarrow.schema(
         ("attributes", pyarrow.list_(pyarrow.struct(_NAMED))),
     ]
 )
-"""The columns of Parquet: those of a line of JSON, as lists of structs."""
+"""Columns of Parquet: the fields of a line of JSON, as lists of structs."""
 
 
 def predict_images(
@@ -80,30 +79,30 @@ def predict_images(
     box: Sequence[float] | None = None,
     parquet: bool = False,
 ) -> Finished:
-    """Runs a job from names to a finished folder.
+    """Runs a job that predicts images and writes a folder.
 
     Args:
         model: a path or URL, as `find_saved_model` takes it.
         names: as `gather_names` takes them.
         output: the folder to write, a path or URL.
-        options: what `job_options` returned.
-        folder: what paths of images and of the model are relative to,
+        options: returned by `job_options`.
+        folder: folder that paths of images and of the model are relative to,
             on all workers.
-        lines: paths or URLs for `-`, one a line.
-        box: x1, y1, x2, y2 of whatever has none of its own.
-        parquet: write answers as Parquet, not as lines of JSON.
+        lines: paths or URLs for `-`, one per line.
+        box: x1, y1, x2, y2 for images without their own box.
+        parquet: write Parquet, not JSON lines.
 
     Raises:
-        InputError: if the folder is finished or foreign, there is no such
-            model, a name stands for nothing, or the job failed.
+        InputError: if the folder is finished or contains other files, there is
+            no such model, a name refers to nothing, or the job failed.
     """
-    # Before there is a pipeline, files are looked for already.
+    # File systems are used before there is a pipeline.
     FileSystems.set_options(options)
     catalog = Catalog(output)
     found = resolve(find_saved_model(model), folder)
     with catalog:
-        asked = gather_names(
-            names, lines, folder, catalog.aside("photographs.jsonl")
+        sources = gather_names(
+            names, lines, folder, catalog.aside("images.jsonl")
         )
         if is_url(catalog.folder) and not is_url(found):
             # Workers elsewhere do not see this machine's files.
@@ -117,21 +116,23 @@ def predict_images(
         )
         run_job(
             options,
-            lambda pipeline: _build(pipeline, asked, handler, catalog, parquet),
+            lambda pipeline: _build(
+                pipeline, sources, handler, catalog, parquet
+            ),
         )
         return catalog.close()
 
 
 def _build(
     pipeline: beam.Pipeline,
-    asked: Asked,
+    sources: InputSources,
     handler: SavedModelHandler,
     catalog: Catalog,
     parquet: bool,
 ) -> None:
-    outcomes = pipeline | ReadNames(asked) | RunInference(handler)
-    predictions = outcomes | "Answered" >> beam.ParDo(_Answered())
-    failed = outcomes | "Failed" >> beam.ParDo(_Failed())
+    results = pipeline | ReadNames(sources) | RunInference(handler)
+    predictions = results | "Predicted" >> beam.ParDo(_Predicted())
+    failed = results | "Failed" >> beam.ParDo(_Failed())
     prefix = catalog.prefix(PREDICTIONS)
     if parquet:
         written = (
@@ -177,13 +178,13 @@ def _build(
 
 
 def to_row(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as a row of `SCHEMA`, rounded as a line of JSON is."""
+    """Converts a prediction to a row of `SCHEMA`, rounded as in JSON lines."""
     prediction = prediction.rounded()
     width, height = prediction.size
-    # A file's name may be no text; a table's cell is.
-    name = prediction.photograph.encode("utf-8", "surrogateescape")
+    # A file name may not be UTF-8; a table's cell must be.
+    name = prediction.image.encode("utf-8", "surrogateescape")
     return {
-        "photograph": name.decode("utf-8", "backslashreplace"),
+        "image": name.decode("utf-8", "backslashreplace"),
         "width": width,
         "height": height,
         "box": dict(zip(_CORNERS, prediction.box, strict=True)),
@@ -200,25 +201,25 @@ def _named(scored: tuple[tuple[str, float], ...]) -> list[dict[str, Any]]:
     return [{"name": name, "score": score} for name, score in scored]
 
 
-class _Answered(beam.DoFn):
-    """Passes predictions on, counted for whoever watches the job."""
+class _Predicted(beam.DoFn):
+    """Selects and counts predictions, for monitoring of the job."""
 
     def __init__(self) -> None:
-        self._count = Metrics.counter("afn-keras", "answered")
+        self._count = Metrics.counter("afn-keras", "predicted")
 
-    def process(self, outcome: Prediction | Failed) -> Iterator[Prediction]:
-        if isinstance(outcome, Prediction):
+    def process(self, result: Prediction | Failed) -> Iterator[Prediction]:
+        if isinstance(result, Prediction):
             self._count.inc()
-            yield outcome
+            yield result
 
 
 class _Failed(beam.DoFn):
-    """Passes on, as lines of JSON, what could not be used."""
+    """Selects and counts failures, as lines of JSON."""
 
     def __init__(self) -> None:
         self._count = Metrics.counter("afn-keras", "failed")
 
-    def process(self, outcome: Prediction | Failed) -> Iterator[str]:
-        if isinstance(outcome, Failed):
+    def process(self, result: Prediction | Failed) -> Iterator[str]:
+        if isinstance(result, Failed):
             self._count.inc()
-            yield json.dumps(outcome._asdict())
+            yield json.dumps(result._asdict())

@@ -1,13 +1,13 @@
-"""Writes the ONNX file, for runtimes that take nothing else."""
+"""Writes the ONNX file."""
 
 import os
 import warnings
 from pathlib import Path
 
 from afn_keras.backend import keras
-from afn_keras.backend import needs_keras_3
+from afn_keras.backend import require_keras_3
 from afn_keras.loading import TrainedModel
-from afn_keras.outputs import AnsweringModel
+from afn_keras.outputs import PredictionModel
 from afn_keras.runs import CARD
 from afn_keras.training_data import FILE_NAME as TRAINING_DATA
 from afn_keras.training_data import TrainingData
@@ -20,33 +20,33 @@ from pipelines.vocabulary import Vocabulary
 def export_onnx(trained: TrainedModel, path: Path) -> None:
     """Writes a float32 ONNX file with labels and model card in its metadata.
 
-    It takes `image`, (B, S, S, 3) float32 RGB 0..255, and answers what the
-    TFLite file does; see `export_tflite`.
+    It takes `image`, (B, S, S, 3) float32 RGB 0..255, and has the outputs of
+    the TFLite file; see `export_tflite`.
 
     Args:
-        trained: what `load_model` returned.
+        trained: a model from `load_model`.
         path: the file to write, ending in .onnx.
 
     Raises:
         InputError: if the file exists, the extra is not installed, or Keras
             is 2.15.
     """
-    needs_keras_3(f"{path}: ONNX")
+    require_keras_3(f"{path}: ONNX")
     path = Path(path)
     check_new(path)
     try:
         import onnx
-        import onnxruntime  # noqa: F401  It checks the file afterwards.
-        import tf2onnx  # noqa: F401  Keras calls it.
+        import onnxruntime  # noqa: F401  Verifies the file afterwards.
+        import tf2onnx  # noqa: F401  Used by Keras.
     except ImportError as error:
         raise without_extra(path, error) from error
-    model = AnsweringModel(trained.model, trained.decoding)
+    model = PredictionModel(trained.model, trained.decoding)
     side = trained.image_size
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.partial.onnx")
     try:
         with warnings.catch_warnings():
-            # The converter asks NumPy for names that it no longer has.
+            # The converter uses deprecated names of NumPy.
             warnings.simplefilter("ignore", FutureWarning)
             model.export(
                 aside,
@@ -78,7 +78,7 @@ def export_onnx(trained: TrainedModel, path: Path) -> None:
 
 
 def read_labels(metadata: dict[str, str]) -> Vocabulary:
-    """The labels in the metadata of an ONNX file.
+    """Reads the labels in the metadata of an ONNX file.
 
     Raises:
         ValueError, KeyError, TypeError: if there are none.
@@ -87,7 +87,7 @@ def read_labels(metadata: dict[str, str]) -> Vocabulary:
 
 
 def read_training_data(metadata: dict[str, str]) -> TrainingData | None:
-    """What the network of an ONNX file was trained on; None if not in there.
+    """Reads the training data in an ONNX file's metadata; None if missing.
 
     Raises:
         ValueError, KeyError, TypeError: if it is damaged.
@@ -97,7 +97,7 @@ def read_training_data(metadata: dict[str, str]) -> TrainingData | None:
 
 
 def without_extra(path: Path, error: ImportError) -> InputError:
-    """What to say where a package of the extra is missing."""
+    """Returns the error for a missing package of the extra."""
     return InputError(
         f"{path}: ONNX needs the package {error.name}; "
         "pip install 'afn-keras[onnx]'"

@@ -1,7 +1,7 @@
-"""Encoded images to network input inside a graph, the bad ones marked.
+"""Decodes and crops images inside a graph, and marks invalid ones.
 
-What `pipelines.images.files` does with Pillow before training has to happen
-in TensorFlow's own ops here: a server has nothing else.
+Does with TensorFlow's own ops, since a server has nothing else, what
+`pipelines.images.files` does with Pillow.
 """
 
 from typing import NamedTuple
@@ -19,14 +19,14 @@ from pipelines.images import crop_window
 from pipelines.images import resample
 from pipelines.images import turn_upright
 
-# More at a time would decode faster, and hold the pixels of more photographs.
+# More would decode faster, but hold the pixels of more images in memory.
 _DECODED_AT_ONCE = 4
 
-_CHUNK_HEADER = 4  # Bytes of a WebP chunk's length, behind its name.
+_CHUNK_HEADER = 4  # Bytes of a WebP chunk's length, after its name.
 
 
-class Shown(NamedTuple):
-    """What the network is shown of a batch of photographs.
+class NetworkInput(NamedTuple):
+    """A batch of crops, as input of the network.
 
     Attributes:
         images: (B, S, S, 3) float32 RGB 0..255, zeros where not valid.
@@ -40,23 +40,23 @@ class Shown(NamedTuple):
     valid: tf.Tensor
 
 
-def show_images(
+def preprocess_images(
     image_bytes: tf.Tensor, boxes: tf.Tensor | None, side: int
-) -> Shown:
+) -> NetworkInput:
     """Decodes and resamples each image of a batch.
 
     A graph cannot catch a decoder's error, but a tf.data pipeline inside it
-    can: it drops the image and goes on.
+    can: it drops the image and continues.
 
     Args:
-        image_bytes: (B,) JPEG, PNG or WebP files. EXIF rotation is honoured.
+        image_bytes: (B,) JPEG, PNG or WebP files. EXIF orientation is applied.
         boxes: (B, 4) x1, y1, x2, y2 in pixels of the upright image;
-            None to show all of it.
-        side: of the network's input, in pixels.
+            None for the whole image.
+        side: side of the network's input, in pixels.
 
     Returns:
-        One row each, and one row even of an empty batch, since not every
-        convolution runs on none.
+        One row per image, and one row for an empty batch, since not every
+        convolution runs on an empty batch.
     """
     batch = tf.shape(image_bytes)[0]
 
@@ -83,7 +83,7 @@ def show_images(
         .map(show, _DECODED_AT_ONCE)
         .ignore_errors()
     )
-    # One row more than the batch, so that there is always one to take.
+    # One row more than the batch, so that there is always at least one.
     spare = tf.data.Dataset.from_tensors(
         (batch, tf.zeros([side, side, 3]), tf.constant([0.0, 0.0, 1.0, 1.0]))
     )
@@ -97,17 +97,17 @@ def show_images(
     windows = tf.scatter_nd(place, windows, [batch + 1, 4])
     valid = tf.scatter_nd(place, tf.ones_like(index), [batch + 1]) > 0
     rows = tf.maximum(batch, 1)
-    return Shown(images[:rows], windows[:rows], valid[:rows])
+    return NetworkInput(images[:rows], windows[:rows], valid[:rows])
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes one image upright: (h, w, 3) uint8 RGB.
 
-    Fails, with the file's bytes as they are, unless it is a whole JPEG, PNG
-    or WebP of at most `MAX_PIXELS`; TensorFlow 2.15 has no decoder of WebP.
-    GIF and BMP are not taken, nor films in WebP: how much TensorFlow would
-    decode cannot be told from a header.
+    Fails unless it is a complete JPEG, PNG or WebP file of at most
+    `MAX_PIXELS`; TensorFlow 2.15 has no WebP decoder. GIF, BMP and animated
+    WebP are rejected: their headers do not limit how much TensorFlow would
+    decode.
     """
     is_jpeg = tf.strings.substr(encoded, 0, 2) == b"\xff\xd8"
     is_png = tf.strings.substr(encoded, 0, 8) == b"\x89PNG\r\n\x1a\n"
@@ -117,7 +117,7 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
         [
             lambda: _decode_jpeg(encoded),
             lambda: _decode_png(encoded),
-            lambda: _decode_webp(encoded) if webp_decoder() else _refused(),
+            lambda: _decode_webp(encoded) if webp_decoder() else _no_decoder(),
         ],
     )
     image.set_shape([None, None, 3])
@@ -132,7 +132,7 @@ def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
-    # Width and height are the two big-endian words behind the signature and
+    # Width and height are the two big-endian words after the signature and
     # the first chunk's name.
     header = tf.strings.substr(encoded, 16, 8)
     size = tf.io.decode_raw(header, tf.int32, little_endian=False)
@@ -145,10 +145,10 @@ def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _has_alpha(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether a PNG says anything of transparency.
+    """Returns whether a PNG has transparency.
 
-    Where it does not, TensorFlow fills in the largest value that a pixel has
-    in the file: 1, 3 or 15 of 255 if there are fewer than 8 bits a pixel.
+    Without it, TensorFlow sets alpha to the largest value of a pixel in the
+    file: 1, 3 or 15 of 255 if there are fewer than 8 bits per pixel.
     """
     header = tf.io.decode_raw(tf.strings.substr(encoded, 24, 2), tf.uint8)
     before_pixels = tf.strings.split(encoded, "IDAT", maxsplit=1)[0]
@@ -163,7 +163,7 @@ def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:
         digits = tf.ensure_shape(digits, [count])
         return tf.reduce_sum(digits * 256 ** tf.range(count))
 
-    # Three layouts, each with the size in a place of its own. Source: WebP
+    # Three layouts, each with the size at another offset. Source: WebP
     # container specification; RFC 6386, 9.1; WebP lossless, 3.
     chunk = tf.strings.substr(encoded, 12, 4)
     extended = chunk == b"VP8X"
@@ -187,10 +187,10 @@ def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:
             [number(26, 2) % 2**14, number(28, 2) % 2**14]
         ),
     )
-    # All frames of a film would be decoded: one flag tells it is one.
-    film = tf.cond(extended, lambda: number(20, 1) // 2 % 2, lambda: 0)
+    # All frames of an animation would be decoded: its flag must be 0.
+    animated = tf.cond(extended, lambda: number(20, 1) // 2 % 2, lambda: 0)
     with tf.control_dependencies(
-        [_check_size(size), tf.debugging.assert_equal(film, 0)]
+        [_check_size(size), tf.debugging.assert_equal(animated, 0)]
     ):
         image = webp_decoder()(encoded)[0]
     turn = orientation(encoded, WEBP_MARK, _CHUNK_HEADER)
@@ -202,14 +202,14 @@ def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _refused() -> tf.Tensor:
+def _no_decoder() -> tf.Tensor:
     fails = tf.debugging.Assert(False, ["no decoder"])
     with tf.control_dependencies([fails]):
         return tf.zeros([1, 1, 3], tf.uint8)
 
 
 def _check_size(size: tf.Tensor) -> tf.Operation:
-    """Stops before a decoder asks for the memory of too many pixels."""
+    """Fails before a decoder allocates memory for too many pixels."""
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     return tf.debugging.assert_less_equal(
         pixels, tf.constant(MAX_PIXELS, tf.int64)
@@ -217,7 +217,7 @@ def _check_size(size: tf.Tensor) -> tf.Operation:
 
 
 def _on_white(image: tf.Tensor) -> tf.Tensor:
-    """Lays (h, w, 4) uint8 RGBA on white, as training does: RGB."""
+    """Blends (h, w, 4) uint8 RGBA with white, as in training."""
 
     def blended() -> tf.Tensor:
         color = tf.cast(image[..., :3], tf.float32)

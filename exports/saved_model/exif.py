@@ -1,26 +1,26 @@
-"""EXIF orientation inside a graph, where no library can be asked for it."""
+"""Reads EXIF orientation inside a graph, without a library."""
 
 import tensorflow as tf
 
 _ORIENTATION = 0x0112
 _SHORT = 3
 
-# What each container writes before the block, which is TIFF in all three.
+# The bytes before the block, which is TIFF, in each container format.
 JPEG_MARK = b"Exif\x00\x00"
 PNG_MARK = b"eXIf"
 WEBP_MARK = b"EXIF"
 
-# A JPEG segment holds no more, and the tag stands in the block's first part.
+# Maximum size of a JPEG segment; the tag is in the block's first part.
 _BLOCK_BYTES = 65_536
 
 
 def orientation(encoded: tf.Tensor, mark: bytes, skip: int = 0) -> tf.Tensor:
-    """How an image has to be turned, as its EXIF block says.
+    """Reads the orientation in the EXIF block of an image.
 
     Args:
         encoded: the file, a string scalar.
-        mark: what stands before the block in files of its format.
-        skip: bytes between the mark and the block.
+        mark: the bytes before the block in files of its format.
+        skip: number of bytes between the mark and the block.
 
     Returns:
         1 to 8, an int32 scalar; 1, upright, if there is no such block or it
@@ -31,7 +31,7 @@ def orientation(encoded: tf.Tensor, mark: bytes, skip: int = 0) -> tf.Tensor:
     def read() -> tf.Tensor:
         block = tf.strings.substr(parts[1], skip, _BLOCK_BYTES)
         # Some programs copy a JPEG's mark into the other containers; readers
-        # such as Pillow take it.
+        # such as Pillow accept it.
         block = tf.strings.regex_replace(block, r"\AExif\x00\x00", "")
         return _first_orientation(tf.io.decode_raw(block, tf.uint8))
 
@@ -39,13 +39,13 @@ def orientation(encoded: tf.Tensor, mark: bytes, skip: int = 0) -> tf.Tensor:
 
 
 def _first_orientation(block: tf.Tensor) -> tf.Tensor:
-    """The orientation in the first directory of a TIFF block's bytes."""
-    # Room for the header, so that a block cut short reads as zeros.
+    """Reads the orientation in the first directory of a TIFF block."""
+    # Padded, so that a truncated block reads as zeros.
     block = tf.cast(tf.pad(block, [[0, 16]]), tf.int64)
     big_endian = block[0] == ord("M")
 
     def number(digits: tf.Tensor, count: int) -> tf.Tensor:
-        """The numbers in the last axis of (..., count) bytes."""
+        """Converts the last axis of (..., count) bytes to numbers."""
         digits = tf.cond(
             big_endian, lambda: digits, lambda: tf.reverse(digits, [-1])
         )
@@ -58,7 +58,7 @@ def _first_orientation(block: tf.Tensor) -> tf.Tensor:
     count = tf.minimum(count, (length - start - 2) // 12)
     entries = block[start + 2 : start + 2 + 12 * count]
     entries = tf.reshape(entries, [-1, 12])
-    # A value of two bytes stands at the front of its four.
+    # A two-byte value is in the first two of its four bytes.
     value = tf.where(
         number(entries[:, 2:4], 2) == _SHORT,
         number(entries[:, 8:10], 2),

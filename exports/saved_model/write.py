@@ -18,21 +18,21 @@ from pipelines.folders import fresh_folder
 EXTRA = "assets.extra"
 """Subfolder of a version for files that are not part of the graph."""
 
-# What TensorFlow Serving looks for.
+# The file name that TensorFlow Serving expects.
 _WARMUP = "tf_serving_warmup_requests"
 
 
 def export_saved_model(
-    trained: TrainedModel, folder: Path, photograph: bytes
+    trained: TrainedModel, folder: Path, image: bytes
 ) -> None:
-    """Writes one version, with labels, model card and requests to warm up.
+    """Writes one version, with labels, model card and warmup requests.
 
     Args:
-        trained: what `load_model` returned.
+        trained: a model from `load_model`.
         folder: the version's folder, named by an integer. It is written aside
-            and renamed into place, so a server that watches its parent never
-            sees half of it.
-        photograph: an encoded image to warm up with.
+            and renamed, so that a server that polls its parent never loads a
+            partial version.
+        image: an encoded image for the warmup requests.
 
     Raises:
         InputError: if the version exists.
@@ -48,23 +48,21 @@ def export_saved_model(
         if trained.card:
             (extra / CARD).write_text(trained.card, encoding="utf-8")
         with tf.io.TFRecordWriter(str(extra / _WARMUP)) as writer:
-            for log in warmup_requests(photograph):
+            for log in warmup_requests(image):
                 writer.write(log.SerializeToString())
 
 
-def warmup_requests(photograph: bytes) -> list[PredictionLog]:
-    """Requests that make a server build all it needs before the first user.
+def warmup_requests(image: bytes) -> list[PredictionLog]:
+    """Creates requests that warm up a server before its first client.
 
-    Without a name of the model: the server fills in its own.
+    They have no model name: the server fills in its own.
     """
     logs = []
     for signature in ("serving_default", "boxes"):
         log = PredictionLog()
         request = log.predict_log.request
         request.model_spec.signature_name = signature
-        request.inputs["image_bytes"].CopyFrom(
-            tf.make_tensor_proto([photograph])
-        )
+        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([image]))
         if signature == "boxes":
             request.inputs["boxes"].CopyFrom(
                 tf.make_tensor_proto([[0.0, 0.0, 9.0, 9.0]])
@@ -75,10 +73,10 @@ def warmup_requests(photograph: bytes) -> list[PredictionLog]:
 
 @contextlib.contextmanager
 def loadable(artifact: Path) -> Iterator[Path]:
-    """A path under which TensorFlow loads a SavedModel.
+    """Yields a path from which TensorFlow can load a SavedModel.
 
-    It takes the path of the variables for a pattern: it does not find those
-    in `run[1]`. The path of a file stays as it is.
+    TensorFlow takes the path of the variables for a pattern, and would not
+    find those in `run[1]`. The path of a file does not change.
     """
     if not (artifact.is_dir() and re.search(r"[*?\[\\]", artifact.as_posix())):
         yield artifact
@@ -88,21 +86,21 @@ def loadable(artifact: Path) -> Iterator[Path]:
         try:
             place.symlink_to(artifact.absolute())
         except OSError:
-            # On Windows not everybody may make links.
+            # On Windows, creating links needs a permission.
             shutil.copytree(artifact, place)
         yield place
 
 
 def next_version(folder: Path) -> int:
-    """One more than the highest version in `folder`, from 1."""
+    """Returns one more than the highest version in `folder`, from 1."""
     return 1 + max(versions(folder), default=0)
 
 
 def versions(folder: Path) -> list[int]:
-    """The versions in `folder`, lowest first; none if there is no folder."""
+    """Returns the versions in `folder`, lowest first; empty if missing."""
     folder = Path(folder)
     paths = folder.iterdir() if folder.is_dir() else []
-    # "007" and the digits of other scripts are nobody's version.
+    # Not "007", nor digits of other scripts.
     return sorted(
         int(path.name)
         for path in paths

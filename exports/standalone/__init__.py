@@ -1,1 +1,1 @@
-"""Scripts that ask an artifact as its users do, without this project."""
+"""Scripts that run an artifact without this project, as its users do."""

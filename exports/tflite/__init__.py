@@ -1,4 +1,4 @@
-"""The TFLite files that run on a phone."""
+"""The TFLite files for phones."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Eight bits for a network's weights and activations, calibrated on images."""
+"""Quantizes weights and activations to 8 bits, calibrated on images."""
 
 import warnings
 
@@ -10,18 +10,18 @@ from pipelines.errors import InputError
 
 
 def quantize_int8(content: bytes, network: str, images: np.ndarray) -> bytes:
-    """Quantizes the network in a TFLite file, and not what follows it.
+    """Quantizes the network in a TFLite file, but not the postprocessing.
 
-    Reading points off the heatmaps stays in float32. In 8 bits the points
-    would fall on a grid of 1/256 of the image, and the curvature that the
-    sub-pixel step divides by becomes 0, at which the runtime stops.
+    Decoding heatmaps stays in float32. In 8 bits, points would be on a grid of
+    1/256 of the image, and the curvature that the sub-pixel step divides by
+    would be 0, at which the runtime stops.
 
     Args:
         content: a float32 TFLite file whose signature `serving_default` takes
             `image` in uint8.
         network: name of the network's layers in the graph.
-        images: (N, S, S, 3) uint8 RGB, images as the network will see
-            them. Their extremes become the ranges of the activations.
+        images: (N, S, S, 3) uint8 RGB, network inputs. The extremes of their
+            activations become the quantization ranges.
 
     Returns:
         The TFLite file, in 8 bits.
@@ -41,16 +41,16 @@ def quantize_int8(content: bytes, network: str, images: np.ndarray) -> bytes:
             "pip install 'afn-keras[int8]'"
         ) from error
     quantized = quantizer.Quantizer(content)
-    # Keras may number the names of layers.
+    # Keras may append a number to names of layers.
     quantized.add_static_config(
         rf".*/{network}(_\d+)?/.*", TFLOperationName.ALL_SUPPORTED, 8, 8
     )
     recipe = RecipeManager()
     recipe.load_quantization_recipe(quantized.get_quantization_recipe())
     with warnings.catch_warnings():
-        # Of the memory it takes to keep every tensor, which calibration needs.
+        # It warns about the memory for all tensors, which calibration needs.
         warnings.simplefilter("ignore", UserWarning)
-        # Not Quantizer.calibrate: its moving average cuts off strong peaks.
+        # Not Quantizer.calibrate: its moving average clips strong peaks.
         calibrator = Calibrator(
             content, num_threads=2, qsv_update_func=min_max_update
         )
@@ -67,10 +67,10 @@ def quantize_int8(content: bytes, network: str, images: np.ndarray) -> bytes:
 
 
 def _with_pixel_scale(content: bytes) -> bytes:
-    """Gives the uint8 input of a TFLite file the scale 1 and zero point 0.
+    """Sets scale 1 and zero point 0 for the uint8 input of a TFLite file.
 
-    The quantizer leaves the input to a CAST, which has no scale: readers of
-    the file would find 0, and divide by it. DEQUANTIZE computes the same.
+    The quantizer uses CAST for the input, which has no scale: readers of the
+    file would find 0 and divide by it. DEQUANTIZE computes the same.
     """
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     graph = model.subgraphs[0]

@@ -1,4 +1,4 @@
-"""Writes the TFLite files that a phone runs."""
+"""Writes the TFLite files."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from afn_keras.backend import tensorflow_variables
 from afn_keras.loading import TrainedModel
-from afn_keras.outputs import AnsweringModel
+from afn_keras.outputs import PredictionModel
 from afn_keras.runs import CARD
 from afn_keras.training_data import FILE_NAME as TRAINING_DATA
 from afn_keras.training_data import TrainingData
@@ -32,41 +32,41 @@ def export_tflite(
 
     Its signature `serving_default` takes `image`, (1, S, S, 3) RGB 0..255,
     float32 or, for int8, uint8 of scale 1 and zero point 0: the garment's box
-    resized to S x S. It answers in float32 `landmarks` (1, L, 2) x, y in 0..1
+    resized to S x S. It returns in float32 `landmarks` (1, L, 2) x, y in 0..1
     of the image, `landmark_scores` (1, L), and the probabilities `category`
-    (1, C) and `attributes` (1, A). `read_labels` reads the labels back.
+    (1, C) and `attributes` (1, A). `read_labels` reads the labels.
 
     Args:
-        trained: what `load_model` returned.
+        trained: a model from `load_model`.
         path: the file to write, ending in .tflite.
         kind: "float32"; "float16", weights in half the bytes, computed in
             float32 or float16; "dynamic", weights in a quarter of the bytes,
-            activations quantized as they come; "int8", the whole network in
+            activations quantized at run time; "int8", the whole network in
             8 bits.
         calibration: (N, S, S, 3) float32 RGB 0..255, for int8 only: training
-            images, from which the ranges of the activations are taken.
+            images that determine the ranges of the activations.
 
     Raises:
         InputError: if the file exists.
     """
     path = Path(path)
     check_new(path)
-    model = AnsweringModel(trained.model, trained.decoding)
+    model = PredictionModel(trained.model, trained.decoding)
     side = trained.image_size
 
-    # Through a SavedModel: from concrete functions the converter loses the
-    # variables of a Keras model, and the file answers NaN.
+    # Through a SavedModel: from concrete functions, the converter loses the
+    # variables of a Keras model, and the file outputs NaN.
     saved = tf.Module()
     saved.weights = tensorflow_variables(model)
     kind_of_pixels = tf.uint8 if kind == "int8" else tf.float32
     image = tf.TensorSpec([1, side, side, 3], kind_of_pixels, name="image")
-    saved.answer = tf.function(
+    saved.predict = tf.function(
         lambda image: model(tf.cast(image, tf.float32), training=False),
         input_signature=[image],
     )
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(
-            saved, folder, signatures={"serving_default": saved.answer}
+            saved, folder, signatures={"serving_default": saved.predict}
         )
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if kind in ("float16", "dynamic"):
@@ -81,8 +81,8 @@ def export_tflite(
     aside = path.with_name(f".{path.name}.partial")
     try:
         aside.write_bytes(content)
-        # As TFLite's metadata has it: a zip archive behind the model, which
-        # the interpreter does not look at.
+        # Like TFLite's metadata: a zip archive after the model, which the
+        # interpreter ignores.
         with zipfile.ZipFile(aside, "a") as archive:
             archive.writestr(VOCABULARY, trained.vocabulary.to_json())
             if trained.data:
@@ -96,7 +96,7 @@ def export_tflite(
 
 
 def read_labels(path: Path) -> Vocabulary:
-    """The labels packed into a TFLite file.
+    """Reads the labels in a TFLite file.
 
     Raises:
         ValueError, KeyError, TypeError, zipfile.BadZipFile: if there are none.
@@ -106,7 +106,7 @@ def read_labels(path: Path) -> Vocabulary:
 
 
 def read_training_data(path: Path) -> TrainingData | None:
-    """What the network of a TFLite file was trained on; None if not packed in.
+    """Reads the training data in a TFLite file; returns None if missing.
 
     Raises:
         ValueError, KeyError, TypeError, zipfile.BadZipFile: if it is damaged.

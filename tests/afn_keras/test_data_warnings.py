@@ -1,4 +1,4 @@
-"""What is said of data before anybody believes a number."""
+"""Tests the warnings about data and scores."""
 
 import dataclasses
 import shutil
@@ -118,7 +118,7 @@ def test_training_and_what_it_writes_warn(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def synthetic(run, tmp_path_factory):
-    """A run that says that its images were drawn."""
+    """Makes a run whose images are synthetic."""
     folder = tmp_path_factory.mktemp("synthetic") / "drawn"
     shutil.copytree(run, folder)
     trained = load_model(folder)
@@ -157,8 +157,8 @@ def test_scores_and_card_of_a_network_that_saw_no_photo(
     recipe = load_recipe(str(synthetic / "recipe.yaml"))
     write_model_card(tmp_path, trained, recipe, drawn, scores)
     card = (tmp_path / "model_card.md").read_text()
-    assert f"- Of these data: {warning}.\n" in card
-    assert "License of the data: none: the images were drawn." in card
+    assert f"- In these data: {warning}.\n" in card
+    assert "License of the data: none: the images are synthetic." in card
 
 
 def test_what_a_network_has_seen_before_counts(
@@ -174,4 +174,4 @@ def test_what_a_network_has_seen_before_counts(
         (str(alone), "synthetic"),
         (str(run), "other"),
     ):
-        assert TrainingData.of(drawn, weights).origin == origin
+        assert TrainingData.from_records(drawn, weights).origin == origin

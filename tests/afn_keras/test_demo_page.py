@@ -1,4 +1,4 @@
-"""The page of afn-demo: a real process, seen through a real browser."""
+"""Tests afn-demo as a process, with a browser."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ import pytest
 from conftest import write_image
 from PIL import Image
 
-from afn_keras.demo_page import _given
+from afn_keras.demo_page import _parse
 from afn_keras.demo_page import serve
 from afn_keras.loading import load_model
 from afn_keras.prediction.predictor import Predictor
@@ -52,7 +52,7 @@ def address(run, tmp_path_factory):
     scratch = tmp_path_factory.mktemp("scratch")
     process = start_demo(run, scratch=scratch)
     line = process.stdout.readline()
-    assert line.endswith("in a browser; Ctrl-C ends it.\n"), line
+    assert line.endswith("in a browser; Ctrl-C stops it.\n"), line
     yield line.split()[1]
     process.send_signal(signal.SIGINT)
     try:
@@ -67,7 +67,7 @@ def address(run, tmp_path_factory):
 
 def open_page(browser, address):
     browser.get(address)
-    wait(browser, lambda: button(browser, "Look at it"))
+    wait(browser, lambda: button(browser, "Predict"))
 
 
 def wait(browser, until):
@@ -86,7 +86,7 @@ def drop(browser, path):
 
 
 def canvas(browser):
-    """The image on the page, once it is there in full."""
+    """Waits for the image on the page; returns it."""
     found = wait(
         browser, lambda: browser.find_elements(By.TAG_NAME, "canvas") or None
     )[0]
@@ -107,13 +107,13 @@ def shown_scale(element, width, height):
 
 
 def address_shown(browser):
-    """Where the picture on the page comes from; None without one."""
+    """Returns the URL of the picture on the page; None without one."""
     script = "return document.querySelector('#landmarks img')?.src"
     return browser.execute_script(script)
 
 
-def answered(browser, before=None):
-    """The picture of the next answer, (h, w, 3) RGB."""
+def predicted(browser, before=None):
+    """Returns the picture of the next prediction, (h, w, 3) RGB."""
     found = wait(
         browser,
         lambda: (
@@ -125,18 +125,18 @@ def answered(browser, before=None):
         return np.array(Image.open(io.BytesIO(answer.read())).convert("RGB"))
 
 
-def ask(browser):
+def predict(browser):
     """Presses the button; gives the picture that comes, (h, w, 3) RGB."""
     script = "arguments[0].scrollIntoView({block: 'center'})"
-    pressed = button(browser, "Look at it")
+    pressed = button(browser, "Predict")
     before = address_shown(browser)
     browser.execute_script(script, pressed)
     pressed.click()
-    return answered(browser, before)
+    return predicted(browser, before)
 
 
 def box_in(picture):
-    """The yellow outline in an answer: its first and last column and row."""
+    """Returns the first and last column and row of the yellow outline."""
     yellow = (picture == YELLOW).all(axis=-1)
     # Other yellow is at most a spot.
     columns = np.nonzero(yellow.sum(axis=0) > 100)[0]
@@ -145,22 +145,22 @@ def box_in(picture):
 
 
 def read_labels(browser):
-    """All labels that the page shows, with their percentages."""
+    """Returns the labels on the page with their percentages."""
     text = browser.find_element(By.TAG_NAME, "body").text
     return dict(re.findall(r"^(.+)\n(\d+)%$", text, re.MULTILINE))
 
 
 def test_drop_drag_and_read(run, browser, address, tmp_path):
     width, height = 1200, 1500
-    photograph = np.full((height, width, 3), 90, np.uint8)
-    photograph[..., 0] = np.linspace(0, 255, width)
+    image = np.full((height, width, 3), 90, np.uint8)
+    image[..., 0] = np.linspace(0, 255, width)
     path = tmp_path / "large.png"
-    assert cv2.imwrite(str(path), photograph)
+    assert cv2.imwrite(str(path), image)
     open_page(browser, address)
     drop(browser, path)
     on_page = canvas(browser)
     # At once, of the whole image.
-    assert answered(browser).shape == (1280, 1024, 3)
+    assert predicted(browser).shape == (1280, 1024, 3)
     scale = shown_scale(on_page, width, height)
     # From a quarter to three quarters of it; ActionChains counts from the
     # middle of the element.
@@ -169,7 +169,7 @@ def test_drop_drag_and_read(run, browser, address, tmp_path):
     steps.move_to_element_with_offset(on_page, -half[0], -half[1])
     steps.click_and_hold().move_by_offset(half[0], half[1])
     steps.move_by_offset(half[0], half[1]).release().perform()
-    picture = ask(browser)
+    picture = predict(browser)
     # The picture's long side is 1280, the page's whole pixels are 1 / scale.
     drawn = np.array(box_in(picture)) * height / 1280
     expected = [width / 4, height / 4, 3 * width / 4, 3 * height / 4]
@@ -180,7 +180,7 @@ def test_drop_drag_and_read(run, browser, address, tmp_path):
         # Of this network, the box's edge is worth less than that.
         assert int(labels[name]) == pytest.approx(100 * score, abs=2)
     assert len(browser.get_screenshot_as_png()) > 10_000
-    maps = wait(browser, lambda: button(browser, "What it sees"))
+    maps = wait(browser, lambda: button(browser, "Heatmaps and"))
     assert maps.is_displayed()
 
 
@@ -199,7 +199,7 @@ def test_a_sample_has_its_box(browser, address):
     wait(browser, picked)
     canvas(browser)
     # 60 x 80 pixels, shown 16 times as large; the benchmark's box.
-    assert box_in(answered(browser)) == (160, 320, 800, 1120)
+    assert box_in(predicted(browser)) == (160, 320, 800, 1120)
 
 
 def test_errors_are_named_one_at_a_time(browser, address, tmp_path):
@@ -214,7 +214,7 @@ def test_errors_are_named_one_at_a_time(browser, address, tmp_path):
 
     def pressed():
         # It may be drawn before it listens.
-        button(browser, "Look at it").click()
+        button(browser, "Predict").click()
         return errors()
 
     wait(browser, pressed)
@@ -226,7 +226,7 @@ def test_errors_are_named_one_at_a_time(browser, address, tmp_path):
     assert errors() == [expected]
 
 
-def test_a_new_image_clears_old_answers(browser, address, tmp_path):
+def test_a_new_image_clears_old_predictions(browser, address, tmp_path):
     write_image(tmp_path / "photo.jpg", 300, 400)
     (tmp_path / "letter.jpg").write_text("Dear network,")
     open_page(browser, address)
@@ -237,15 +237,15 @@ def test_a_new_image_clears_old_answers(browser, address, tmp_path):
         "garment"
     )
     drop(browser, tmp_path / "photo.jpg")
-    assert answered(browser).shape == (1280, 960, 3)
+    assert predicted(browser).shape == (1280, 960, 3)
     assert read_labels(browser)
     canvas(browser)
-    # An image is there: it goes first, and its answers with it.
+    # Removes the image on the page first, with its predictions.
     browser.find_element(By.CSS_SELECTOR, "[aria-label='Remove Image']").click()
     wait(browser, lambda: address_shown(browser) is None)
     wait(browser, lambda: not read_labels(browser))
     drop(browser, tmp_path / "photo.jpg")
-    assert answered(browser).shape == (1280, 960, 3)
+    assert predicted(browser).shape == (1280, 960, 3)
 
 
 def test_on_a_phone(browser, address, tmp_path):
@@ -285,7 +285,7 @@ def test_on_a_phone(browser, address, tmp_path):
                     "touchPoints": [{"x": x, "y": y} for x, y in points],
                 },
             )
-        drawn = np.array(box_in(ask(browser))) * 400 / 1280
+        drawn = np.array(box_in(predict(browser))) * 400 / 1280
         np.testing.assert_allclose(
             drawn, (50, 100, 250, 300), atol=2 / scale + 2
         )
@@ -327,7 +327,7 @@ def test_a_port_that_is_taken(run):
     assert process.returncode == 2
     assert output == ""
     assert errors.splitlines()[-1] == (
-        f"afn-demo: cannot listen at 127.0.0.1:{port}; choose others with "
+        f"afn-demo: cannot listen on 127.0.0.1:{port}; choose others with "
         "--host and --port"
     )
 
@@ -340,7 +340,7 @@ def test_places_where_nobody_can_listen(host, port):
     with pytest.raises(InputError) as error:
         serve(None, host, port)
     assert str(error.value) == (
-        f"cannot listen at {host}:{port or 'any port'}; choose others with "
+        f"cannot listen on {host}:{port or 'any port'}; choose others with "
         "--host and --port"
     )
 
@@ -354,11 +354,11 @@ def test_only_what_was_dropped_is_looked_at(tmp_path):
         f"{scratch}/../other.jpg",
         f"{scratch}/link.jpg",
     ):
-        with pytest.raises(InputError, match="was not dropped here"):
-            _given({"image": {"path": path}, "boxes": []}, scratch)
+        with pytest.raises(InputError, match="was not uploaded here"):
+            _parse({"image": {"path": path}, "boxes": []}, scratch)
     for nothing in (None, {"image": None, "boxes": []}):
         with pytest.raises(InputError, match="there is no image yet"):
-            _given(nothing, scratch)
+            _parse(nothing, scratch)
 
 
 FILE = {"path": "somewhere.jpg"}
@@ -393,29 +393,29 @@ BOX = {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}
 )
 def test_requests_that_the_page_never_sends(shown, field, tmp_path):
     with pytest.raises(InputError) as error:
-        _given(shown, tmp_path)
-    assert str(error.value).startswith(f"this page never asks so ({field}: ")
+        _parse(shown, tmp_path)
+    assert str(error.value).startswith(f"malformed request ({field}: ")
     assert "\n" not in str(error.value)
 
 
 def test_a_name_that_no_file_has(tmp_path):
     with pytest.raises(InputError, match="no file has such a name"):
-        _given({"image": {"path": "a\0b"}}, tmp_path)
+        _parse({"image": {"path": "a\0b"}}, tmp_path)
 
 
-def test_a_malformed_request_is_answered(address):
-    """By hand, as a program sends it: an error, and the page goes on."""
+def test_a_malformed_request_gets_an_error(address):
+    """A program that sends a malformed request gets an error."""
 
-    def ask(data):
+    def send(data):
         request = urllib.request.Request(
-            f"{address}gradio_api/call/answer",
+            f"{address}gradio_api/call/predict",
             json.dumps({"data": data}).encode(),
             {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             event = json.load(reply)["event_id"]
         with urllib.request.urlopen(
-            f"{address}gradio_api/call/answer/{event}", timeout=PATIENCE
+            f"{address}gradio_api/call/predict/{event}", timeout=PATIENCE
         ) as reply:
             return reply.read().decode()
 
@@ -424,16 +424,16 @@ def test_a_malformed_request_is_answered(address):
         [{"image": {"path": "/etc/passwd"}, "boxes": []}],
         [{"image": FILE, "boxes": [BOX | {"xmin": "x"}]}],
     ):
-        said = ask(data)
-        assert "event: error" in said
-        assert "Traceback" not in said
-        assert "afn_keras" not in said
+        reply = send(data)
+        assert "event: error" in reply
+        assert "Traceback" not in reply
+        assert "afn_keras" not in reply
     with urllib.request.urlopen(address, timeout=PATIENCE) as page:
         assert page.status == 200
 
 
-def test_a_proxy_for_the_world_outside_is_not_asked(run, tmp_path):
-    # Nobody listens there: whatever asks it fails.
+def test_proxies_are_bypassed(run, tmp_path):
+    # No proxy listens there: any request through it fails.
     environment = dict.fromkeys(
         ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"),
         "http://127.0.0.1:9",
@@ -445,7 +445,7 @@ def test_a_proxy_for_the_world_outside_is_not_asked(run, tmp_path):
         line = process.stdout.readline()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            assert line.endswith("in a browser; Ctrl-C ends it.\n")
+            assert line.endswith("in a browser; Ctrl-C stops it.\n")
             with opener.open(line.split()[1], timeout=PATIENCE) as page:
                 assert page.status == 200
         finally:

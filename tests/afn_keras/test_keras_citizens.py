@@ -1,4 +1,4 @@
-"""What Keras asks of a loss, a metric and an optimizer, of each of ours."""
+"""Tests that losses, metrics and the optimizer fulfill Keras's contracts."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ named = pytest.mark.parametrize(
 
 
 def network(labels):
-    """Four numbers to heatmaps of 8x8, or to three logits."""
+    """Builds a network from four numbers to 8x8 heatmaps or three logits."""
     keras.utils.set_random_seed(1)
     image = keras.Input((4,))
     if labels.ndim == 3:

@@ -1,4 +1,4 @@
-"""A `.keras` file is numbers and names, whatever else is in it."""
+"""Tests that `.keras` files are read as numbers and names, not code."""
 
 import json
 import shutil
@@ -74,8 +74,8 @@ def test_a_lone_file_answers_as_its_run(run, tmp_path):
     side = whole.image_size
     assert lone.image_size == side
     images = np.random.default_rng(1).uniform(0, 255, (2, side, side, 3))
-    expected = whole.answer(images.astype("float32"))
-    for name, value in lone.answer(images.astype("float32")).items():
+    expected = whole.predict_images(images.astype("float32"))
+    for name, value in lone.predict_images(images.astype("float32")).items():
         np.testing.assert_array_equal(value, expected[name])
 
 
@@ -87,7 +87,9 @@ def test_the_last_network_is_one_too(run):
 def test_decoding_is_kept(saved):
     model = load_model(saved)
     assert model.decoding == "argmax"
-    points = model.answer(IMAGES.astype("float32"))["landmarks"] * 32 - 0.5
+    points = (
+        model.predict_images(IMAGES.astype("float32"))["landmarks"] * 32 - 0.5
+    )
     np.testing.assert_allclose(points, points.round(), atol=1e-4)
 
 
@@ -156,9 +158,9 @@ def test_hdf5_by_that_name_is_refused(tmp_path):
 
 
 def test_code_in_a_file_is_not_run(saved, tmp_path):
-    """What a deserializer would import and call is passed over."""
+    """Names that a deserializer would import and call are ignored."""
     proof = tmp_path / "ran"
-    reference = load_model(saved).answer(IMAGES.astype("float32"))
+    reference = load_model(saved).predict_images(IMAGES.astype("float32"))
 
     def edit(data):
         config = json.loads(data)
@@ -183,7 +185,7 @@ def test_code_in_a_file_is_not_run(saved, tmp_path):
         return json.dumps(config).encode()
 
     change(saved, "config.json", edit)
-    answers = load_model(saved).answer(IMAGES.astype("float32"))
+    answers = load_model(saved).predict_images(IMAGES.astype("float32"))
     for name, value in answers.items():
         np.testing.assert_array_equal(value, reference[name])
     assert not proof.exists()
@@ -193,7 +195,7 @@ def test_a_lambda_is_no_network_of_ours(tmp_path):
     image = keras.Input((32, 32, 3), name="image")
     model = keras.Model(image, keras.layers.Lambda(lambda x: x * 2)(image))
     model.save(tmp_path / "afn.keras")
-    with pytest.raises(InputError, match="is no network of afn-keras") as error:
+    with pytest.raises(InputError, match="not a network of afn-keras") as error:
         load_model(tmp_path / "afn.keras")
     assert "\n" not in str(error.value)
 
@@ -217,7 +219,7 @@ def test_sizes_that_the_file_does_not_hold(saved, layer, fields):
     if layer == "image" and keras.__version__.startswith("2."):
         fields = {"batch_input_shape": fields["batch_shape"]}
     change_layer(saved, layer, **fields)
-    with pytest.raises(InputError, match="is no network of afn-keras"):
+    with pytest.raises(InputError, match="not a network of afn-keras"):
         load_model(saved)
 
 
@@ -228,7 +230,7 @@ def test_weights_that_unpack_to_more_than_they_are(saved):
     with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
         for item, data in members.items():
             archive.writestr(item, data)
-    with pytest.raises(InputError, match="unpacks to far more than it is"):
+    with pytest.raises(InputError, match="unpacks to far more than its size"):
         load_model(saved)
 
 
@@ -238,7 +240,7 @@ def test_weights_that_unpack_to_more_than_they_are(saved):
 @pytest.mark.parametrize("data", [b"", b"[]", b"\xff\xfe", b'{"a": 1}'])
 def test_damaged_members(saved, member, data):
     change(saved, member, lambda _: data)
-    with pytest.raises(InputError, match="is no network of afn-keras"):
+    with pytest.raises(InputError, match="not a network of afn-keras"):
         load_model(saved)
 
 

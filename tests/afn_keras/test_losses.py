@@ -37,14 +37,14 @@ def category():
 
 @pytest.fixture
 def attributes():
-    """Five attributes of three images, of the second none is known."""
+    """Returns five attributes of three images; the second has no labels."""
     random = np.random.default_rng(2)
     y_true = np.array([[1, 0, -1, 0, 1], [-1] * 5, [0, -1, 1, 0, 0]], "float32")
     return y_true, random.normal(0, 3, (3, 5)).astype("float32")
 
 
 def squared_errors(y_true, y_pred, sigma):
-    """{(image, landmark): mean over its pixels} where it counts."""
+    """Returns {(image, landmark): mean over pixels} where it counts."""
     batch, height, width, count = y_pred.shape
     spread = sigma * width / 224
     errors = {}
@@ -110,7 +110,7 @@ def test_category_loss(category):
 
 
 def attribute_error(kind, label, logit):
-    """Of one label, from the papers' formulas (focal 4, asymmetric 7)."""
+    """Computes the loss of a label by the papers' formulas (4 and 7)."""
     p = 1 / (1 + math.exp(-float(logit)))
     if kind == "focal":
         if label == 1:
@@ -175,7 +175,7 @@ def test_exponential_target_is_the_released_codes():
 
 
 def wing(y, guess):
-    """Adaptive wing over its omega: formulas 5 and 6 with epsilon 1."""
+    """Computes adaptive wing over omega: formulas 5 and 6, epsilon 1."""
     error, power = abs(y - guess), 2.1 - y
     if error < 0.5:
         return math.log(1 + error**power)

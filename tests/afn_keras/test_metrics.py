@@ -20,7 +20,7 @@ BATCHES = [(0, 4), (4, 5), (5, 11)]
 
 
 def judge(metric, y_true, y_pred):
-    """The metric of data that come in batches of different sizes."""
+    """Returns the metric of data in batches of different sizes."""
     for first, last in BATCHES:
         metric.update_state(y_true[first:last], y_pred[first:last])
     return float(metric.result())
@@ -60,7 +60,7 @@ def attributes():
 
 
 def distances(y_true, points):
-    """For each landmark the distances of the images where it counts."""
+    """Returns each landmark's distances in the images where it counts."""
     images, count, _ = y_true.shape
     result = [[] for _ in range(count)]
     for i in range(images):
@@ -73,7 +73,7 @@ def distances(y_true, points):
 
 
 def rank(scores, label):
-    """How many scores are better than the label's; ties go to the first."""
+    """Returns the number of better scores than the label's; first wins ties."""
     better = 0
     for other, score in enumerate(scores):
         if score > scores[label] or (score == scores[label] and other < label):
@@ -143,7 +143,7 @@ def test_area_under_the_curve_of_correct_keypoints(landmarks):
 
 
 def test_released_protocol_divides_by_one_pixel_less():
-    # A perfect answer for pixel i, counted from 0, of 8: the released
+    # A perfect prediction of pixel i, counted from 0, of 8: the released
     # evaluator compares i / 7 with i / 8.
     pixels = np.array([[[0, 0], [7, 0], [4, 2]]])
     y_true = np.ones((1, 3, 3), "float32")
@@ -161,7 +161,7 @@ def test_released_protocol_divides_by_one_pixel_less():
 
 
 def test_released_protocol_adds_what_the_paper_says():
-    # Anywhere in 224 pixels, with answers that are right.
+    # Anywhere in 224 pixels, with correct predictions.
     random = np.random.default_rng(5)
     points = random.uniform(0.2, 0.8, (1000, 8, 2)).astype("float32")
     y_true = np.concatenate([points, np.ones((1000, 8, 1))], -1)

@@ -35,7 +35,7 @@ def images():
 
 
 def inside(model, *names):
-    """A model that answers what the named layers answer."""
+    """Returns a model with the outputs of the named layers."""
     outputs = [model.get_layer(name).output for name in names]
     return keras.Model(model.input, outputs)
 

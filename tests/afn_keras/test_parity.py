@@ -1,4 +1,4 @@
-"""The network against a forward pass written out in NumPy.
+"""Compares the network with a forward pass in NumPy.
 
 Nothing here calls Keras but to read weights: convolutions are sums over their
 taps, transposed ones scatter what a convolution of stride 2 would gather.
@@ -15,7 +15,7 @@ MEAN_RGB = np.array([123.68, 116.779, 103.939])
 
 
 def conv(x, kernel, bias=0.0, stride=1):
-    """(H, W, C) * (k, k, C, D): zeros around, so that size is kept."""
+    """Convolves (H, W, C) with (k, k, C, D), padded to the same size."""
     size = kernel.shape[0]
     # Stride 1: as much before as behind; 4x4 of stride 2: one on each side.
     before = (size - stride) // 2
@@ -30,7 +30,7 @@ def conv(x, kernel, bias=0.0, stride=1):
 
 
 def conv_transposed(x, kernel, bias=0.0):
-    """(H, W, C) * (4, 4, D, C) of stride 2, padding 1: (2H, 2W, D).
+    """Applies a transposed convolution of (4, 4, D, C), stride 2: (2H, 2W, D).
 
     Every input pixel adds its kernel around its place in the output.
     """
@@ -49,7 +49,7 @@ def pool(x):
 
 
 def downsample(x):
-    """Bilinear, an eighth: its center lies between the middle four pixels."""
+    """Downsamples by 8, bilinear: averages the middle four pixels."""
     height, width, count = x.shape
     blocks = x.reshape(height // 8, 8, width // 8, 8, count)
     return blocks[:, 3:5, :, 3:5].mean((1, 3))

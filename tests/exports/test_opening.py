@@ -55,7 +55,7 @@ def test_what_keras_would_take_for_hdf5(run, tmp_path, name):
             archive.writestr(entry, network.read(entry))
     shutil.copy(run / "vocabulary.json", tmp_path)
     assert refused(path) == (
-        f"{path}: is no network of afn-keras (its name does not end in .keras)"
+        f"{path}: not a network of afn-keras (its name does not end in .keras)"
     )
 
 
@@ -70,7 +70,7 @@ def test_a_damaged_network(run, tmp_path, entry):
     path.write_bytes(content)
     shutil.copy(run / "vocabulary.json", tmp_path)
     message = refused(path)
-    assert message.startswith(f"{path}: is no network of afn-keras (")
+    assert message.startswith(f"{path}: not a network of afn-keras (")
     assert "\n" not in message
 
 
@@ -101,7 +101,7 @@ def test_another_projects_file(tmp_path, name, what, content):
     path = tmp_path / name
     path.write_bytes(content)
     assert refused(path) == (
-        f"{path}: is no {what} that afn-export wrote, with its labels inside"
+        f"{path}: not a valid {what} from afn-export, with its labels inside"
     )
 
 
@@ -110,7 +110,7 @@ def test_labels_of_something_else(run, tmp_path):
     path.write_bytes(b"\0" * 64)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("vocabulary.json", '{"labels": []}')
-    assert "is no TFLite file that afn-export wrote" in refused(path)
+    assert "not a valid TFLite file from afn-export" in refused(path)
 
 
 def test_a_saved_model_without_labels(run, tmp_path):
@@ -127,7 +127,7 @@ def test_another_projects_saved_model(run, tmp_path):
     extra = run / "exports" / "saved_model" / "1" / "assets.extra"
     shutil.copytree(extra, folder / "assets.extra")
     assert refused(folder) == (
-        f"{folder}: is no SavedModel that afn-export wrote, with its labels "
+        f"{folder}: not a valid SavedModel from afn-export, with its labels "
         "inside"
     )
 

@@ -1,4 +1,4 @@
-"""Bad input: one clear line, exit code 2, nothing half-written."""
+"""Tests that bad input gives one line, exit code 2 and no partial files."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ COMMANDS = [
 
 
 def fails(command, arguments, capsys):
-    """The one line with which a command ends."""
+    """Runs a command that fails; returns its one line."""
     with pytest.raises(SystemExit) as stop:
         command.main([str(argument) for argument in arguments])
     assert stop.value.code == 2
@@ -157,7 +157,7 @@ def test_help_does_not_wait_for_tensorflow():
             "nowhere: no such file or folder",
         ),
         ("train", "--data empty --output run", "empty: is no data set"),
-        ("train", "--resume --output empty", "empty: holds no run"),
+        ("train", "--resume --output empty", "empty: no run"),
         ("evaluate", "run --data nowhere", "run: no such run or model"),
         ("evaluate", "empty --data nowhere", "nowhere: no such file or folder"),
         ("export", "empty --data nowhere", "nowhere: no such file or folder"),
@@ -250,7 +250,7 @@ def test_no_image_of_a_split(benchmark, tmp_path, capsys):
 def test_an_output_folder_that_holds_another_run(run, hand_written, capsys):
     before = sorted(run.rglob("*"))
     message = fails(train, ["--data", hand_written, "--output", run], capsys)
-    assert f"{run}: holds another run; choose another folder" in message
+    assert f"{run}: contains another run; choose another folder" in message
     assert sorted(run.rglob("*")) == before
 
 
@@ -292,21 +292,19 @@ def test_a_setting_that_does_not_fit(setting, expected, tmp_path, capsys):
     assert not output.exists()
 
 
-def test_a_photograph_that_is_none(run, tmp_path, capsys):
-    photograph = tmp_path / "notes.jpg"
-    photograph.write_text("no image at all")
-    message = fails(
-        predict, [run, photograph, "--draw", tmp_path / "drawn"], capsys
-    )
-    assert f"{photograph}: not an image (no known" in message
+def test_a_image_that_is_none(run, tmp_path, capsys):
+    image = tmp_path / "notes.jpg"
+    image.write_text("no image at all")
+    message = fails(predict, [run, image, "--draw", tmp_path / "drawn"], capsys)
+    assert f"{image}: not an image (no known" in message
     assert not (tmp_path / "drawn").exists()
     message = fails(predict, [run, tmp_path / "none.jpg"], capsys)
     assert "none.jpg: cannot be read" in message
 
 
-def test_a_box_outside_the_photograph(run, capsys):
-    photograph = run / "samples" / "00.jpg"
-    arguments = [run, photograph, "--box", 900, 900, 950, 950]
+def test_a_box_outside_the_image(run, capsys):
+    image = run / "samples" / "00.jpg"
+    arguments = [run, image, "--box", 900, 900, 950, 950]
     message = fails(predict, arguments, capsys)
     assert "the box 900 900 950 950 shows nothing" in message
 
@@ -321,10 +319,10 @@ def test_what_is_no_run(command, tmp_path, hand_written, capsys):
     message = fails(command, [tmp_path / "none", *extra], capsys)
     assert "none: no such run or model" in message
     message = fails(command, [tmp_path, *extra], capsys)
-    assert "holds no model.keras" in message
+    assert "has no model.keras" in message
     (tmp_path / "model.keras").write_text("garbage")
     message = fails(command, [tmp_path, *extra], capsys)
-    assert "model.keras: is no network of afn-keras" in message
+    assert "model.keras: not a network of afn-keras" in message
 
 
 def test_evaluating_on_other_labels(run, benchmark, capsys):
@@ -405,7 +403,7 @@ def test_categories_alone(tmp_path, capsys):
 
 
 def test_one_landmark_alone(tmp_path, capsys):
-    """What no image of train labels has no output, in whatever is written."""
+    """Labels that no image of train has have no output, in any file."""
     from conftest import TINY
     from conftest import write_image
 

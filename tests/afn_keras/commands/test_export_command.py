@@ -1,4 +1,4 @@
-"""afn-export from its command line: what it writes, reports and refuses."""
+"""Tests afn-export: files, report and errors."""
 
 import json
 import resource
@@ -31,7 +31,7 @@ if KERAS_3:
 
 @pytest.fixture
 def copy(run, tmp_path):
-    """A run without artifacts that a test may change."""
+    """Copies a run without artifacts, which a test may change."""
     copy = shutil.copytree(run, tmp_path / "copy")
     shutil.rmtree(copy / "exports")
     return copy
@@ -39,7 +39,7 @@ def copy(run, tmp_path):
 
 @pytest.fixture(scope="module")
 def complete(run, tmp_path_factory):
-    """A run with every artifact, and what the command printed."""
+    """Exports every artifact; returns the run and the printed lines."""
     folder = tmp_path_factory.mktemp("complete") / "run"
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns("exports"))
     command = [sys.executable, "-m", "afn_keras.commands.export", folder]
@@ -79,7 +79,7 @@ def test_the_report(complete):
         assert size > 0
         assert one > 0
         assert two > 0
-    assert "Scores are of 8 images of the split train." in text
+    assert "Scored on 8 images of the train split." in text
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_evaluate_takes_artifacts(complete, run, tmp_path, artifact, capsys):
 
 def test_predict_takes_artifacts(complete, capsys):
     folder, _ = complete
-    photograph = str(folder / "samples" / "00.jpg")
+    image = str(folder / "samples" / "00.jpg")
     answers = []
     for artifact in (
         "",
         "exports/saved_model",
         f"exports/tflite/afn_{KINDS[-1]}.tflite",
     ):
-        predict.main([str(folder / artifact), photograph, "--json"])
+        predict.main([str(folder / artifact), image, "--json"])
         answers.append(json.loads(capsys.readouterr().out))
     names = [[name for name, _ in answer["categories"]] for answer in answers]
     assert names[0] == names[1] == names[2]
@@ -151,7 +151,7 @@ def test_a_run_without_a_model(copy, capsys):
     (copy / "model.keras").unlink()
     assert leave(export.main, copy) == 2
     assert capsys.readouterr().err == (
-        f"afn-export: {copy}: holds no model.keras; give a folder that "
+        f"afn-export: {copy}: has no model.keras; give a folder that "
         "afn-train wrote\n"
     )
     assert not (copy / "exports").exists()
@@ -181,7 +181,7 @@ def test_no_samples_to_check_with(copy, capsys):
     shutil.rmtree(copy / "samples")
     assert leave(export.main, copy) == 2
     assert capsys.readouterr().err == (
-        f"afn-export: {copy}/samples: holds no image to check the "
+        f"afn-export: {copy}/samples: has no image to check the "
         "artifacts with; put some JPEG files there\n"
     )
 
@@ -204,6 +204,6 @@ def test_no_room_on_the_disk(copy, name):
     line = done.stderr.splitlines()[-1]
     assert line.startswith(f"afn-export: {copy}/exports/{name}")
     assert "cannot be written" in line
-    assert line.endswith("make room, or copy the run to another disk")
+    assert line.endswith("free disk space, or copy the run to another disk")
     assert "Traceback" not in done.stderr
     assert not (copy / "exports").exists()

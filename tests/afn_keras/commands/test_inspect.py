@@ -1,4 +1,4 @@
-"""afn-inspect: its figures, its sheets, and how it fails."""
+"""Tests afn-inspect: numbers, sheets and errors."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from pipelines.records.summary import describe
 
 
 def cells(text, first):
-    """The cells of a table's row, from its first cell's text."""
+    """Returns the cells of a table's row, by its first cell."""
     (row,) = [
         line for line in text.splitlines() if line.startswith(f"| {first} ")
     ]
@@ -30,7 +30,7 @@ def cells(text, first):
 
 
 def near(image, color):
-    """Which pixels have a color, within what anti-aliasing leaves of it."""
+    """Returns where pixels have a color, except for anti-aliasing."""
     return (np.abs(image.astype(int) - color) < 25).all(-1)
 
 
@@ -78,7 +78,7 @@ def test_marks_of_a_sheet_lie_where_the_labels_are():
     )
     sheet = draw_sheet([tile], vocabulary.landmarks, "")
     rows, columns = np.nonzero(near(sheet, 0))
-    # The image keeps its size: 260 wide, its black tells where it is.
+    # The image keeps its size, 260 wide; it is where the picture is black.
     assert columns.max() - columns.min() == 259
     top, left = rows.min(), columns.min()
     shown = sheet[top : top + 130, left : left + 260]

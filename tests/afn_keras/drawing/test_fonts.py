@@ -1,4 +1,4 @@
-"""Names in any script are drawn with letters, never with boxes."""
+"""Tests that names in any script are drawn with letters, not boxes."""
 
 import warnings
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from afn_keras.drawing.marks import text_width
 from afn_keras.drawing.marks import write
 from afn_keras.evaluation.charts import png
 from afn_keras.evaluation.charts import precision_chart
-from afn_keras.evaluation.outcomes import AttributeScore
+from afn_keras.evaluation.image_results import AttributeScore
 
 INK = (0, 0, 0)
 SWEATER = "\u6bdb\u8863"  # 毛衣, which is spelled Mao Yi.
@@ -29,7 +29,7 @@ def drawn(text):
 
 
 def solid_font(path, letters):
-    """A font in which each letter is a full square of the line's height."""
+    """Makes a font in which each letter is a square of the line's height."""
     pen = TTGlyphPen(None)
     pen.moveTo((0, 0))
     for corner in ((0, 1000), (1000, 1000), (1000, 0)):
@@ -103,7 +103,7 @@ def test_charts_have_the_letters_too(only, tmp_path, installed):
     only(*map(str, files))
     # Dollars are no formula.
     names = (SWEATER, "$5 or $x^2_$")
-    outcomes = SimpleNamespace(
+    results = SimpleNamespace(
         vocabulary=SimpleNamespace(attributes=names),
         attributes=(
             np.array([[1, 0], [0, 1], [1, 1]]),
@@ -120,4 +120,4 @@ def test_charts_have_the_letters_too(only, tmp_path, installed):
     ):
         # Of a glyph that is missing matplotlib warns.
         warnings.simplefilter("error")
-        assert png(precision_chart(outcomes, scores))
+        assert png(precision_chart(results, scores))

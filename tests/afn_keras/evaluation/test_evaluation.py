@@ -107,7 +107,7 @@ def test_tables_show_published_rows_above_the_run():
         ".0625",
     ]
     second = rows[len(names) - 2]
-    # A group that the paper has not gets a column of its own.
+    # A group that is not in the paper gets its own column.
     assert second == [
         *("mine", "75.00 / 100.00", "50.00 / 100.00", "-", "-", "-", "-"),
         *("-", "25.00 / 37.50"),
@@ -207,10 +207,10 @@ def test_data_with_a_part_of_the_labels(evaluation, run, tmp_path):
         model,
         own,
         "test",
-        watch=lambda *batch: seen.append(batch),
+        on_batch=lambda *batch: seen.append(batch),
         trained_on=model.data,
     )
-    ((targets, answers),) = seen
+    ((targets, predictions),) = seen
     # The benchmark names Tee, Jeans and Long Dress.
     assert targets["category"].tolist() == [0, 1, 0]
     assert (targets["attributes"] == -1).all()
@@ -218,12 +218,12 @@ def test_data_with_a_part_of_the_labels(evaluation, run, tmp_path):
     truth = [[(20.5 + i - 10) / 40, 40.5 / 50, 1] for i in range(3)]
     np.testing.assert_allclose(targets["heatmaps"][:, hem], truth, rtol=1e-6)
     assert targets["heatmaps"][..., 2].sum() == 3
-    distance = answers["landmarks"][:, hem] - np.array(truth)[:, :2]
+    distance = predictions["landmarks"][:, hem] - np.array(truth)[:, :2]
     error = np.linalg.norm(distance, axis=1).mean()
     assert found["landmarks"]["ne"] == pytest.approx(error, rel=1e-5)
     assert found["landmarks"]["per_landmark"]["right_hem"] is None
     assert found["attributes"] is None
-    best = answers["category"].argmax(1)
+    best = predictions["category"].argmax(1)
     assert found["category"]["top1"] == np.mean(best == [0, 1, 0])
     # Half of the training images are tees, a quarter jeans.
     assert found["baseline"]["category"]["top1"] == pytest.approx(2 / 3)
@@ -263,7 +263,7 @@ class MeanColor:
     def __init__(self, vocabulary):
         self.vocabulary = vocabulary
 
-    def answer(self, images):
+    def predict_images(self, images):
         column = images.mean((1, 3)).argmax(1)
         points = np.zeros((len(images), 8, 2), "float32")
         # Each landmark half a column further to the right.
@@ -277,41 +277,45 @@ class MeanColor:
         }
 
 
-def test_flipped_answers_are_averaged(records):
+def test_flipped_predictions_are_averaged(records):
     images = np.zeros((1, 8, 8, 3), "float32")
     images[0, :, 1] = 80  # Column 1; in the mirror image column 6.
-    answers = FlipAveraged(MeanColor(records.vocabulary)).answer(images)
-    for k, (x, y) in enumerate(answers["landmarks"][0]):
+    predictions = FlipAveraged(MeanColor(records.vocabulary)).predict_images(
+        images
+    )
+    for k, (x, y) in enumerate(predictions["landmarks"][0]):
         # The pair's other landmark, which is the next or the one before.
         other = k + 1 if k % 2 == 0 else k - 1
         straight = (1.5 + 0.5 * k) / 8
         mirrored = 1 - (6.5 + 0.5 * other) / 8
         assert x == pytest.approx((straight + mirrored) / 2)
         assert y == pytest.approx(0.25)
-    np.testing.assert_allclose(answers["category"], [[10, 10, 10]])
+    np.testing.assert_allclose(predictions["category"], [[10, 10, 10]])
 
 
-def test_flipped_answers_for_a_side_alone(records):
+def test_flipped_predictions_for_a_side_alone(records):
     """The mirror image knows nothing of a left landmark without its right."""
 
     class Fixed:
         vocabulary = records.vocabulary.with_landmarks([4, 6, 7])
 
-        def answer(self, images):
+        def predict_images(self, images):
             points = [[0.1, 0.5], [0.2, 0.5], [0.9, 0.7]]
             return {
                 "landmarks": np.array([points], "float32"),
                 "landmark_scores": np.array([[0.5, 0.25, 0.75]], "float32"),
             }
 
-    answers = FlipAveraged(Fixed()).answer(np.zeros((1, 8, 8, 3), "float32"))
+    predictions = FlipAveraged(Fixed()).predict_images(
+        np.zeros((1, 8, 8, 3), "float32")
+    )
     np.testing.assert_allclose(
-        answers["landmarks"][0],
+        predictions["landmarks"][0],
         [[0.1, 0.5], [(0.2 + 0.1) / 2, 0.6], [(0.9 + 0.8) / 2, 0.6]],
         rtol=1e-6,
     )
     np.testing.assert_allclose(
-        answers["landmark_scores"], [[0.5, 0.5, 0.5]], rtol=1e-6
+        predictions["landmark_scores"], [[0.5, 0.5, 0.5]], rtol=1e-6
     )
 
 
@@ -324,14 +328,14 @@ def test_scores_do_not_depend_on_how_images_come(records):
         "category": random.integers(-1, 3, count),
         "attributes": random.integers(-1, 2, (count, 5)),
     }
-    answers = {
+    predictions = {
         "landmarks": random.uniform(size=(count, 8, 2)),
         "category": random.uniform(size=(count, 3)),
         "attributes": random.uniform(size=(count, 5)),
     }
-    targets, answers = (
+    targets, predictions = (
         {name: value.astype("float32") for name, value in part.items()}
-        for part in (targets, answers)
+        for part in (targets, predictions)
     )
     results = []
     for size in (1, 37, 1100):
@@ -340,7 +344,7 @@ def test_scores_do_not_depend_on_how_images_come(records):
             block = slice(first, first + size)
             scores.update(
                 {name: value[block] for name, value in targets.items()},
-                {name: value[block] for name, value in answers.items()},
+                {name: value[block] for name, value in predictions.items()},
             )
         results.append(scores.result())
     assert results[0]["category"] == results[1]["category"]

@@ -1,4 +1,4 @@
-"""The card lies in a run and in everything that is exported of it."""
+"""Tests the model card in a run and in its exports."""
 
 import zipfile
 
@@ -18,7 +18,7 @@ def test_it_says_what_it_was_made_of(run):
     assert "Trained on benchmark: 8 images of train, 2 images of val" in text
     assert "one of 3 categories: Tee, Jeans, Long Dress;" in text
     assert "AFN (paper)" in text
-    assert "License of the data: not stated" in text
+    assert "License of the data: unknown" in text
     # Where the trainer keeps the data is nobody's business.
     assert str(run.parent.parent) not in card
     assert "{" not in text
@@ -55,5 +55,5 @@ def test_whose_weights_it_started_from(run, records, tmp_path):
     write_model_card(tmp_path, trained, recipe, records, evaluation)
     card = (tmp_path / "model_card.md").read_text()
     assert "It started from the weights of bought, whose data" in card
-    assert "License of the data: not stated" in card
+    assert "License of the data: unknown" in card
     assert "/home/me" not in card

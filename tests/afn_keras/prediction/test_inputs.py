@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import write_image
 
-from afn_keras.prediction.inputs import Listed
+from afn_keras.prediction.inputs import ImageInput
 from afn_keras.prediction.inputs import first_images
 from afn_keras.prediction.inputs import list_images
 from pipelines.errors import InputError
@@ -14,7 +14,7 @@ from pipelines.errors import InputError
 
 @pytest.fixture
 def folder(tmp_path):
-    """Empty files: nobody looks into them here."""
+    """Makes empty files, which are not read here."""
     for name in (
         *("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg"),
         *("deep/er/c.webp", ".git/d.jpg", "e [1].jpeg"),
@@ -26,10 +26,10 @@ def folder(tmp_path):
 
 
 def names(listed, folder):
-    return [str(item.photograph.relative_to(folder)) for item in listed]
+    return [str(item.image.relative_to(folder)) for item in listed]
 
 
-def test_a_folder_is_all_its_photographs_in_order(folder):
+def test_a_folder_is_all_its_images_in_order(folder):
     found = names(list_images([str(folder)]), folder)
     assert found == ["a.PNG", "b.jpg", "deep/er/c.webp", "e [1].jpeg"]
 
@@ -59,9 +59,9 @@ def test_lines_are_taken_as_they_come(folder):
             yield name
 
     listed = list_images(["-"], lines())
-    assert str(next(listed).photograph) == "b.jpg"
+    assert str(next(listed).image) == "b.jpg"
     assert len(taken) == 1
-    assert [str(item.photograph) for item in listed] == ["with blank .jpg"]
+    assert [str(item.image) for item in listed] == ["with blank .jpg"]
 
 
 def test_names_in_tables_and_lists_as_tools_spell_them(tmp_path, monkeypatch):
@@ -75,7 +75,7 @@ def test_names_in_tables_and_lists_as_tools_spell_them(tmp_path, monkeypatch):
     (tmp_path / "names.txt").write_text("\n".join(names))
     monkeypatch.chdir(tmp_path)
     for source in ("names.csv", "names.txt"):
-        listed = [item.photograph for item in list_images([source])]
+        listed = [item.image for item in list_images([source])]
         assert listed == [Path("img/a b.jpg")] * 2 + [tmp_path / "img/a b.jpg"]
 
 
@@ -91,11 +91,11 @@ def test_a_table_of_paths_and_boxes(folder):
     )
     listed = list(list_images([str(table)], box=[0, 0, 9, 9]))
     errors = [str(item) for item in listed if isinstance(item, InputError)]
-    assert [item for item in listed if isinstance(item, Listed)] == [
-        Listed(folder / "b.jpg", (1, 2, 30.5, 40)),
+    assert [item for item in listed if isinstance(item, ImageInput)] == [
+        ImageInput(folder / "b.jpg", (1, 2, 30.5, 40)),
         # What has no box of its own gets the one for all.
-        Listed(folder / "a.PNG", (0, 0, 9, 9)),
-        Listed(folder / "b.jpg", (5, 6, 7, 8)),
+        ImageInput(folder / "a.PNG", (0, 0, 9, 9)),
+        ImageInput(folder / "b.jpg", (5, 6, 7, 8)),
     ]
     assert len(errors) == 2
     assert any("table.csv, line 4: b.jpg: row does not" in e for e in errors)
@@ -133,13 +133,13 @@ def test_a_folder_of_many_formats(tmp_path):
         (tmp_path / name).write_bytes(b"?")
     listed = list(list_images([str(tmp_path)]))
     assert [
-        item.photograph.name if isinstance(item, Listed) else str(item)
+        item.image.name if isinstance(item, ImageInput) else str(item)
         for item in listed
     ] == [
         *read,
         *(
-            f"{tmp_path / name}: {name[1:]} is none of the formats that are "
-            "read; convert it to JPEG or PNG"
+            f"{tmp_path / name}: {name[1:]} is not a supported format; "
+            "convert it to JPEG or PNG"
             for name in others
         ),
     ]
@@ -153,7 +153,7 @@ def test_linked_folders_are_entered_once(tmp_path):
     (tmp_path / "photos" / "loop").symlink_to(tmp_path / "photos")
     (tmp_path / "elsewhere" / "up").symlink_to(tmp_path)
     listed = list_images([str(tmp_path / "photos")])
-    found = [str(item.photograph.relative_to(tmp_path)) for item in listed]
+    found = [str(item.image.relative_to(tmp_path)) for item in listed]
     assert found == ["photos/again/a.jpg", "photos/b.jpg"]
 
 
@@ -161,7 +161,7 @@ def test_nothing_there(folder):
     with pytest.raises(InputError, match="no file matches this pattern"):
         list(list_images([f"{folder}/*.tiff"]))
     (folder / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty: holds no image; .*.png"):
+    with pytest.raises(InputError, match=r"empty: has no image; .*.png"):
         list(list_images([str(folder / "empty")]))
 
 
@@ -170,7 +170,7 @@ def test_the_first_are_looked_at(tmp_path):
         write_image(tmp_path / "some" / name)
     some = tmp_path / "some"
     first = first_images([str(some)], 2)
-    assert first == [Listed(some / "a.jpg"), Listed(some / "b.jpg")]
+    assert first == [ImageInput(some / "a.jpg"), ImageInput(some / "b.jpg")]
     letter = tmp_path / "letter.jpg"
     letter.write_text("Dear network,")
     for name, message in (
@@ -209,7 +209,7 @@ def test_a_folder_that_may_not_be_read(folder):
 def test_a_text_list(folder):
     path = folder / "list.txt"
     path.write_bytes(b"\xef\xbb\xbfb.jpg\r\n\n with blank.jpg\ncaf\xe9.jpg")
-    listed = [item.photograph for item in list_images([str(path)])]
+    listed = [item.image for item in list_images([str(path)])]
     # As on standard input: relative to where the command is run.
     assert [os.fsencode(path) for path in listed] == (
         [b"b.jpg", b" with blank.jpg", b"caf\xe9.jpg"]
@@ -233,9 +233,22 @@ def test_a_list_of_objects(folder):
         "b.jpg\n"
     )
     first, second, *errors = list_images([str(path)], box=[0, 0, 9, 9])
-    assert first == Listed(Path("a.jpg"), (1, 2, 3.5, 4))
-    assert second == Listed(Path("b.jpg"), (0, 0, 9, 9))
+    assert first == ImageInput(Path("a.jpg"), (1, 2, 3.5, 4))
+    assert second == ImageInput(Path("b.jpg"), (0, 0, 9, 9))
     assert [str(error).split(": ")[0] for error in errors] == (
         [f"{path}, line {number}" for number in (3, 4, 5, 6)]
     )
     assert "'b.jpg' should be an object such as" in str(errors[-1])
+
+
+def test_a_list_of_version_0_1_0(folder):
+    path = folder / "failed-00000-of-00001.jsonl"
+    path.write_text(
+        '{"photograph": "a.jpg", "box": [1, 2, 3, 4], "reason": "moon"}\n'
+        '{"photograph": "b.jpg", "box": null, "reason": "moon"}\n'
+        '{"photograph": 3}\n'
+    )
+    first, second, error = list_images([str(path)])
+    assert first == ImageInput(Path("a.jpg"), (1, 2, 3, 4))
+    assert second == ImageInput(Path("b.jpg"))
+    assert str(error).startswith(f"{path}, line 3: ")

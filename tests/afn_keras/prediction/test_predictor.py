@@ -23,7 +23,7 @@ from afn_keras.drawing.predictions import draw_prediction
 from afn_keras.drawing.predictions import save_prediction
 from afn_keras.loading import load_model
 from afn_keras.prediction.cropping import crop
-from afn_keras.prediction.inputs import Listed
+from afn_keras.prediction.inputs import ImageInput
 from afn_keras.prediction.predictor import Maps
 from afn_keras.prediction.predictor import Predictor
 from afn_keras.prediction.result import Prediction
@@ -40,7 +40,7 @@ ENVIRONMENT = {
 
 
 class Pointing:
-    """Stands where a trained network would: answers the same each time."""
+    """A fake network that predicts the same for every image."""
 
     image_size = 32
 
@@ -48,7 +48,7 @@ class Pointing:
         self.vocabulary = vocabulary
         self.points = np.array(points, np.float32)
 
-    def answer(self, images):
+    def predict_images(self, images):
         shape = (len(images), len(self.points))
         return {
             "landmarks": np.broadcast_to(self.points, (*shape, 2)),
@@ -62,15 +62,15 @@ def predictor(run):
     return Predictor(load_model(run))
 
 
-def test_landmarks_are_in_pixels_of_the_photograph(run):
+def test_landmarks_are_in_pixels_of_the_image(run):
     points = [[0.5, 0.25]] * 7 + [[0.0, 1.0]]
     predictor = Predictor(Pointing(load_model(run).vocabulary, points))
-    photograph = run / "samples" / "00.jpg"  # 60 x 80 pixels.
-    whole, boxed = predictor.predict([photograph] * 2)[0], None
+    image = run / "samples" / "00.jpg"  # 60 x 80 pixels.
+    whole, boxed = predictor.predict([image] * 2)[0], None
     # Half of 60 pixels is the border between pixels 29 and 30.
     assert whole.landmarks["left_collar"] == pytest.approx((29.5, 19.5, 0.5))
     assert whole.landmarks["right_hem"] == pytest.approx((-0.5, 79.5, 0.5))
-    boxed = predictor.predict([photograph], [(10, 20, 50, 70)])[0]
+    boxed = predictor.predict([image], [(10, 20, 50, 70)])[0]
     assert boxed.landmarks["left_collar"] == pytest.approx((29.5, 32, 0.5))
     assert boxed.box == (10, 20, 50, 70)
     names = [name for name, _ in boxed.categories]
@@ -99,12 +99,12 @@ def test_boxes_and_paths_as_people_have_them(predictor, run):
             predictor.predict(paths, wrong)
 
 
-def test_alone_or_in_any_batch_the_answer_is_the_same(predictor, run):
-    photographs = sorted((run / "samples").glob("*.jpg")) * 3
-    together = predictor.predict(photographs, batch_size=4)
-    alone = [predictor.predict([path])[0] for path in photographs[:2]]
+def test_predictions_do_not_depend_on_the_batch(predictor, run):
+    images = sorted((run / "samples").glob("*.jpg")) * 3
+    together = predictor.predict(images, batch_size=4)
+    alone = [predictor.predict([path])[0] for path in images[:2]]
     for one, other in zip(together, alone * 3, strict=True):
-        assert one.photograph == other.photograph
+        assert one.image == other.image
         for name, place in one.landmarks.items():
             assert place == pytest.approx(other.landmarks[name], abs=1e-3)
         assert dict(one.attributes) == (
@@ -113,7 +113,7 @@ def test_alone_or_in_any_batch_the_answer_is_the_same(predictor, run):
     assert predictor.predict([]) == []
 
 
-def test_a_crop_is_the_box_of_the_upright_photograph(tmp_path):
+def test_a_crop_is_the_box_of_the_upright_image(tmp_path):
     pixels = np.zeros((40, 80, 3), np.uint8)
     pixels[:, 60:] = (255, 0, 0)
     exif = Image.Exif()
@@ -149,7 +149,7 @@ def test_boxes_that_make_no_sense(tmp_path, box, message):
         crop(path, 32, box)
 
 
-def test_a_box_may_leave_the_photograph(tmp_path):
+def test_a_box_may_leave_the_image(tmp_path):
     path = tmp_path / "photo.jpg"
     write_image(path, color=(200, 200, 200))
     shown = crop(path, 32, (-60, 0, 60, 80)).image
@@ -167,26 +167,26 @@ def test_png_and_jpeg_of_one_picture_are_shown_alike(run, tmp_path):
 
 
 def test_json_lines_and_pictures(run, tmp_path, capsys):
-    photographs = [str(path) for path in (run / "samples").glob("*.jpg")]
+    images = [str(path) for path in (run / "samples").glob("*.jpg")]
     predict.main(
-        [str(run), *photographs, "--json", "--draw", str(tmp_path / "drawn")]
+        [str(run), *images, "--json", "--draw", str(tmp_path / "drawn")]
     )
     lines = capsys.readouterr().out.splitlines()
-    answers = [json.loads(line) for line in lines if line.startswith("{")]
-    assert [answer["photograph"] for answer in answers] == photographs
-    assert len(answers[0]["landmarks"]) == 8
-    assert len(list((tmp_path / "drawn").glob("*.png"))) == len(photographs)
+    results = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [result["image"] for result in results] == images
+    assert len(results[0]["landmarks"]) == 8
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == len(images)
 
 
-def test_bad_photographs_are_named_and_skipped(run, tmp_path, capsys):
+def test_bad_images_are_named_and_skipped(run, tmp_path, capsys):
     samples = sorted((run / "samples").glob("*.jpg"))
     notes = tmp_path / "notes.jpg"
     notes.write_text("no image at all")
     names = [samples[0], notes, tmp_path / "none.jpg", samples[1]]
     predict.main([str(run), *map(str, names), "--json"])
     out, errors = capsys.readouterr()
-    answered = [json.loads(line)["photograph"] for line in out.splitlines()]
-    assert answered == [str(samples[0]), str(samples[1])]
+    predicted = [json.loads(line)["image"] for line in out.splitlines()]
+    assert predicted == [str(samples[0]), str(samples[1])]
     first, second, last = errors.splitlines()
     assert first.startswith(f"skipped: {notes}: not an image")
     assert second.startswith(f"skipped: {tmp_path}/none.jpg: cannot be read")
@@ -197,18 +197,18 @@ def test_bad_photographs_are_named_and_skipped(run, tmp_path, capsys):
     assert "none of 2 images can be used" in capsys.readouterr().err
 
 
-def test_what_was_given_before_a_bad_name_is_answered(predictor, run):
+def test_images_before_a_bad_name_are_predicted(predictor, run):
     samples = sorted((run / "samples").glob("*.jpg"))
 
     def listed():
-        yield from map(Listed, samples)
-        raise InputError("empty: holds no image")
+        yield from map(ImageInput, samples)
+        raise InputError("empty: has no image")
 
-    answers = predictor.stream(listed())
+    results = predictor.stream(listed())
     for sample in samples:
-        assert next(answers).photograph == str(sample)
-    with pytest.raises(InputError, match="holds no image"):
-        next(answers)
+        assert next(results).image == str(sample)
+    with pytest.raises(InputError, match="has no image"):
+        next(results)
 
 
 def test_names_that_no_file_has(run, capsys, monkeypatch):
@@ -216,7 +216,7 @@ def test_names_that_no_file_has(run, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(f"a\0.jpg\n{sample}\n"))
     predict.main([str(run), "-", "--json"])
     out, errors = capsys.readouterr()
-    assert json.loads(out)["photograph"] == str(sample)
+    assert json.loads(out)["image"] == str(sample)
     assert "skipped: 'a\\x00.jpg': no file has such a name" in errors
 
 
@@ -231,7 +231,7 @@ def test_the_longest_name_is_drawn(run, tmp_path):
 @pytest.mark.parametrize(
     ("form", "name"), [("csv", "a.csv"), ("coco", "a.json")]
 )
-def test_answers_in_another_folder_are_data(
+def test_predictions_in_another_folder_are_data(
     run, tmp_path, capsys, monkeypatch, form, name
 ):
     write_image(tmp_path / "shop" / "shoes" / "one.jpg")
@@ -245,8 +245,8 @@ def test_answers_in_another_folder_are_data(
     output = tmp_path / "desk" / name
     predict.main([str(run), given, f"--{form}", "--output", str(output)])
     assert (
-        f"1 images lie outside {tmp_path / 'desk'}: to train on the "
-        "answers, write --output into their folder"
+        f"1 images are outside {tmp_path / 'desk'}: to train on the "
+        "predictions, write --output into their folder"
     ) in capsys.readouterr().err
 
 
@@ -270,7 +270,7 @@ def test_twice_is_the_same_to_the_byte(run, capsys):
 
 
 def test_no_more_than_a_few_batches_are_held(predictor, run):
-    sample = Listed(run / "samples" / "00.jpg")
+    sample = ImageInput(run / "samples" / "00.jpg")
     taken = []
 
     def listed():
@@ -278,10 +278,10 @@ def test_no_more_than_a_few_batches_are_held(predictor, run):
             taken.append(number)
             yield sample
 
-    answers = predictor.stream(listed(), batch_size=4)
-    next(answers)
+    results = predictor.stream(listed(), batch_size=4)
+    next(results)
     assert len(taken) <= 4 * 4
-    answers.close()
+    results.close()
 
 
 def test_maps_lie_over_the_box(run, tmp_path):
@@ -318,7 +318,7 @@ def test_pictures_of_all_kinds(run, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         predict.main([str(tflite), str(samples), "--maps", str(tmp_path / "m")])
     assert stop.value.code == 2
-    assert "holds answers only" in capsys.readouterr().err
+    assert "has no maps" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 
@@ -336,7 +336,7 @@ def test_maps_of_a_saved_model_are_the_run_s(run):
 @pytest.mark.parametrize(
     "artifact", ["saved_model/1", "tflite/afn_float32.tflite"]
 )
-def test_artifacts_answer_as_the_run(run, artifact):
+def test_artifacts_predict_like_the_run(run, artifact):
     samples = sorted((run / "samples").glob("*.jpg"))
     mine = Predictor(load_model(run)).predict(samples)
     theirs = Predictor(open_model(run / "exports" / artifact)).predict(samples)
@@ -346,7 +346,7 @@ def test_artifacts_answer_as_the_run(run, artifact):
             assert place == pytest.approx(other.landmarks[name], abs=0.01)
 
 
-def test_ctrl_c_keeps_answers(run, tmp_path):
+def test_ctrl_c_keeps_predictions(run, tmp_path):
     """A real process, interrupted while it waits for more."""
     output = tmp_path / "out.jsonl"
     process = subprocess.Popen(
@@ -371,9 +371,9 @@ def test_ctrl_c_keeps_answers(run, tmp_path):
     assert process.returncode == 130, errors
     lines = output.read_text().splitlines()
     assert lines
-    assert all(json.loads(line)["photograph"] == str(sample) for line in lines)
+    assert all(json.loads(line)["image"] == str(sample) for line in lines)
     assert errors.strip() == (
-        f"afn-predict: interrupted; {len(lines)} answers are in {output}"
+        f"afn-predict: interrupted; {len(lines)} predictions are in {output}"
     )
 
 
@@ -403,7 +403,7 @@ def test_text_for_a_person(run, capsys):
 
 
 def test_landmarks_are_drawn_where_they_are():
-    photograph = np.full((100, 50, 3), 128, np.uint8)
+    image = np.full((100, 50, 3), 128, np.uint8)
     prediction = Prediction(
         "photo.jpg",
         (50, 100),
@@ -412,7 +412,7 @@ def test_landmarks_are_drawn_where_they_are():
         (("Skirt", 0.9),),
         (("red", 0.3),),
     )
-    picture = draw_prediction(photograph, prediction)
+    picture = draw_prediction(image, prediction)
     # Scaled by 12.8; blue dots are left ones.
     blue = np.abs(picture.astype(int) - (86, 180, 233)).sum(-1) < 30
     blue[: int(70.5 * 12.8) - 16] = False  # The name stands above it.
@@ -424,25 +424,23 @@ def test_landmarks_are_drawn_where_they_are():
 
 
 def test_a_picture_says_the_file_and_the_model():
-    photograph = np.full((100, 50, 3), 128, np.uint8)
+    image = np.full((100, 50, 3), 128, np.uint8)
     box = (0, 0, 50, 100)
     prediction = Prediction("a/photo.jpg", (50, 100), box, {}, (), ())
-    picture = draw_prediction(photograph, prediction, "demo")
+    picture = draw_prediction(image, prediction, "demo")
     expected = np.full((52, 640 + 680, 3), 255, np.uint8)
     write(expected, "photo.jpg, model: demo", (14, 36), 24, (30, 30, 30))
     np.testing.assert_array_equal(picture[1280:], expected)
 
 
 def test_a_box_is_outlined_unless_it_is_all_of_the_image():
-    photograph = np.full((100, 50, 3), 128, np.uint8)
+    image = np.full((100, 50, 3), 128, np.uint8)
     whole = Prediction("photo.jpg", (50, 100), (0, 0, 50, 100), {}, (), ())
     for box in ((0, 0, 50, 100), (-3.0, 0.0, 50.0, 101.5)):
-        picture = draw_landmarks(
-            photograph, dataclasses.replace(whole, box=box)
-        )
+        picture = draw_landmarks(image, dataclasses.replace(whole, box=box))
         assert (picture == 128).all()
     part = dataclasses.replace(whole, box=(0, 0, 50, 50))
-    picture = draw_landmarks(photograph, part)
+    picture = draw_landmarks(image, part)
     # Two pixels of yellow inside, two dark ones outside.
     yellow, dark = (240, 228, 66), (30, 30, 30)
     assert picture[637:643, 320].tolist() == [
@@ -454,7 +452,7 @@ def test_a_box_is_outlined_unless_it_is_all_of_the_image():
 
 def test_no_name_covers_a_point_or_another_name():
     # As on a pair of trousers: three pairs crowded at the top.
-    photograph = np.full((1280, 640, 3), 128, np.uint8)
+    image = np.full((1280, 640, 3), 128, np.uint8)
     landmarks = {
         f"{side}_{part}": (140.0 + 300 * column + 18 * row, 8.0 + 40 * row, 0.9)
         for row, part in enumerate(("collar", "sleeve", "waistline"))
@@ -463,7 +461,7 @@ def test_no_name_covers_a_point_or_another_name():
     prediction = Prediction(
         "photo.jpg", (640, 1280), (0, 0, 640, 1280), landmarks, (), ()
     )
-    picture = draw_landmarks(photograph, prediction).astype(int)
+    picture = draw_landmarks(image, prediction).astype(int)
     for name, (x, y, _) in landmarks.items():
         ink = (86, 180, 233) if name.startswith("left") else (230, 159, 0)
         dot = picture[round(y) - 5 : round(y) + 6, round(x) - 5 : round(x) + 6]

@@ -1,4 +1,4 @@
-"""Training, prediction and a server show the network the same pixels."""
+"""Tests that training, prediction and serving use the same pixels."""
 
 import struct
 import zlib
@@ -14,7 +14,7 @@ from afn_keras.evaluation.scores import evaluate
 from afn_keras.loading import load_model
 from afn_keras.prediction.cropping import crop
 from exports.opening import open_model
-from exports.saved_model.decode import show_images
+from exports.saved_model.decode import preprocess_images
 from pipelines.batches.load import load_split
 from pipelines.readers.detect import read_annotations
 from pipelines.records.convert import write_records
@@ -24,14 +24,14 @@ SIDE = 48
 
 
 def picture(width=150, height=110, seed=0):
-    """Soft patches of every color."""
+    """Makes smooth patches of many colors."""
     random = np.random.default_rng(seed)
     small = random.integers(0, 256, (height // 10, width // 10, 3), np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def write_png(path, samples, bits, kind, *chunks):
-    """A PNG of (h, w) numbers of so many bits, written out by hand."""
+    """Writes a PNG of (h, w) values of `bits` bits by hand."""
 
     def chunk(name, data):
         checksum = struct.pack(">I", zlib.crc32(name + data))
@@ -52,7 +52,7 @@ def write_png(path, samples, bits, kind, *chunks):
 
 
 def write_images(folder):
-    """An image of each kind that a server takes."""
+    """Writes an image of each format that a server accepts."""
     image = Image.fromarray(picture())
     image.save(folder / "plain.jpg", quality=80, subsampling="4:2:0")
     image.save(folder / "progressive.jpg", progressive=True)
@@ -99,7 +99,7 @@ def data(tmp_path_factory):
     lines = ["image,x1,y1,x2,y2,category,split"]
     for index, path in enumerate(sorted(folder.iterdir())):
         box = "10.5,20,97,70.25" if index % 2 else ",,,"
-        # The category tells which is which: records have an order of their own.
+        # The category identifies the image: records have another order.
         lines.append(f"{path.name},{box},{path.name},train")
     (folder / "labels.csv").write_text("\n".join(lines))
     annotations = read_annotations(folder / "labels.csv")
@@ -125,7 +125,7 @@ def test_of_every_kind_of_file(data):
         boxes.append(result.box)
         shown.append(result.image)
     assert len(names) == len(stored) > 15
-    served = show_images(
+    served = preprocess_images(
         tf.constant(files), tf.constant(boxes, tf.float32), SIDE
     )
     assert served.valid.numpy().all()
@@ -141,7 +141,7 @@ def test_palette_of_two_colors_is_seen_in_its_colors(tmp_path):
     palette = bytes([200, 30, 40, 20, 60, 180])
     write_png(tmp_path / "two.png", half, 1, 3, (b"PLTE", palette))
     encoded = tf.constant([(tmp_path / "two.png").read_bytes()])
-    (image,) = show_images(encoded, None, 20).images.numpy()
+    (image,) = preprocess_images(encoded, None, 20).images.numpy()
     np.testing.assert_allclose(image[:, 2], [[200, 30, 40]] * 20, atol=1)
     np.testing.assert_allclose(image[:, 17], [[20, 60, 180]] * 20, atol=1)
 
@@ -153,7 +153,7 @@ def test_scores_of_run_and_artifacts_are_one(run, records):
         scores = evaluate(opened, records, "train")
         assert scores.keys() == expected.keys()
         _assert_near(scores, expected)
-    assert open_model(run / "exports/saved_model").answer_encoded is not None
+    assert open_model(run / "exports/saved_model").predict_encoded is not None
 
 
 def _assert_near(scores, expected):

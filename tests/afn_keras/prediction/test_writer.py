@@ -54,7 +54,7 @@ def written(name, predictions):
 def test_json_lines():
     lines = written("json", [predicted("a.jpg"), predicted("b.jpg")])
     first, second = map(json.loads, lines.splitlines())
-    assert first["photograph"] == "a.jpg"
+    assert first["image"] == "a.jpg"
     assert first["size"] == [60, 80]
     assert first["landmarks"]["right_collar"] == [11.0, 21.25, 0.1]
     assert second["attributes"][0] == ["v-neck", 0.9]
@@ -190,7 +190,7 @@ def test_a_table_for_a_person():
     assert "left_sleeve     x   12.0  y   22.2  20%" in one
     many = written("table", [predicted("a.jpg"), predicted("b.jpg")])
     header, _, first, second = many.splitlines()
-    assert header.split("  ")[0] == "photograph"
+    assert header.split("  ")[0] == "image"
     assert "Tee 75%" in first
     assert "v-neck 90%, red 50%, long sleeve 49%" in first
     # Peaks of .5, .6 and .7.
@@ -204,7 +204,9 @@ def test_ctrl_c_keeps_what_is_there(tmp_path):
         raise KeyboardInterrupt
 
     path = tmp_path / "out.json"
-    with pytest.raises(KeyboardInterrupt, match="1 answers are in .*out.json"):
+    with pytest.raises(
+        KeyboardInterrupt, match="1 predictions are in .*out.json"
+    ):
         write_results(answers(), FORMATS["coco"](), VOCABULARY, path)
     assert len(json.loads(path.read_text())["annotations"]) == 1
 
@@ -243,10 +245,10 @@ def test_a_full_disk_leaves_whole_lines(tmp_path):
         ),
     )
     message = done.stderr.splitlines()[-1]
-    assert f"--output {path}: cannot be written any further" in message
+    assert f"--output {path}: writing failed" in message
     lines = path.read_text().splitlines()
     assert len(lines) > 10
-    assert [json.loads(line)["photograph"] for line in lines] == [
+    assert [json.loads(line)["image"] for line in lines] == [
         f"{i:04d}.jpg" for i in range(len(lines))
     ]
     assert 20_000 - path.stat().st_size < len(lines[0]) + 2

@@ -89,7 +89,7 @@ def test_it_trains_a_run(optimizer, records, tmp_path):
 
 
 def one_step(records, run=None, **changes):
-    """How far each layer's bias moved; Adam's first step is the rate."""
+    """Returns each bias's change, which is the rate in Adam's first step."""
     settings = {"schedule": "decay", "learning_rate": 0.01, "ema": None}
     made = recipe("tfa.AdamW", **settings, **changes)
     model = compiled_model(made, records.vocabulary, steps_per_epoch=2)

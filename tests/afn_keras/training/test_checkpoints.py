@@ -1,4 +1,4 @@
-"""A run that is killed is resumed, and ends where it would have ended."""
+"""Tests that a killed run is resumed and ends with the same result."""
 
 import dataclasses
 import gc
@@ -33,7 +33,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def undisturbed(records, tmp_path_factory):
-    """A run of four epochs that nothing stopped."""
+    """Trains a run of four epochs without interruption."""
     folder = tmp_path_factory.mktemp("undisturbed")
     train(load_recipe("small", CHANGES), records, folder)
     return folder
@@ -110,7 +110,7 @@ def test_killed_and_gone_on_with(hand_written, undisturbed, tmp_path):
 # What an exception leaves open, a real kill closes.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_killed_between_any_two_files(records, undisturbed, tmp_path):
-    """What a kill can leave: the best of an epoch that last has not yet."""
+    """After a kill, the best network may be newer than the last one."""
 
     class Killed(BaseException):
         pass
@@ -185,15 +185,15 @@ def test_a_network_that_cannot_be_written(records, tmp_path):
 
 def test_another_network_is_refused(records, undisturbed):
     recipe = load_recipe("small", CHANGES | {"width": 0.1})
-    with pytest.raises(InputError, match=r"last-4.keras: does not fit"):
+    with pytest.raises(InputError, match=r"last-4.keras: does not match"):
         train(recipe, records, undisturbed, resume=True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--resume: say which run with --output RUN"),
-        (["--output", "{tmp}"], "{tmp}: holds no run to resume"),
+        ([], "--resume: name the run with --output RUN"),
+        (["--output", "{tmp}"], "{tmp}: no run to resume"),
         (
             ["--output", "{run}", "--set", "epochs=9"],
             "--resume: uses the settings in {run}/recipe.yaml",

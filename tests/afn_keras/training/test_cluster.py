@@ -1,4 +1,4 @@
-"""What flags and the environment say of where training happens."""
+"""Tests the flags and variables that select devices and clusters."""
 
 import pytest
 
@@ -77,25 +77,25 @@ def test_clusters(text, environment, expected):
         (
             ["--cluster", "auto"],
             {},
-            "--cluster auto: the environment says nothing of a cluster, no "
+            "--cluster auto: no cluster in the environment, no "
             "SLURM_STEP_NODELIST, JAX_COORDINATOR_ADDRESS, COORDINATOR_ADDRESS "
-            "or MASTER_ADDR; start this with srun, or say --cluster "
+            "or MASTER_ADDR; start with srun, or use --cluster "
             "HOST:PORT,INDEX,COUNT",
         ),
         (
             ["--cluster", "auto"],
             {"MASTER_ADDR": "a", "MASTER_PORT": "1", "RANK": "0"},
-            "--cluster auto: there is MASTER_ADDR, but no WORLD_SIZE",
+            "--cluster auto: MASTER_ADDR is set, but not WORLD_SIZE",
         ),
         (
             ["--cluster", "host:1,0"],
             {},
-            "--cluster host:1,0: say auto, or HOST:PORT,INDEX,COUNT",
+            "--cluster host:1,0: should be auto or HOST:PORT,INDEX,COUNT",
         ),
         (
             ["--cluster", "host,0,2"],
             {},
-            "--cluster host,0,2: host is no HOST:PORT",
+            "--cluster host,0,2: host is not HOST:PORT",
         ),
         (
             ["--cluster", "host:1,2,2"],
@@ -106,13 +106,13 @@ def test_clusters(text, environment, expected):
         (
             ["--cluster", "host:1,0,2"],
             {},
-            "--cluster: say --output RUN, the same to all processes, and leave "
+            "--cluster: give every process the same --output RUN, and leave "
             "out --devices, as each takes all that it sees",
         ),
         (
             ["--devices", "none"],
             {},
-            "--devices none: say all, or how many, from 1",
+            "--devices none: should be all, or 1 or more",
         ),
         (
             [],

@@ -13,8 +13,8 @@ from afn_keras.recipes import RECIPES
 from afn_keras.recipes import load_recipe
 from afn_keras.training.fit import compiled_model
 from afn_keras.training.fit import train
-from afn_keras.training.monitor import Watch
-from afn_keras.training.monitor import same_answers
+from afn_keras.training.monitor import PredictionMonitor
+from afn_keras.training.monitor import constant_heads
 from afn_keras.training.optimizers import AdamW
 from afn_keras.training.optimizers import make_optimizer
 from afn_keras.training.pretrained import load_weights
@@ -337,12 +337,12 @@ def test_head_that_answers_the_same_is_named():
         "category": random.uniform(size=(8, 2)),
         "attributes": random.uniform(size=(8, 2)),
     }
-    assert same_answers(answers, vocabulary) == []
+    assert constant_heads(answers, vocabulary) == []
     answers["landmarks"][:, 3] = [0.2, 0.8]
     answers["category"][:] = [0.3, 0.7]
-    assert same_answers(answers, vocabulary) == ["right_sleeve", "category"]
+    assert constant_heads(answers, vocabulary) == ["right_sleeve", "category"]
     few = {name: value[:2] for name, value in answers.items()}
-    assert same_answers(few, vocabulary) == []
+    assert constant_heads(few, vocabulary) == []
 
 
 def test_unsure_predictions_are_rings_in_tensorboard(tmp_path):
@@ -351,7 +351,9 @@ def test_unsure_predictions_are_rings_in_tensorboard(tmp_path):
     truth = np.zeros((1, 8, 3), np.float32)
     truth[0, :2] = [[0.25, 0.5, 1], [0.75, 0.5, 1]]
     image = np.zeros((1, 32, 32, 3), np.float32)
-    watch = Watch(image, {"heatmaps": truth}, vocabulary, "argmax", tmp_path)
+    watch = PredictionMonitor(
+        image, {"heatmaps": truth}, vocabulary, "argmax", tmp_path
+    )
     scores = np.full((1, 8), 0.49, np.float32)
     scores[0, 1] = 0.5
     picture = watch._draw(
@@ -377,7 +379,7 @@ def test_tensorboard_has_every_metric_and_pictures(run):
         )
     assert "epoch_heatmaps_ne_left_collar" in names
     assert "epoch_attributes_recall@3_texture" in names
-    # One picture an epoch, of the val split's photographs.
+    # One picture an epoch, of the val split's images.
     assert len(names["predictions"]) == 2
     width, height, picture = names["predictions"][0].tensor.string_val
     assert (width, height) == (b"512", b"512")

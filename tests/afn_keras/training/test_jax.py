@@ -1,4 +1,4 @@
-"""A network trained on JAX is exported like any other."""
+"""Tests that a network trained on JAX is exported like any other."""
 
 import os
 import shutil

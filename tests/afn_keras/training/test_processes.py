@@ -1,4 +1,4 @@
-"""The same training on TensorFlow and JAX, devices and processes."""
+"""Tests that backends, devices and processes train the same network."""
 
 import contextlib
 import os
@@ -87,7 +87,7 @@ def recipe(shards, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(recipe, shards, tmp_path_factory):
-    """The run on TensorFlow and one device."""
+    """Trains the run on TensorFlow and one device."""
     folder = tmp_path_factory.mktemp("alone")
     train(recipe, shards, folder)
     return folder
@@ -170,7 +170,7 @@ def free_port():
 
 
 def start(i, run, log, *arguments):
-    """One process of afn-train, with what Slurm tells it."""
+    """Starts one process of afn-train, with Slurm's variables."""
     environment = os.environ | {
         "SLURM_STEP_NODELIST": "localhost",
         "SLURM_JOB_ID": str(start.job),
@@ -209,15 +209,15 @@ def test_two_processes_train_as_one(recipe, alone, victim, tmp_path):
     processes[victim].kill()
     processes[victim].wait()
     other = 1 - victim
-    # It is told within a minute.
+    # It is notified within a minute.
     assert processes[other].wait(60) == 2
-    # Python's own watch over semaphores may say something after it.
+    # Python's own tracker of semaphores may print something after it.
     said = logs[other].read_text().splitlines()
     last = [line for line in said if line.startswith("afn-train: ")][-1]
     assert re.fullmatch(
-        "afn-train: --cluster: another of the 2 processes is gone, so process "
-        rf"{other} stopped \(.+\); see what that one says, then start all of "
-        f"them again: --output {run} --resume",
+        "afn-train: --cluster: another of the 2 processes was lost, so process "
+        rf"{other} stopped \(.+\); see the output of the lost one, then "
+        f"restart all of them: --output {run} --resume",
         last,
     )
     assert not (run / "evaluation.json").exists()
@@ -227,7 +227,7 @@ def test_two_processes_train_as_one(recipe, alone, victim, tmp_path):
     for i, process in enumerate(processes):
         assert process.wait(200) == 0, logs[i].read_text()
     assert "epoch 1/5" not in logs[0].read_text()
-    assert "process 1 of 2 has done its part" in logs[1].read_text()
+    assert "process 1 of 2 is finished" in logs[1].read_text()
     # The first one alone wrote, judged and exported.
     assert (run / "exports" / "report.md").exists()
     assert [path.name for path in run.glob("*last*")] == ["last-5.keras"]
@@ -282,7 +282,7 @@ def test_batches_that_devices_cannot_share(size, message, shards):
 
 
 def test_processes_do_not_share_on_tensorflow(recipe, shards, tmp_path):
-    with pytest.raises(InputError, match="together on JAX alone"):
+    with pytest.raises(InputError, match="together only on JAX"):
         train(recipe, shards, tmp_path / "run", part=Part(0, 2))
 
 

@@ -1,4 +1,4 @@
-"""What is seen of training while it runs."""
+"""Tests the output of training while it runs."""
 
 import io
 import sys

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from afn_keras.backend.versions import has_file_format_of
 from afn_keras.backend.versions import keras
-from afn_keras.backend.versions import writes_files_like
 from afn_keras.network import build_afn
 from afn_keras.rebuild import keras_version
 from afn_keras.rebuild import rebuild_network
@@ -55,7 +55,7 @@ def test_another_network_is_not_rebuilt(tmp_path):
 def test_training_does_not_go_on_in_the_other(tmp_path):
     network = build_afn(num_categories=2, num_attributes=0, width=0.05)
     path = tmp_path / "last-1.keras"
-    other = "2.15.0" if writes_files_like("3.0.0") else "3.10.0"
+    other = "2.15.0" if has_file_format_of("3.0.0") else "3.10.0"
     with zipfile.ZipFile(path, "w") as archive:
         metadata = json.dumps({"keras_version": other})
         archive.writestr("metadata.json", metadata)
@@ -64,7 +64,7 @@ def test_training_does_not_go_on_in_the_other(tmp_path):
         restore(network, tmp_path)
     assert str(error.value) == (
         f"{path}: was written by Keras {other}; resume with that release, or "
-        f"start anew from its weights: --weights {tmp_path} and another "
+        f"start a new run from its weights: --weights {tmp_path} and another "
         "--output"
     )
 

@@ -1,4 +1,4 @@
-"""Training logs to the tracker that the recipe names."""
+"""Tests that training logs to the tracker in the recipe."""
 
 import dataclasses
 

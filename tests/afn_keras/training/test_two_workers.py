@@ -1,4 +1,4 @@
-"""MultiWorkerMirroredStrategy: two processes on loopback train one network.
+"""Tests MultiWorkerMirroredStrategy with two processes on loopback.
 
 Keras 3 has no such training on TensorFlow. As a script, with TF_CONFIG set,
 this file is one of the two.
@@ -22,7 +22,7 @@ WEIGHTS = {"heatmaps": 10.0, "category": 1.0, "attributes": 2.0}
 
 
 def compiled(vocabulary, sgd):
-    """The network with its own optimizer and metrics, or with SGD."""
+    """Compiles the network with its own optimizer and metrics, or with SGD."""
     from afn_keras.backend.versions import keras
     from afn_keras.metrics import headline_metrics
     from afn_keras.recipes import load_recipe
@@ -60,7 +60,7 @@ def numbered(model):
 
 
 def fit(records, sgd, strategy):
-    """What Keras logs of each epoch, and the weights at the end."""
+    """Returns Keras's logs of each epoch, and the final weights."""
     with strategy.scope():
         model = compiled(records.vocabulary, sgd)
     data = batches(records)
@@ -83,7 +83,7 @@ def work(folder, output):
 
 
 def two_workers(folder, output):
-    """What `fit` gives in both, with Adam and with SGD."""
+    """Runs `fit` in both, with Adam and with SGD."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     hosts = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:

@@ -1,4 +1,4 @@
-"""afn-predict --runner: real jobs of Beam, on this machine."""
+"""Tests afn-predict --runner with jobs of Beam on this machine."""
 
 import contextlib
 import glob
@@ -129,8 +129,8 @@ def saved(run):
 
 
 @pytest.fixture
-def photographs(run, tmp_path):
-    """Seven good ones of two sizes and four that are none."""
+def images(run, tmp_path):
+    """Writes seven images of two sizes and four invalid files."""
     folder = tmp_path / "shop"
     samples = sorted((run / "samples").glob("*.jpg"))
     for number in range(5):
@@ -173,14 +173,12 @@ def lines(folder, name):
 
 
 def by_name(answers):
-    assert len({str(answer["photograph"]) for answer in answers}) == (
-        len(answers)
-    )
-    return {answer["photograph"]: answer for answer in answers}
+    assert len({str(answer["image"]) for answer in answers}) == (len(answers))
+    return {answer["image"]: answer for answer in answers}
 
 
 def here(arguments, capsys):
-    """What afn-predict answers, and why it passes others over."""
+    """Returns the predictions of afn-predict, and why it skips others."""
     capsys.readouterr()
     predict.main([*map(str, arguments), "--json"])
     out, errors = capsys.readouterr()
@@ -194,7 +192,7 @@ def here(arguments, capsys):
 
 def assert_same(one, other):
     assert list(one) == list(other)
-    for key in ("photograph", "size", "box"):
+    for key in ("image", "size", "box"):
         assert one[key] == other[key]
     for name, (x, y, score) in other["landmarks"].items():
         assert one["landmarks"][name][:2] == pytest.approx([x, y], abs=1e-4)
@@ -204,7 +202,7 @@ def assert_same(one, other):
 
 
 def test_two_processes_answer_as_one_without_beam(
-    saved, photographs, tmp_path, capsys, monkeypatch
+    saved, images, tmp_path, capsys, monkeypatch
 ):
     # A name that is not there, one twice, and one relative to where it runs.
     names = ["shop", "none.jpg", "shop/wide.png"]
@@ -212,21 +210,21 @@ def test_two_processes_answer_as_one_without_beam(
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert out == ""
-    assert errors == "skipped 5 of 13; out/failed-* says why of each\n"
+    assert errors == "skipped 5 of 13; see out/failed-* for the reasons\n"
     monkeypatch.chdir(tmp_path)
     answers, skipped = here([saved, *names], capsys)
     found = lines(tmp_path / "out", "predictions")
     assert len(answers) == len(found) == 8
-    order = [answer["photograph"] for answer in answers]
+    order = [answer["image"] for answer in answers]
     for one, other in zip(
-        sorted(found, key=lambda item: item["photograph"]),
-        sorted(answers, key=lambda item: item["photograph"]),
+        sorted(found, key=lambda item: item["image"]),
+        sorted(answers, key=lambda item: item["image"]),
         strict=True,
     ):
         assert_same(one, other)
     failed = lines(tmp_path / "out", "failed")
     assert sorted(item["reason"] for item in failed) == skipped
-    assert {item["photograph"] for item in failed} == {
+    assert {item["image"] for item in failed} == {
         *("none.jpg", "shop/notes.jpg", "shop/empty.jpg", "shop/half.jpg"),
         "shop/large.jpg",
     }
@@ -241,12 +239,10 @@ def test_two_processes_answer_as_one_without_beam(
     assert (finished["predictions"], finished["failed"]) == (8, 5)
 
 
-def test_lists_tables_and_boxes(
-    saved, photographs, tmp_path, capsys, monkeypatch
-):
+def test_lists_tables_and_boxes(saved, images, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.txt").write_text("shop/wide.png\n\nshop/none.jpg\n")
-    table = photographs / "table.csv"
+    table = images / "table.csv"
     table.write_text(
         "image,x1,y1,x2,y2\n"
         "wide.png,10,5,60,45\n"
@@ -264,7 +260,7 @@ def test_lists_tables_and_boxes(
     found = lines(output, "predictions")
 
     def key(answer):
-        return answer["photograph"], answer["box"]
+        return answer["image"], answer["box"]
 
     assert sorted(map(key, found)) == [
         ("shop/deep/1.jpg", [0, 0, 40, 40]),
@@ -280,10 +276,10 @@ def test_lists_tables_and_boxes(
     failed = lines(output, "failed")
     assert sorted(item["reason"] for item in failed) == skipped
     assert len(skipped) == 3
-    # What failed is a list of what to ask again, with its boxes.
-    write_image(photographs / "none.jpg")
+    # Failures are a list of images to retry, with their boxes.
+    write_image(images / "none.jpg")
     again = "out/failed-*.jsonl"
-    rows = by_name([f for f in failed if f["photograph"]])
+    rows = by_name([f for f in failed if f["image"]])
     assert rows["shop/deep/2.jpg"]["box"] == [70, 0, 80, 80]
     predict.main([str(saved), again, *ONE, "--output", "again"])
     assert [key(item) for item in lines("again", "predictions")] == (
@@ -292,24 +288,24 @@ def test_lists_tables_and_boxes(
     assert len(lines("again", "failed")) == 2
 
 
-def test_parquet_says_what_json_says(saved, photographs, tmp_path):
+def test_parquet_says_what_json_says(saved, images, tmp_path):
     for form in ("--json", "--parquet"):
         predict.main(
             [
-                *(str(saved), str(photographs), *ONE, form),
+                *(str(saved), str(images), *ONE, form),
                 *("--output", str(tmp_path / form)),
             ]
         )
     answers = by_name(lines(tmp_path / "--json", "predictions"))
     table = pd.read_parquet(glob.glob(f"{tmp_path}/--parquet/*.parquet"))
     assert list(table.columns) == (
-        ["photograph", "width", "height", "box", "landmarks", "categories"]
+        ["image", "width", "height", "box", "landmarks", "categories"]
         + ["attributes"]
     )
-    assert set(table["photograph"]) == set(answers)
+    assert set(table["image"]) == set(answers)
     assert len(table) == len(answers) == 7
     for row in table.to_dict("records"):
-        answer = answers[row["photograph"]]
+        answer = answers[row["image"]]
         assert [row["width"], row["height"]] == answer["size"]
         assert [row["box"][c] for c in ("x1", "y1", "x2", "y2")] == (
             answer["box"]
@@ -330,15 +326,15 @@ def test_parquet_says_what_json_says(saved, photographs, tmp_path):
 
 
 def test_another_file_system(
-    saved, photographs, tmp_path, bucket, capsys, monkeypatch
+    saved, images, tmp_path, bucket, capsys, monkeypatch
 ):
-    """Everything there: network, images, lists, tables and answers."""
+    """Everything is there: network, images, lists, tables, predictions."""
     for path in sorted(saved.rglob("*")):
         if path.is_file():
             name = path.relative_to(saved).as_posix()
             bucket[f"memory://b/model/{name}"] = path.read_bytes()
-    for path in photographs.rglob("*.*"):
-        name = path.relative_to(photographs).as_posix()
+    for path in images.rglob("*.*"):
+        name = path.relative_to(images).as_posix()
         bucket[f"memory://b/shop/{name}"] = path.read_bytes()
     bucket["memory://b/shop/readme.txt"] = b"no image"
     bucket["memory://b/list.txt"] = b"memory://b/shop/wide.png\r\n"
@@ -348,7 +344,7 @@ def test_another_file_system(
     monkeypatch.setattr("pipelines.beam.files._PAUSES", (0.01, 0.01))
     InMemory.troubled.add("memory://b/shop/deep/2.jpg")
     names = ["memory://b/shop/**.jpg", "memory://b/list.txt"]
-    names += ["memory://b/table.csv", str(photographs / "wide.png")]
+    names += ["memory://b/table.csv", str(images / "wide.png")]
     output = "memory://b/out"
     predict.main(["memory://b/model", *names, *ONE, "--output", output])
     written = {
@@ -364,14 +360,14 @@ def test_another_file_system(
     found = map(
         json.loads, written["predictions-00000-of-00001.jsonl"].splitlines()
     )
-    found = {(item["photograph"], tuple(item["box"])): item for item in found}
+    found = {(item["image"], tuple(item["box"])): item for item in found}
     whole = (0, 0, 90, 50)
     assert set(found) == {
         *((f"memory://b/shop/deep/{i}.jpg", (0, 0, 60, 80)) for i in range(5)),
         ("memory://b/shop/with blank.jpg", (0, 0, 50, 50)),
         ("memory://b/shop/wide.png", whole),
         ("memory://b/shop/wide.png", (1, 2, 30, 40)),
-        (str(photographs / "wide.png"), whole),
+        (str(images / "wide.png"), whole),
     }
     failed = written["failed-00000-of-00001.jsonl"].splitlines()
     reasons = by_name(list(map(json.loads, failed)))
@@ -379,11 +375,11 @@ def test_another_file_system(
     assert reasons["memory://b/shop/no.jpg"]["reason"].startswith(
         "memory://b/shop/no.jpg: cannot be read (404 for memory://b/shop/no.jpg"
     )
-    # What is missing is not asked for again, what is in trouble is.
+    # Missing files are not retried, temporary failures are.
     assert InMemory.reads["memory://b/shop/no.jpg"] == 1
     assert InMemory.reads["memory://b/shop/deep/2.jpg"] == 2
-    answers, _ = here([saved, photographs / "wide.png"], capsys)
-    assert_same(found[str(photographs / "wide.png"), whole], *answers)
+    answers, _ = here([saved, images / "wide.png"], capsys)
+    assert_same(found[str(images / "wide.png"), whole], *answers)
     # It is finished; a network of this machine is lent to workers elsewhere.
     message = fails(
         [str(saved), *names, *ONE, "--output", f"{output}/"], capsys
@@ -402,7 +398,7 @@ def test_another_file_system(
 
 
 def fails(arguments, capsys):
-    """The one line with which the command ends."""
+    """Runs the command, which fails; returns its one line."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         predict.main([str(argument) for argument in arguments])
@@ -436,14 +432,17 @@ def fails(arguments, capsys):
         ),
         (
             ["RUN/model.keras", "PHOTO", *ONE, "--output", "out"],
-            "afn-export RUN --formats saved_model makes one",
+            "afn-export RUN --formats saved_model writes one",
         ),
         (["none", "PHOTO", *ONE, "--output", "out"], "none: no such run"),
         (
             ["MODEL", "PHOTO", *ONE, "--output", "RUN"],
-            "holds something else",
+            "contains other files",
         ),
-        (["MODEL", "PHOTO", *ONE, "--output", "o[1]"], "may hold none of"),
+        (
+            ["MODEL", "PHOTO", *ONE, "--output", "o[1]"],
+            "may not contain any of",
+        ),
         (["MODEL", "PHOTO", *ONE, "--output", "PHOTO"], "cannot be written"),
         (
             ["MODEL", "PHOTO", *ONE, "--output", "moon://out"],
@@ -496,7 +495,7 @@ def test_two_jobs_do_not_write_one_folder(saved, run, tmp_path, capsys):
         message = fails(
             [saved, run / "samples", *ONE, "--output", tmp_path / "out"], capsys
         )
-    assert "is just being written by another process" in message
+    assert "is being written by another process" in message
 
 
 def test_names_are_not_in_the_graph(saved, tmp_path):
@@ -534,7 +533,7 @@ def test_a_network_that_does_not_open(saved, run, tmp_path, capsys):
     (folder / "assets.extra" / "vocabulary.json").write_text(labels)
     output = tmp_path / "out"
     arguments = [run / "samples", *ONE, "--output", output]
-    assert "is no SavedModel that afn-export wrote" in (
+    assert "not a valid SavedModel from afn-export" in (
         fails([folder, *arguments], capsys)
     )
     # What it left is no hindrance.
@@ -544,7 +543,7 @@ def test_a_network_that_does_not_open(saved, run, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_workers_that_were_started_elsewhere(
-    saved, photographs, tmp_path, monkeypatch
+    saved, images, tmp_path, monkeypatch
 ):
     """Through Beam's job server, as with Flink: all travels as messages."""
     ports = []
@@ -587,11 +586,11 @@ def test_workers_that_were_started_elsewhere(
             server.terminate()
             server.wait()
     assert process.returncode == 0, errors
-    assert errors == "skipped 5 of 12; out/failed-* says why of each\n"
+    assert errors == "skipped 5 of 12; see out/failed-* for the reasons\n"
     monkeypatch.chdir(tmp_path)
     table = pd.read_parquet(glob.glob("out/predictions-*.parquet"))
     assert len(table) == 7
-    assert "shop/wide.png" in set(table["photograph"])
+    assert "shop/wide.png" in set(table["image"])
 
 
 def children(pid):
@@ -600,7 +599,7 @@ def children(pid):
 
 
 def begun(process, output):
-    """Waits until the answers of a job are being written; its workers."""
+    """Waits until a job writes predictions; returns its workers."""
     for _ in range(1200):
         if glob.glob(f"{output}/beam-temp-predictions-*/*"):
             return children(process.pid)

@@ -42,8 +42,8 @@ def test_it_is_valid_and_self_contained(path, run):
 def test_answers(path, trained, batch):
     images = np.random.default_rng(0).uniform(0, 255, (batch, 32, 32, 3))
     images = images.astype(np.float32)
-    answers = open_model(path).answer(images)
-    expected = trained.answer(images)
+    answers = open_model(path).predict_images(images)
+    expected = trained.predict_images(images)
     assert set(answers) == set(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(answers[name], value, atol=1e-5)

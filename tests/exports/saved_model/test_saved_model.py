@@ -130,7 +130,7 @@ def test_a_box_that_shows_nothing(loaded, samples, box):
 def test_tensor(loaded, trained):
     images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3))
     images = images.astype(np.float32)
-    expected = trained.answer(images)
+    expected = trained.predict_images(images)
     answers = loaded.signatures["tensor"](image=tf.constant(images))
     assert set(answers) == set(expected)
     for name, value in expected.items():
@@ -153,7 +153,7 @@ def test_maps(loaded, samples, trained):
 
 
 def turned(orientation, kind):
-    """An image that only EXIF turns upright, and how it should look."""
+    """Returns an image with EXIF orientation, and the upright image."""
     upright = np.zeros((48, 30, 3), np.uint8)
     upright[:10, :6] = 255  # Asymmetric both ways.
     upright[20:40, 15:] = (200, 40, 90)
@@ -200,7 +200,7 @@ def test_exif_rotation_is_honoured(loaded, kind):
 @pytest.mark.parametrize(
     "kind", ["JPEG", "PNG", pytest.param("WEBP", marks=pytest.mark.keras3)]
 )
-def test_turned_photographs_decode_to_the_same_pixels(kind):
+def test_turned_images_decode_to_the_same_pixels(kind):
     from exports.saved_model.decode import decode
 
     for orientation in range(1, 9):
@@ -245,7 +245,7 @@ def test_exif_of_webp_with_and_without_the_prefix_of_jpeg(prefix):
     assert int(orientation(tf.constant(content), WEBP_MARK, 4)) == 6
 
 
-def test_a_bad_photograph_leaves_its_neighbors_alone(loaded, samples):
+def test_a_bad_image_leaves_its_neighbors_alone(loaded, samples):
     good = samples[0].read_bytes()
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
@@ -309,9 +309,9 @@ def test_all_bad(loaded):
     "kind", ["PNG", pytest.param("WEBP", marks=pytest.mark.keras3)]
 )
 def test_other_formats_and_transparency(loaded, samples, kind):
-    photograph = Image.open(samples[0])
+    image = Image.open(samples[0])
     file = io.BytesIO()
-    photograph.save(file, kind, lossless=True)
+    image.save(file, kind, lossless=True)
     answers = ask(loaded, [file.getvalue(), samples[0].read_bytes()])
     assert answers["valid"].tolist() == [True, True]
     assert_same(row(answers, 0), row(answers, 1), atol=1e-2)
@@ -365,7 +365,7 @@ def test_verified_in_a_process_without_keras(folder, trained, samples):
     not sys.platform.startswith("linux"), reason="the library's name there"
 )
 def test_through_the_c_api(folder, loaded, samples, tmp_path):
-    """As a server in another language asks it."""
+    """Runs it like a server in another language."""
     write_signature(folder, tmp_path / "signature.json")
     done = subprocess.run(
         [

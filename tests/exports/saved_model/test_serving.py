@@ -1,4 +1,4 @@
-"""What stands around the SavedModel, and clients that ask for its answers.
+"""Tests the files for TF Serving, and clients.
 
 No TensorFlow Serving runs here. The server below speaks its two protocols, as
 its own package and its REST documentation have them, over the same artifact.
@@ -58,7 +58,7 @@ class GrpcService(PredictionServiceServicer):
 
 
 class RestHandler(http.server.BaseHTTPRequestHandler):
-    """The row format: a list of instances in, a list of predictions out."""
+    """Serves the row format: takes instances, returns predictions."""
 
     def do_POST(self):  # noqa: N802
         assert self.path == "/v1/models/afn:predict"
@@ -133,10 +133,10 @@ def ask(script, *arguments):
     return done, [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("script", ["ask_rest.py", "ask_grpc.py"])
+@pytest.mark.parametrize("script", ["rest_client.py", "grpc_client.py"])
 @pytest.mark.parametrize("box", [None, BOX])
 def test_clients(run, rest_server, grpc_server, tmp_path, script, box):
-    server = rest_server if script == "ask_rest.py" else grpc_server
+    server = rest_server if script == "rest_client.py" else grpc_server
     sample = run / "samples" / "00.jpg"
     bad = tmp_path / "bad.jpg"
     bad.write_text("no image")
@@ -147,7 +147,7 @@ def test_clients(run, rest_server, grpc_server, tmp_path, script, box):
     assert done.returncode == 0, done.stderr
     expected = Predictor(load_model(run)).predict([sample], box and [box])[0]
     points = np.array(list(expected.landmarks.values()))
-    assert answers[0]["photograph"] == str(sample)
+    assert answers[0]["image"] == str(sample)
     np.testing.assert_allclose(
         answers[0]["landmarks"], points[:, :2], atol=1e-2
     )
@@ -159,7 +159,10 @@ def test_clients(run, rest_server, grpc_server, tmp_path, script, box):
 
 @pytest.mark.parametrize(
     ("script", "server"),
-    [("ask_rest.py", "http://127.0.0.1:9"), ("ask_grpc.py", "127.0.0.1:9")],
+    [
+        ("rest_client.py", "http://127.0.0.1:9"),
+        ("grpc_client.py", "127.0.0.1:9"),
+    ],
 )
 def test_no_server(run, script, server):
     done, _ = ask(script, server, run / "samples" / "00.jpg")

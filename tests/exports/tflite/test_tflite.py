@@ -126,8 +126,8 @@ def test_labels_are_packed_in(files, trained, kind):
 
 @pytest.mark.parametrize("kind", WRITTEN)
 def test_answers(files, trained, images, kind):
-    answers = open_model(files / f"afn_{kind}.tflite").answer(images)
-    expected = trained.answer(images)
+    answers = open_model(files / f"afn_{kind}.tflite").predict_images(images)
+    expected = trained.predict_images(images)
     bound = {"float32": 1e-5, "float16": 1e-2, "dynamic": 0.1, "int8": 0.1}
     for name in ("category", "attributes", "landmark_scores"):
         np.testing.assert_allclose(
@@ -164,7 +164,7 @@ def test_a_broken_file_is_refused(trained, samples, tmp_path):
 def test_a_file_that_answers_nan_is_refused(
     run, files, samples, tmp_path, kind
 ):
-    # What a network answers that lost a weight.
+    # The outputs of a network that lost a weight.
     other = load_model(run)
     other.model.get_layer("attributes").bias.assign(np.full(5, np.nan))
     path = shutil.copy(files / f"afn_{kind}.tflite", tmp_path)

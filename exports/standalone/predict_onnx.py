@@ -1,6 +1,6 @@
-"""Asks an ONNX file for its answers, with nothing but ONNX Runtime.
+"""Predicts images with an ONNX file, with only ONNX Runtime.
 
-Usage: python onnx_answers.py FILE.onnx OUT.npz THREADS REPEATS IMAGES.npy
+Usage: python predict_onnx.py FILE.onnx OUT.npz THREADS REPEATS IMAGES.npy
 
 IMAGES.npy holds (B, S, S, 3) float32 RGB 0..255.
 """
@@ -13,7 +13,7 @@ import onnxruntime
 
 
 def main() -> None:
-    """Writes every answer, and milliseconds an image, to an .npz file."""
+    """Writes the outputs, and milliseconds per image, to an .npz file."""
     path, output, threads, repeats, images = sys.argv[1:]
     images = np.load(images)
     options = onnxruntime.SessionOptions()
@@ -21,16 +21,16 @@ def main() -> None:
     session = onnxruntime.InferenceSession(
         path, options, providers=["CPUExecutionProvider"]
     )
-    names = [answer.name for answer in session.get_outputs()]
-    answers = session.run(names, {"image": images})
+    names = [item.name for item in session.get_outputs()]
+    outputs = session.run(names, {"image": images})
     session.run(names, {"image": images[:1]})
     seconds = []
     for _ in range(int(repeats)):
         start = time.perf_counter()
         session.run(names, {"image": images[:1]})
         seconds.append(time.perf_counter() - start)
-    together = dict(zip(names, answers, strict=True))
-    np.savez(output, **together, milliseconds=1000 * np.median(seconds))
+    by_name = dict(zip(names, outputs, strict=True))
+    np.savez(output, **by_name, milliseconds=1000 * np.median(seconds))
     foreign = {"tensorflow", "keras", "afn_keras", "exports", "pipelines"}
     foreign &= set(sys.modules)
     if foreign:

@@ -1,4 +1,4 @@
-"""All that a network answered on a split beside the truth, image by image."""
+"""Collects the truth and the predictions of each image of a split."""
 
 import dataclasses
 import functools
@@ -12,16 +12,16 @@ from pipelines.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass
-class Outcomes:
-    """Collects batches for what a mean does not tell.
+class ImageResults:
+    """Truth and predictions of each image, for charts and the worst cases.
 
     Args:
         vocabulary: names of the labels.
 
     Examples:
-        >>> outcomes = Outcomes(records.vocabulary)
-        >>> evaluate(model, records, "val", watch=outcomes.add)
-        >>> outcomes.distances.shape
+        >>> results = ImageResults(records.vocabulary)
+        >>> evaluate(model, records, "val", on_batch=results.add)
+        >>> results.distances.shape
         (250, 8)
     """
 
@@ -31,20 +31,20 @@ class Outcomes:
         self._batches: list[tuple[dict, dict]] = []
 
     def add(
-        self, targets: dict[str, np.ndarray], answers: dict[str, np.ndarray]
+        self, targets: dict[str, np.ndarray], predictions: dict[str, np.ndarray]
     ) -> None:
-        """Adds a batch, as `evaluate` hands it to its `watch`."""
+        """Adds a batch, as `evaluate` passes it to `on_batch`."""
         targets = dict(targets)
         if "attributes" in targets:
-            # A thousand of them for each of 40,000 images.
+            # 1,000 attributes of 40,000 images would take much memory.
             targets["attributes"] = targets["attributes"].astype(np.int8)
-        self._batches.append((targets, answers))
+        self._batches.append((targets, predictions))
 
     @functools.cached_property
     def distances(self) -> np.ndarray:
-        """(N, L) from landmark to truth in units of the box's sides.
+        """Returns the distances to the truth, (N, L), in units of the box.
 
-        NaN where it does not count.
+        NaN where a landmark does not count.
         """
         truth, points = self._all(0, "heatmaps"), self._all(1, "landmarks")
         distances = np.linalg.norm(points - truth[..., :2], axis=-1)
@@ -52,22 +52,22 @@ class Outcomes:
 
     @functools.cached_property
     def landmarks(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N, L, 3) truth as `load_split` gives it, (N, L, 2) answers."""
+        """Returns truth (N, L, 3), as in `load_split`, and points (N, L, 2)."""
         return self._all(0, "heatmaps"), self._all(1, "landmarks")
 
     @functools.cached_property
     def landmark_scores(self) -> np.ndarray:
-        """(N, L) heights of the landmarks' peaks in 0..1."""
+        """Returns the heights of the landmarks' peaks, (N, L), in 0..1."""
         return self._all(1, "landmark_scores")
 
     @functools.cached_property
     def category(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) truth, -1 unknown, and (N, C) probabilities."""
+        """Returns truth (N,), -1 unknown, and probabilities (N, C)."""
         return self._all(0, "category").astype(int), self._all(1, "category")
 
     @functools.cached_property
     def attributes(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N, A) truth, 1, 0 or -1 unknown, and (N, A) probabilities."""
+        """Returns truth (N, A), 1, 0 or -1, and probabilities (N, A)."""
         return self._all(0, "attributes"), self._all(1, "attributes")
 
     def _all(self, which: int, name: str) -> np.ndarray:
@@ -75,7 +75,7 @@ class Outcomes:
 
 
 class AttributeScore(NamedTuple):
-    """How well one attribute is told, over the images where it is known.
+    """Scores of one attribute, over the images where it is known.
 
     Attributes:
         name: of the attribute.
@@ -83,9 +83,9 @@ class AttributeScore(NamedTuple):
         images: images that have it.
         known: images where it is known.
         average_precision: area under precision over recall, 0..1.
-        precision: of those said to have it, the share that has; None if none
-            is said to.
-        recall: of those that have it, the share that is said to.
+        precision: share of the images predicted to have it that have it; None
+            if none is.
+        recall: share of the images that have it that are predicted to.
         calibration_error: mean distance of probability from frequency.
     """
 
@@ -99,13 +99,13 @@ class AttributeScore(NamedTuple):
     calibration_error: float
 
 
-def attribute_scores(outcomes: Outcomes) -> list[AttributeScore]:
-    """Scores of each attribute that some image has, the most frequent first.
+def attribute_scores(results: ImageResults) -> list[AttributeScore]:
+    """Scores each attribute that some image has, the most frequent first.
 
-    An attribute is said to be there from a probability of one half on.
+    An attribute is predicted if its probability is one half or more.
     """
-    truth, scores = outcomes.attributes
-    vocabulary = outcomes.vocabulary
+    truth, scores = results.attributes
+    vocabulary = results.vocabulary
     found = []
     for column, (name, group) in enumerate(
         zip(vocabulary.attributes, vocabulary.attribute_groups, strict=True)
@@ -114,8 +114,8 @@ def attribute_scores(outcomes: Outcomes) -> list[AttributeScore]:
         has, score = truth[known, column] == 1, scores[known, column]
         if not has.any():
             continue
-        said = score >= PRESENT
-        right = int((said & has).sum())
+        predicted = score >= PRESENT
+        right = int((predicted & has).sum())
         found.append(
             AttributeScore(
                 name,
@@ -123,7 +123,7 @@ def attribute_scores(outcomes: Outcomes) -> list[AttributeScore]:
                 int(has.sum()),
                 int(known.sum()),
                 float(average_precision_score(has, score)),
-                right / int(said.sum()) if said.any() else None,
+                right / int(predicted.sum()) if predicted.any() else None,
                 right / int(has.sum()),
                 calibration_error(has, score),
             )
@@ -132,35 +132,38 @@ def attribute_scores(outcomes: Outcomes) -> list[AttributeScore]:
 
 
 BINS = 10
-"""Parts of 0..1 in which probabilities are compared with frequencies."""
+"""Number of bins in which probabilities are compared with frequencies."""
 
 
 def calibration(
     right: np.ndarray, score: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How often what is said with some probability is so.
+    """Compares predicted probabilities with observed frequencies in bins.
 
     Args:
-        right: (N,) bool, whether it is so.
-        score: (N,) probability with which it is said.
+        right: (N,) bool, whether the prediction is right.
+        score: (N,) its probability.
 
     Returns:
-        (BINS,) each of images, mean probability and frequency; the last two
-        NaN where there is no image.
+        Number of images, mean probability and frequency, (BINS,) each; the
+        last two are NaN in bins without images.
     """
     place = np.minimum((score * BINS).astype(int), BINS - 1)
     count = np.bincount(place, minlength=BINS)
     with np.errstate(invalid="ignore"):
-        said = np.bincount(place, score, BINS) / count
-        so = np.bincount(place, right, BINS) / count
-    return count, said, so
+        predicted = np.bincount(place, score, BINS) / count
+        observed = np.bincount(place, right, BINS) / count
+    return count, predicted, observed
 
 
 def calibration_error(right: np.ndarray, score: np.ndarray) -> float:
-    """Expected calibration error: mean |probability - frequency|, 0..1.
+    """Returns the expected calibration error, 0..1.
+
+    The mean of |probability - frequency|, weighted by images.
 
     Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, with
     ten bins.
     """
-    count, said, so = calibration(right, score)
-    return float(np.nansum(count * np.abs(said - so)) / count.sum())
+    count, predicted, observed = calibration(right, score)
+    error = np.nansum(count * np.abs(predicted - observed)) / count.sum()
+    return float(error)

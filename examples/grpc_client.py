@@ -1,10 +1,10 @@
-"""Asks TF Serving about images over gRPC.
+"""Predicts images with TF Serving over gRPC.
 
     docker compose -f runs/demo/exports/serving/compose.yaml up
-    python examples/ask_grpc.py localhost:8500 photo.jpg
+    python examples/grpc_client.py localhost:8500 photo.jpg
 
 prints one line of JSON for each image, with landmarks in its pixels.
-Needs `pip install tensorflow-serving-api`, which afn-keras brings along.
+Needs `tensorflow-serving-api`, which is installed with afn-keras.
 """
 
 import argparse
@@ -20,23 +20,23 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import (
 )
 
 
-def ask(
+def predict(
     channel: grpc.Channel,
-    photographs: list[bytes],
+    images: list[bytes],
     boxes: list[list[float]] | None,
 ) -> dict[str, np.ndarray]:
-    """Answers of the model `afn`, each with the batch first.
+    """Returns the outputs of the model `afn`, each with the batch first.
 
     Args:
-        channel: to TF Serving.
-        photographs: JPEG, PNG or WebP files.
-        boxes: x1, y1, x2, y2 of each garment in pixels; all of each
-            image if None.
+        channel: a channel to TF Serving.
+        images: JPEG, PNG or WebP files.
+        boxes: x1, y1, x2, y2 of each garment in pixels; the whole images if
+            None.
     """
     request = PredictRequest()
     request.model_spec.name = "afn"
     request.model_spec.signature_name = "serving_default"
-    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(photographs))
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(images))
     if boxes is not None:
         request.model_spec.signature_name = "boxes"
         request.inputs["boxes"].CopyFrom(
@@ -52,32 +52,32 @@ def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("server", help="such as localhost:8500")
-    parser.add_argument("photographs", nargs="+", metavar="PHOTO")
+    parser.add_argument("images", nargs="+", metavar="PHOTO")
     parser.add_argument(
         "--box", nargs=4, type=float, metavar=("X1", "Y1", "X2", "Y2")
     )
     options = parser.parse_args()
     contents = []
-    for name in options.photographs:
+    for name in options.images:
         with open(name, "rb") as file:
             contents.append(file.read())
     boxes = options.box and [options.box] * len(contents)
-    # Images are larger than the 4 MB that gRPC allows a message.
+    # gRPC's default limit is 4 MB per message.
     unlimited = [
         (f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")
     ]
     try:
         with grpc.insecure_channel(options.server, unlimited) as channel:
-            answers = ask(channel, contents, boxes)
+            outputs = predict(channel, contents, boxes)
     except grpc.RpcError as error:
         sys.exit(f"{options.server}: {error.details()}")
-    for index, name in enumerate(options.photographs):
-        answer = {key: plain(value[index]) for key, value in answers.items()}
-        print(json.dumps({"photograph": name} | answer))
+    for index, name in enumerate(options.images):
+        row = {key: to_json(value[index]) for key, value in outputs.items()}
+        print(json.dumps({"image": name} | row))
 
 
-def plain(value: np.ndarray) -> list | bool:
-    """A row of an answer as JSON takes it."""
+def to_json(value: np.ndarray) -> list | bool:
+    """Converts a row of an output to JSON types."""
     if value.dtype == object:
         return [name.decode() for name in value]
     return value.tolist()

@@ -1,16 +1,16 @@
-"""Asks a SavedModel for its answers, with nothing but TensorFlow.
+"""Predicts images with a SavedModel, with only TensorFlow.
 
-Usage: python saved_model_answers.py VERSION_FOLDER OUT.npz THREADS REPEATS
+Usage: python predict_saved_model.py VERSION_FOLDER OUT.npz THREADS REPEATS
            IMAGE...
 
-Each IMAGE is an encoded file. Neither Keras nor this project is imported: a
-server has none of them.
+Each IMAGE is an encoded file. Neither Keras nor this project is imported, as
+in a server.
 """
 
 import sys
 import time
 
-# TensorFlow imports Keras where there is one, and does without elsewhere.
+# TensorFlow imports Keras if it is installed, but does not need it.
 sys.modules["keras"] = None
 
 import numpy as np  # noqa: E402
@@ -18,7 +18,7 @@ import tensorflow as tf  # noqa: E402
 
 
 def main() -> None:
-    """Writes every answer, and milliseconds an image, to an .npz file."""
+    """Writes the outputs, and milliseconds per image, to an .npz file."""
     folder, output, threads, repeats, *images = sys.argv[1:]
     tf.config.threading.set_intra_op_parallelism_threads(int(threads))
     tf.config.threading.set_inter_op_parallelism_threads(int(threads))
@@ -26,28 +26,28 @@ def main() -> None:
     for image in images:
         with open(image, "rb") as file:
             contents.append(file.read())
-    # Held here, or its variables go.
+    # Keeps the variables alive.
     loaded = tf.saved_model.load(folder)
-    ask = loaded.signatures["serving_default"]
-    answers = {
+    predict = loaded.signatures["serving_default"]
+    outputs = {
         name: value.numpy()
-        for name, value in ask(image_bytes=tf.constant(contents)).items()
+        for name, value in predict(image_bytes=tf.constant(contents)).items()
     }
     # Bytes of a fixed length: an array of objects would be pickled.
-    answers = {
+    outputs = {
         name: value.astype("S") if value.dtype == object else value
-        for name, value in answers.items()
+        for name, value in outputs.items()
     }
     first = tf.constant(contents[:1])
-    ask(image_bytes=first)
+    predict(image_bytes=first)
     seconds = []
     for _ in range(int(repeats)):
         start = time.perf_counter()
-        # NumPy waits for what a GPU has not finished.
-        for value in ask(image_bytes=first).values():
+        # Waits for a GPU to finish.
+        for value in predict(image_bytes=first).values():
             value.numpy()
         seconds.append(time.perf_counter() - start)
-    np.savez(output, **answers, milliseconds=1000 * np.median(seconds))
+    np.savez(output, **outputs, milliseconds=1000 * np.median(seconds))
     foreign = {"afn_keras", "exports", "pipelines"} & set(sys.modules)
     if foreign:
         sys.exit(f"imported what a server does not have: {sorted(foreign)}")

@@ -9,10 +9,10 @@ import pytest
 from afn_keras.commands import evaluate
 from afn_keras.evaluation.charts import calibration_chart
 from afn_keras.evaluation.charts import confusion_chart
-from afn_keras.evaluation.outcomes import Outcomes
-from afn_keras.evaluation.outcomes import attribute_scores
-from afn_keras.evaluation.outcomes import calibration
-from afn_keras.evaluation.outcomes import calibration_error
+from afn_keras.evaluation.image_results import ImageResults
+from afn_keras.evaluation.image_results import attribute_scores
+from afn_keras.evaluation.image_results import calibration
+from afn_keras.evaluation.image_results import calibration_error
 from afn_keras.evaluation.worst_cases import category_mistakes
 from afn_keras.evaluation.worst_cases import landmark_mistakes
 from pipelines.batches.load import load_split
@@ -20,14 +20,16 @@ from pipelines.vocabulary import Vocabulary
 
 
 def test_distances_in_units_of_the_box():
-    outcomes = Outcomes(Vocabulary((), (), (), ("left_hem", "right_hem"), ()))
+    results = ImageResults(
+        Vocabulary((), (), (), ("left_hem", "right_hem"), ())
+    )
     truth = np.array([[[0.5, 0.5, 1], [0.2, 0.2, 0]]], np.float32)
     points = np.array([[[0.8, 0.9], [0.2, 0.2]]], np.float32)
-    outcomes.add({"heatmaps": truth}, {"landmarks": points})
-    outcomes.add({"heatmaps": truth}, {"landmarks": truth[..., :2]})
+    results.add({"heatmaps": truth}, {"landmarks": points})
+    results.add({"heatmaps": truth}, {"landmarks": truth[..., :2]})
     # 3, 4, 5; the second landmark does not count.
     expected = [[0.5, np.nan], [0.0, np.nan]]
-    np.testing.assert_allclose(outcomes.distances, expected, atol=1e-6)
+    np.testing.assert_allclose(results.distances, expected, atol=1e-6)
 
 
 def test_calibration_by_hand():
@@ -42,13 +44,13 @@ def test_calibration_by_hand():
 
 
 def test_attribute_scores_by_hand():
-    outcomes = Outcomes(
+    results = ImageResults(
         Vocabulary((), ("red", "blue", "rare"), ("style", "style", "part"))
     )
     truth = np.array([[1, 1, 0], [0, 1, 0], [1, -1, -1], [0, 1, 0]])
     scores = np.array([[0.9, 0.2, 0.1], [0.8, 0.6, 0.1]] * 2)
-    outcomes.add({"attributes": truth}, {"attributes": scores})
-    blue, red = attribute_scores(outcomes)
+    results.add({"attributes": truth}, {"attributes": scores})
+    blue, red = attribute_scores(results)
     # Nobody has the rare one; blue is the more frequent.
     assert (blue.name, blue.images, blue.known) == ("blue", 3, 3)
     assert (blue.precision, blue.recall) == (1.0, pytest.approx(2 / 3))
@@ -56,16 +58,16 @@ def test_attribute_scores_by_hand():
     # Said of all four. At .9 both that have it come first.
     assert (red.precision, red.recall) == (0.5, 1.0)
     assert red.average_precision == 1.0
-    # In the bin from .8 on it is said with .8 and never so; above, .9 always.
+    # The bin from .8 predicts .8 and is never right; the next, .9, always.
     assert red.calibration_error == pytest.approx((2 * 0.8 + 2 * 0.1) / 4)
 
 
 def test_confusion_counts():
-    outcomes = Outcomes(Vocabulary(("Tee", "Skirt", "Hat"), (), ()))
+    results = ImageResults(Vocabulary(("Tee", "Skirt", "Hat"), (), ()))
     truth = np.array([0, 0, 0, 1, -1])
     scores = np.eye(3)[[0, 0, 1, 1, 2]]
-    outcomes.add({"category": truth}, {"category": scores})
-    axes = confusion_chart(outcomes).axes[0]
+    results.add({"category": truth}, {"category": scores})
+    axes = confusion_chart(results).axes[0]
     texts = {text.get_position(): text.get_text() for text in axes.texts}
     # x is the prediction. Of the hat nothing is known: it is left out.
     assert texts == {(0, 0): "2", (1, 0): "1", (1, 1): "1"}
@@ -78,7 +80,7 @@ def test_confusion_counts():
 
 def test_the_worst_come_first(records):
     """Answers are the truth, but for two images."""
-    outcomes = Outcomes(records.vocabulary)
+    results = ImageResults(records.vocabulary)
     (image, targets) = next(iter(load_split(records, "train", image_size=32)))
     targets = {name: value.numpy() for name, value in targets.items()}
     points = targets["heatmaps"][..., :2].copy()
@@ -89,7 +91,7 @@ def test_the_worst_come_first(records):
     # Unsure of the worst, whose landmarks are to be rings.
     sure = np.ones(points.shape[:2])
     sure[3] = 0.4
-    outcomes.add(
+    results.add(
         targets,
         {
             "landmarks": points,
@@ -97,10 +99,10 @@ def test_the_worst_come_first(records):
             "category": category,
         },
     )
-    error = np.nanmean(outcomes.distances, axis=1)
+    error = np.nanmean(results.distances, axis=1)
     # 0.25 to the right and down.
     assert error[3] == pytest.approx(0.25 * 2**0.5, abs=1e-6)
-    sheet = landmark_mistakes(outcomes, records, "train")
+    sheet = landmark_mistakes(results, records, "train")
     # Each image has a color of its own.
     reds = image.numpy()[:, 16, 16, 0]
     assert abs(sheet[60, 60, 0] - reds[3]) < 6
@@ -114,10 +116,10 @@ def test_the_worst_come_first(records):
         row, at = np.floor(place).astype(int)
         middle = sheet[row, at].astype(int)
         assert (np.abs(middle - (230, 159, 0)).max() < 25) == is_dot
-    wrong = category_mistakes(outcomes, records, "train")
+    wrong = category_mistakes(results, records, "train")
     assert abs(wrong[60, 60, 0] - reds[2]) < 6
-    outcomes = Outcomes(records.vocabulary)
-    outcomes.add(
+    results = ImageResults(records.vocabulary)
+    results.add(
         targets,
         {
             "landmarks": targets["heatmaps"][..., :2],
@@ -125,8 +127,8 @@ def test_the_worst_come_first(records):
             "category": np.eye(3)[targets["category"]],
         },
     )
-    assert category_mistakes(outcomes, records, "train") is None
-    assert landmark_mistakes(outcomes, records, "train") is None
+    assert category_mistakes(results, records, "train") is None
+    assert landmark_mistakes(results, records, "train") is None
 
 
 @pytest.fixture(scope="module")
@@ -183,20 +185,20 @@ def test_scores_outlive_a_page_that_cannot_be_written(
     assert (tmp_path / "scores" / "evaluation.json").is_file()
 
 
-def test_bins_of_few_answers_are_marked():
-    outcomes = Outcomes(Vocabulary(("Tee", "Skirt"), (), ()))
-    # Ten answers with 95%, nine of them right; nine with 75%, all right.
+def test_bins_of_few_predictions_are_marked():
+    results = ImageResults(Vocabulary(("Tee", "Skirt"), (), ()))
+    # Ten predictions with 95%, nine of them right; nine with 75%, all right.
     best = np.array([0.95] * 10 + [0.75] * 9)
     truth = np.array([0] * 9 + [1] + [0] * 9)
     scores = np.stack([best, 1 - best], axis=1)
-    outcomes.add({"category": truth}, {"category": scores})
-    figure = calibration_chart(outcomes)
+    results.add({"category": truth}, {"category": scores})
+    figure = calibration_chart(results)
     above, below = figure.axes
     points = {line.get_marker(): line.get_xydata() for line in above.lines}
     np.testing.assert_allclose(points["o"], [[0.95, 0.9]])
     np.testing.assert_allclose(points["x"], [[0.75, 1.0]])
     (label,) = above.get_legend().get_texts()
-    assert label.get_text() == "fewer than 10 answers"
+    assert label.get_text() == "fewer than 10 predictions"
     bars = {bar.get_height(): bar.get_facecolor() for bar in below.patches}
     assert bars[9][0] == pytest.approx(0xCC / 255)
     assert bars[10][0] == pytest.approx(0x77 / 255)
@@ -208,7 +210,7 @@ def test_bins_of_few_answers_are_marked():
 
 
 def test_category_and_attributes_have_their_own_tables(page):
-    """Each below its heading, with the rows that say something of it."""
+    """Each is below its heading, without empty rows."""
     text = page.read_text(encoding="utf-8")
     tables = {}
     for section in text.split("<h2 ")[1:]:
@@ -269,9 +271,9 @@ def test_names_are_escaped(records, tmp_path):
         name = "<b>mine</b>"
         image_size = 32
         vocabulary = records.vocabulary
-        answer_encoded = None
+        predict_encoded = None
 
-        def answer(self, images):
+        def predict_images(self, images):
             return {
                 "landmarks": np.full((len(images), 8, 2), 0.5, np.float32),
                 "landmark_scores": np.ones((len(images), 8), np.float32),
@@ -279,10 +281,10 @@ def test_names_are_escaped(records, tmp_path):
                 "attributes": np.full((len(images), 5), 0.5, np.float32),
             }
 
-    outcomes = Outcomes(records.vocabulary)
-    evaluation = score(Knowing(), records, "val", watch=outcomes.add)
+    results = ImageResults(records.vocabulary)
+    evaluation = score(Knowing(), records, "val", on_batch=results.add)
     page = write_report_page(
-        evaluation, outcomes, records, Knowing.name, tmp_path / "page"
+        evaluation, results, records, Knowing.name, tmp_path / "page"
     ).read_text()
     assert "<b>mine" not in page
     assert "&lt;b&gt;mine" in page
