@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags.add_argument(
         "--weights",
         metavar="FROM",
-        help="none, imagenet, a file of the backbone's weights, or a run",
+        help="none, imagenet, a file of weights, or a run",
     )
     flags.add_argument(
         "--recipe",
