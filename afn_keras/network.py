@@ -177,7 +177,17 @@ def landmark_branch(
                 finer = front.skips[stage - 1]
                 skip = _conv(finer, upsampled, 1, f"{name}_skip", norm, _KEEP)
                 x = layers.Add(name=f"{name}_add")([x, skip])
-    return layers.Conv2D(num_landmarks, 1, dtype="float32", name="heatmaps")(x)
+    initializer = "glorot_uniform"
+    if norm:
+        # Normalized features would start heatmaps fifty times too large.
+        initializer = keras.initializers.RandomNormal(stddev=0.001)
+    return layers.Conv2D(
+        num_landmarks,
+        1,
+        kernel_initializer=initializer,
+        dtype="float32",
+        name="heatmaps",
+    )(x)
 
 
 def landmark_information(heatmaps: Any, size: int) -> Any:

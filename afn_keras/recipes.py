@@ -224,6 +224,28 @@ def small() -> Recipe:
     )
 
 
+def mobile() -> Recipe:
+    """A network for phones that starts from ImageNet and needs no GPU.
+
+    Command: afn-train --data DEEPFASHION --recipe mobile
+    Cost: @COST@
+    Expect: @EXPECT@
+    """
+    return dataclasses.replace(
+        best(),
+        name="mobile",
+        backbone="efficientnet_lite0",
+        image_size=160,
+        epochs=12,
+        batch_size=32,
+        weight_decay=0.05,
+        # Batch normalization lets what is pretrained change faster.
+        backbone_rate=0.3,
+        scale=0.25,
+        rotation=15.0,
+    )
+
+
 def paper() -> Recipe:
     """The paper's network and training on the full benchmark.
 
@@ -257,6 +279,7 @@ def released() -> Recipe:
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "demo": demo,
+    "mobile": mobile,
     "small": small,
     "best": best,
     "paper": paper,

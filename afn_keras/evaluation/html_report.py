@@ -25,6 +25,7 @@ from afn_keras.evaluation.image_results import AttributeScore
 from afn_keras.evaluation.image_results import ImageResults
 from afn_keras.evaluation.image_results import attribute_scores
 from afn_keras.evaluation.tables import Table
+from afn_keras.evaluation.tables import group_table
 from afn_keras.evaluation.tables import label_table
 from afn_keras.evaluation.tables import landmark_table
 from afn_keras.evaluation.tables import scoring_summary
@@ -150,6 +151,8 @@ def write_report_page(
         scores = attribute_scores(results)
         groups = (title for title in labels.header[1:] if title != "Category")
         parts = [_Part("Recall by group", table=_columns(labels, *groups))]
+        if first := group_table(evaluation, name):
+            parts.append(_Part("Best attribute of each group", table=first))
         if scores:
             parts.append(
                 _Part(

@@ -160,7 +160,7 @@ class Scores:
                 group: AttributeRecall(k, chosen)
                 for group, chosen in columns.items()
             }
-            for k in (3, 5)
+            for k in (1, 3, 5)
         }
 
     def update(self, targets: dict, predictions: dict) -> None:

@@ -126,7 +126,11 @@ def paper_tables(evaluation: dict[str, Any], name: str) -> str:
         name: name of this run's row.
     """
     parts = [scoring_summary(evaluation)]
-    tables = [landmark_table(evaluation, name), label_table(evaluation, name)]
+    tables = [
+        landmark_table(evaluation, name),
+        label_table(evaluation, name),
+        group_table(evaluation, name),
+    ]
     parts += [_markdown(table) for table in tables if table]
     if line := top1_line(evaluation):
         parts.append(line)
@@ -206,6 +210,23 @@ def label_table(evaluation: dict[str, Any], name: str) -> Table | None:
     return Table(["top-3 / top-5, %", "Category", *titles], body)
 
 
+def group_table(evaluation: dict[str, Any], name: str) -> Table | None:
+    """Returns recall@1 by group of attributes; None without groups.
+
+    Where a garment has one attribute of a group, it is the accuracy.
+    """
+    attributes = evaluation["attributes"] or {}
+    groups = [name for name in attributes.get("recall@1", ()) if name != "all"]
+    if len(groups) < 2:
+        return None
+    body = []
+    for method, scores in _own(evaluation, name):
+        recall = scores["attributes"].get("recall@1", {})
+        body.append([method, *(_percent(recall.get(g)) for g in groups)])
+    titles = [group.capitalize() for group in groups]
+    return Table(["recall@1, %", *titles], body)
+
+
 def top1_line(evaluation: dict[str, Any]) -> str:
     """Returns a line with category top-1, which is not in the paper's tables.
 
@@ -242,7 +263,11 @@ def _error(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}".lstrip("0")
 
 
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
 def _percents(top3: float | None, top5: float | None) -> str:
     if top3 is None or top5 is None:
         return "-"
-    return f"{100 * top3:.2f} / {100 * top5:.2f}"
+    return f"{_percent(top3)} / {_percent(top5)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from afn_keras.backbones.backbone import get_backbone
+from afn_keras.backbones.by_name import get_backbone
 from afn_keras.backbones.efficientnet_lite import EfficientNetLite
 from afn_keras.backbones.torch_file import read_arrays
 from afn_keras.backend import keras

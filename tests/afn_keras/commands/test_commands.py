@@ -270,7 +270,7 @@ def test_an_unknown_recipe(tmp_path, capsys):
     output = tmp_path / "run"
     message = fails(train, ["--recipe", "finest", "--output", output], capsys)
     assert "--recipe finest: no such recipe" in message
-    assert "demo, small, best, paper, released" in message
+    assert "demo, mobile, small, best, paper, released" in message
     assert not output.exists()
 
 

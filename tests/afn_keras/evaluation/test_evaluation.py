@@ -69,6 +69,7 @@ def scores(ne, top3):
         "landmarks": {"ne": ne, "per_landmark": {"left_hem": ne}},
         "category": {"top1": 0.5, "top3": top3, "top5": 1.0},
         "attributes": {
+            "recall@1": {"all": 0.125, "texture": 0.25, "neckline": None},
             "recall@3": {"all": 0.25, "texture": 0.5, "neckline": None},
             "recall@5": {"all": 0.375, "texture": 1.0, "neckline": None},
         },
@@ -106,7 +107,10 @@ def test_tables_show_published_rows_above_the_run():
         "-",
         ".0625",
     ]
-    second = rows[len(names) - 2]
+    third = rows[len(names) - 2]
+    assert third == ["mine", "25.00", "-"]
+    assert rows[len(names) - 4] == ["recall@1, %", "Texture", "Neckline"]
+    second = rows[len(names) - 6]
     # A group that is not in the paper gets its own column.
     assert second == [
         *("mine", "75.00 / 100.00", "50.00 / 100.00", "-", "-", "-", "-"),
@@ -144,7 +148,12 @@ def test_other_data_have_no_published_rows():
         for line in text.splitlines()
         if line.startswith("|") and "---" not in line
     ]
-    points, labels = rows[:3], rows[3:]
+    points, labels, first = rows[:3], rows[3:6], rows[6:]
+    assert first == [
+        ["recall@1, %", "Texture", "Neckline"],
+        ["mine", "25.00", "-"],
+        ["baseline", "25.00", "-"],
+    ]
     assert [row[0] for row in points] == [
         *("normalized error", "mine", "baseline"),
     ]

@@ -437,6 +437,47 @@ def test_attributes_as_a_list(tmp_path):
     ]
 
 
+def test_attribute_groups(tmp_path):
+    """An empty cell is unknown for its group alone; a name may be in two."""
+    path = write(
+        tmp_path,
+        "image,split,attributes.sleeve,Attributes.Length,attributes",
+        "a,train,long,,warm",
+        "b,train,,long,",
+        "c,train,short|rolled,nan,",
+    )
+    annotations = read_annotations(path)
+    vocabulary = annotations.vocabulary
+    assert vocabulary.attributes == ("long", "rolled", "short", "long", "warm")
+    assert vocabulary.attribute_groups == (
+        *["sleeve"] * 3,
+        *["length", "other"],
+    )
+    # In records.json and evaluation.json they are in this order, too.
+    assert vocabulary.groups == ("sleeve", "length", "other")
+    assert np.stack(annotations.table["attributes"].to_list()).tolist() == [
+        [1, 0, 0, -1, 1],
+        [-1, -1, -1, 1, -1],
+        [0, 1, 1, -1, -1],
+    ]
+    assert [problem.detail for problem in annotations.problems] == [
+        "attributes.length: 1 cells such as 'nan', first here"
+    ]
+
+
+@pytest.mark.parametrize("column", ["attribute.sleeve", "atributes.sleeve"])
+def test_a_misspelled_group(column, tmp_path):
+    path = write(tmp_path, f"image,split,{column}", "a,train,long")
+    with pytest.raises(InputError, match=r"if it is 'attributes\.sleeve'"):
+        read_annotations(path)
+
+
+def test_a_group_without_a_name_is_no_group(tmp_path):
+    path = write(tmp_path, "image,split,attributes.", "a,train,long")
+    with pytest.raises(InputError, match="rename it if it is 'attributes'"):
+        read_annotations(path)
+
+
 def test_an_image_in_two_splits(tmp_path):
     path = write(
         tmp_path,
