@@ -235,8 +235,8 @@ def mobile() -> Recipe:
         best(),
         name="mobile",
         backbone="efficientnet_lite0",
-        image_size=160,
-        epochs=12,
+        image_size=128,
+        epochs=10,
         batch_size=32,
         weight_decay=0.05,
         # Batch normalization lets what is pretrained change faster.
