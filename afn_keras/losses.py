@@ -27,7 +27,7 @@ AttributeLossKind = Literal["cross_entropy", "focal", "asymmetric"]
 _ALPHA = 2.1
 _THETA = 0.5
 
-# How much the labels that are answered well weigh less: exponents of present
+# How much less the labels that are predicted well weigh: exponents of present
 # and absent ones, and the probability below which an absent one is done with.
 # Focal: Lin et al., ICCV 2017; asymmetric: Ridnik et al., ICCV 2021.
 _FOCUS = {
@@ -90,7 +90,7 @@ class HeatmapLoss(keras.losses.Loss):
         return _shares(ops.sum(_where(known, errors), axis=-1), ops.sum(known))
 
     def get_config(self) -> dict[str, Any]:
-        """What the constructor takes."""
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "sigma": self.sigma,
@@ -133,7 +133,7 @@ class CategoryLoss(keras.losses.Loss):
         return _shares(_where(known, error), ops.sum(known))
 
     def get_config(self) -> dict[str, Any]:
-        """What the constructor takes."""
+        """Returns the arguments of the constructor."""
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
@@ -151,7 +151,7 @@ class AttributesLoss(keras.losses.Loss):
         negative_weight: weight of an attribute that is absent; present ones
             weigh 1. The released code has 0.1, since a benchmark image has
             some three of a thousand attributes.
-        kind: "cross_entropy"; "focal", where labels that are answered well
+        kind: "cross_entropy"; "focal", where labels that are predicted well
             weigh less; or "asymmetric", where only absent ones do, and do not
             count at all below a probability of 0.05.
 
@@ -188,7 +188,7 @@ class AttributesLoss(keras.losses.Loss):
         return math.log(2) * _shares(total(y_pred), undecided)
 
     def get_config(self) -> dict[str, Any]:
-        """What the constructor takes."""
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "negative_weight": self.negative_weight,
@@ -238,7 +238,7 @@ def _attribute_errors(logits: Any, kind: AttributeLossKind) -> tuple[Any, Any]:
 
 
 def _where(weight: Any, error: Any) -> Any:
-    """Weighted errors; not by multiplication, as an unknown one may be NaN."""
+    """Weights errors; not by multiplication, as an unknown one may be NaN."""
     return ops.where(weight > 0, weight * error, 0.0)
 
 

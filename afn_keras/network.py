@@ -156,7 +156,7 @@ def landmark_branch(
     upsampling: bool = True,
     norm: bool = False,
 ) -> Any:
-    """Feature map upsampling: 28x28x512 -> heatmaps M', 224x224x8.
+    """Upsamples feature maps to heatmaps M': 28x28x512 -> 224x224x8.
 
     Its 64 to 16 channels are few already, so `width` leaves them alone: at a
     quarter of them, some landmarks' heatmaps stayed flat. Without upsampling
@@ -191,7 +191,7 @@ def landmark_branch(
 
 
 def landmark_information(heatmaps: Any, size: int) -> Any:
-    """Where any landmark is: 224x224x8 -> M'' 28x28x8 -> max, 28x28x1."""
+    """Merges heatmaps: 224x224x8 -> M'' 28x28x8 -> max, 28x28x1."""
     x = layers.Resizing(
         size, size, interpolation="bilinear", name="heatmaps_downsampled"
     )(heatmaps)
@@ -205,7 +205,7 @@ def attention_branch(
     squeezes: int = 2,
     norm: bool = False,
 ) -> Any:
-    """Landmark-driven attention: 28x28x(512 + 1) -> A, 28x28x512 in 0..1.
+    """Computes the attention A: 28x28x(512 + 1) -> 28x28x512 in 0..1.
 
     The squeeze to 7x7 lets the attention at one place see most of the image;
     features of 14x14 need one. The paper prints its last width (28); 32 before
@@ -231,7 +231,7 @@ def attention_branch(
 def label_head(
     pooled: Any, count: int, name: str, hidden: int, dropout: float
 ) -> Any:
-    """Logits of the categories or the attributes: 7x7x512 -> `count`."""
+    """Computes logits of categories or attributes: 7x7x512 -> `count`."""
     x = pooled
     if len(x.shape) > 2:
         x = layers.Flatten(name=f"{name}_flatten")(x)
@@ -259,7 +259,7 @@ def _conv(
     norm: bool,
     initializer: str = "glorot_uniform",
 ) -> Any:
-    """Convolution and ReLU; between them, where the backbone has it, a norm."""
+    """Applies a convolution, perhaps batch normalization, and ReLU."""
     x = layers.Conv2D(
         count,
         size,
@@ -275,7 +275,7 @@ def _conv(
 def _upsample(
     x: Any, count: int, name: str, norm: bool, activation: str = "relu"
 ) -> Any:
-    """Transposed 4x4 convolution of stride 2: doubles height and width."""
+    """Doubles height and width: a transposed 4x4 convolution of stride 2."""
     # He's variance, 2 / inputs: of 16 taps 4 meet at a pixel, and what Keras
     # calls a transposed kernel's fan_out are its inputs.
     initializer = keras.initializers.VarianceScaling(8.0, "fan_out")

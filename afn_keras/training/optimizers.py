@@ -19,8 +19,8 @@ class AdamW(KerasAdamW):
     On TensorFlow a variable's step is one operation, where Keras's some
     fifteen go over 70 million weights each.
 
-    Biases and what normalizes do not decay, nor does a backbone with a rate of
-    its own: decay follows the full learning rate and would outrun its steps.
+    Biases and normalization layers do not decay, nor does a backbone with a
+    rate of its own: decay follows the full learning rate and would outrun its steps.
 
     Args:
         learning_rate: a number or a schedule.
@@ -83,7 +83,7 @@ class AdamW(KerasAdamW):
     def update_step(
         self, gradient: Any, variable: Any, learning_rate: Any
     ) -> None:
-        """One variable's step, as Keras's optimizers call it."""
+        """Updates one variable, as Keras's optimizers call it."""
         if self._var_key(variable) in self._slow:
             learning_rate = learning_rate * self.backbone_rate
         if keras.backend.backend() == "tensorflow":
@@ -120,7 +120,7 @@ class AdamW(KerasAdamW):
 def make_optimizer(
     recipe: Recipe, model: keras.Model, steps_per_epoch: int
 ) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer for a model.
+    """Returns the recipe's optimizer for a model.
 
     Raises:
         InputError: if it cannot be had, or a field does not go with it.

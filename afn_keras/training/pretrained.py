@@ -34,8 +34,8 @@ def load_weights(
 def load_run(model: keras.Model, path: Path) -> str:
     """Copies every layer of the same name and shape from another run.
 
-    So a network goes on with another vocabulary: only the layers that answer
-    with its names differ.
+    So a network can be fine-tuned for another vocabulary: only the last layer
+    of each head differs.
 
     Returns:
         What was taken and what was left, in one line.
