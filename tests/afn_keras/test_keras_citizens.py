@@ -130,7 +130,7 @@ def test_optimizer_remembers_its_settings(tmp_path):
     )
     again = AdamW.from_config(optimizer.get_config())
     assert again.backbone_rate == 0.25
-    assert again.backbone == "stem"
+    assert again.backbone == ("stem",)
     assert again.weight_decay == 0.3
     image = keras.Input((3,))
     x = keras.layers.Dense(4, name="stem1", use_bias=False)(image)
