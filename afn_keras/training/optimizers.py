@@ -20,7 +20,8 @@ class AdamW(KerasAdamW):
     fifteen go over 70 million weights each.
 
     Biases and normalization layers do not decay, nor does a backbone with a
-    rate of its own: decay follows the full learning rate and would outrun its steps.
+    rate of its own: decay follows the full learning rate and would outrun its
+    steps.
 
     Args:
         learning_rate: a number or a schedule.
